@@ -1,0 +1,292 @@
+//! The grammar of `blackbox.toml`, the one file in which the box can be configured.
+//!
+//! Unknown keys are errors that name the line. Windows line ends and a byte order mark are accepted.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::ByteRate;
+
+/// Largest configuration file (bytes) that is read.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Shortest passkey (bytes): 16 characters of base 32 hold 80 bits.
+pub const MIN_PASSKEY: usize = 16;
+
+/// Longest passkey (bytes): it must fit into announce URLs.
+pub const MAX_PASSKEY: usize = 64;
+
+/// Everything that can be configured. [`Config::default`] is an empty file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Host name or address under which downloaders outside reach the box; without it the host they asked for.
+    #[serde(deserialize_with = "host")]
+    pub public_host: Option<String>,
+    /// Limits on what the box gives away.
+    pub limits: Limits,
+    /// Members by name with their passkeys; empty means public.
+    #[serde(deserialize_with = "members")]
+    pub members: BTreeMap<String, String>,
+    /// What happens with inserted discs and sticks.
+    pub import: Import,
+    /// The admin page.
+    pub admin: Admin,
+    /// Static addresses; without them DHCP.
+    pub network: Network,
+    /// Which swarms the tracker serves.
+    pub tracker: Tracker,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// All that is sent to peers and as web seed together, LAN included; without it no limit.
+    pub upload_rate: Option<ByteRate>,
+}
+
+/// `[import]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Import {
+    /// Files or image.
+    pub mode: ImportMode,
+}
+
+/// How a medium becomes an item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportMode {
+    /// The files on it, as a folder named after its label.
+    #[default]
+    Contents,
+    /// The medium byte for byte, as one `.iso` file.
+    Image,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Password of the admin page (HTTP Basic, any user name); without it the LAN may look.
+    pub password: Option<String>,
+}
+
+/// `[network]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Address with prefix length, such as `192.0.2.10/24`; switches DHCP off.
+    pub address: Option<Cidr>,
+    /// Default route.
+    pub gateway: Option<IpAddr>,
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
+}
+
+/// `[tracker]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracker {
+    /// Whether swarms of torrents that are not in the catalog are tracked too.
+    pub open: bool,
+}
+
+/// An address with the prefix length of its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cidr {
+    /// The address itself, not the network's.
+    pub address: IpAddr,
+    /// Prefix length: 1 to 32 for IPv4, 1 to 128 for IPv6.
+    pub prefix: u8,
+}
+
+/// A configuration that can't be used; prints as one line that says where, what and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct ConfigError {
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// What is wrong, without line breaks.
+    pub message: String,
+}
+
+impl Config {
+    /// Reads the text of a `blackbox.toml`.
+    ///
+    /// # Errors
+    /// Syntax, unknown keys and values out of range, with the line they stand in.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        if bytes.len() > MAX_BYTES {
+            let message = format!("the file has {} bytes; more than {MAX_BYTES} are not read", bytes.len());
+            return Err(ConfigError { line: 1, message });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| ConfigError {
+            line: line_of(bytes, error.valid_up_to()),
+            message: "not UTF-8 text; save the file as UTF-8".into(),
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
+            line: error.span().map_or(1, |span| line_of(text.as_bytes(), span.start)),
+            message: error.message().replace(['\n', '\r'], " "),
+        })?;
+        match (config.network.address, config.network.gateway) {
+            (None, Some(_)) => Err(ConfigError {
+                line: 1,
+                message: "[network] has a gateway but no address; add address = \"192.0.2.10/24\"".into(),
+            }),
+            _ => Ok(config),
+        }
+    }
+}
+
+/// Line (from 1) of the byte at `offset`.
+fn line_of(bytes: &[u8], offset: usize) -> usize {
+    1 + bytes.iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_host(&text) {
+        Ok(Some(text))
+    } else {
+        Err(de::Error::custom(format!(
+            "{text:?} is not a host name or address; write it without http:// and without a port, like \"files.example.org\""
+        )))
+    }
+}
+
+/// Whether `text` can stand for a host in a URL: a DNS name, an IPv4 address, or an IPv6 address without brackets.
+pub fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    text.parse::<Ipv6Addr>().is_ok()
+        || text.parse::<Ipv4Addr>().is_ok()
+        || (text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label))
+}
+
+/// A well-formed passkey; a type of its own so that an error points at its line.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Passkey(String);
+
+impl<'de> Deserialize<'de> for Passkey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if key.len() < MIN_PASSKEY || key.len() > MAX_PASSKEY || !plain {
+            // The key itself is a secret and stays out of logs.
+            return Err(de::Error::custom(format!(
+                "a passkey must be {MIN_PASSKEY} to {MAX_PASSKEY} letters, digits, - or _"
+            )));
+        }
+        Ok(Self(key))
+    }
+}
+
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let members = BTreeMap::<String, Passkey>::deserialize(deserializer)?;
+    let mut owners = BTreeMap::new();
+    for (name, key) in &members {
+        if let Some(other) = owners.insert(key, name) {
+            return Err(de::Error::custom(format!("members {other:?} and {name:?} have the same passkey")));
+        }
+    }
+    Ok(members.into_iter().map(|(name, key)| (name, key.0)).collect())
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            let (address, prefix) = text.split_once('/')?;
+            let cidr = Self { address: address.parse().ok()?, prefix: prefix.parse().ok()? };
+            let bits = if cidr.address.is_ipv4() { 32 } else { 128 };
+            (1..=bits).contains(&cidr.prefix).then_some(cidr)
+        };
+        parse().ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is not an address with a prefix length, like \"192.0.2.10/24\""
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        for text in ["", "\u{feff}", "# nothing\r\n", "[limits]\n[members]\n"] {
+            assert_eq!(Config::parse(text.as_bytes()), Ok(Config::default()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "\u{feff}public_host = \"files.example.org\"\r\n\
+            [limits]\r\nupload_rate = \"8 MiB/s\"\r\n\
+            [members]\r\nalice = \"AAAABBBBCCCCDDDD\"\r\n\
+            [import]\r\nmode = \"image\"\r\n\
+            [admin]\r\npassword = \"x\"\r\n\
+            [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
+            [tracker]\r\nopen = true\r\n";
+        let config = Config::parse(text.as_bytes()).unwrap();
+        assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
+        assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
+        assert_eq!(config.members["alice"], "AAAABBBBCCCCDDDD");
+        assert_eq!(config.import.mode, ImportMode::Image);
+        assert_eq!(config.admin.password.as_deref(), Some("x"));
+        assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
+        assert_eq!(config.network.dns.len(), 1);
+        assert!(config.tracker.open);
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_key() {
+        for (text, line, word) in [
+            ("publik_host = \"x\"", 1, "publik_host"),
+            ("\n[limits]\nupload = \"8 MiB/s\"\n", 3, "upload"),
+            ("[limits]\nupload_rate = \"fast\"\n", 2, "fast"),
+            ("[limits]\r\n\r\nupload_rate = 8\r\n", 3, "string"),
+            ("[import]\nmode = \"files\"\n", 2, "files"),
+            ("[network]\naddress = \"192.0.2.10\"\n", 2, "192.0.2.10"),
+            ("[network]\naddress = \"192.0.2.10/33\"\n", 2, "/33"),
+            ("[network]\ngateway = \"192.0.2.1\"\n", 1, "no address"),
+            ("public_host = \"http://x\"\n", 1, "http://"),
+            ("public_host = \"x:80\"\n", 1, "without a port"),
+            ("[members]\nbob = \"short\"\n", 2, "16 to 64"),
+            ("[members]\na = \"AAAABBBBCCCCDDDD\"\nb = \"AAAABBBBCCCCDDDD\"\n", 1, "same passkey"),
+            ("x = [\n", 1, ""),
+        ] {
+            let error = Config::parse(text.as_bytes()).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains(word) && !said.contains('\n'), "{text:?}: {said}");
+            if word != "same passkey" {
+                assert!(said.starts_with(&format!("line {line}: ")), "{text:?}: {said}");
+            }
+        }
+        assert!(Config::parse(b"# \xff").unwrap_err().to_string().contains("UTF-8"));
+        assert!(Config::parse(&vec![b'\n'; MAX_BYTES + 1]).is_err());
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for good in
+            ["a", "files.example.org", "files.example.org.", "192.0.2.1", "2001:db8::1", "box_1.local"]
+        {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", ".", "a b", "a/b", "[::1]", "a:80", "-a", "a..b", "http://a", "a\"b", "<x>"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}

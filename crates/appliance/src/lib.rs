@@ -1,0 +1,19 @@
+//! The facts that init, the daemon and the image agree on, each written once.
+//!
+//! Pure: bytes in, values out. No socket, no file, no clock.
+//!
+//! - [`config`]: the grammar of `blackbox.toml`
+//! - [`message`]: what PID 1 and the daemon say to each other
+//! - [`partitions`]: names and type GUIDs of the disk's partitions
+//! - [`paths`]: mount points, folders and the daemon's user id
+//! - [`exit`]: exit codes
+
+pub mod config;
+pub mod exit;
+pub mod message;
+pub mod partitions;
+pub mod paths;
+mod rate;
+
+pub use config::Config;
+pub use rate::ByteRate;

@@ -1,0 +1,168 @@
+//! What PID 1 and the daemon say to each other: one JSON object a line over a Unix stream socket that init
+//! creates before it starts the daemon (descriptor number in [`crate::paths::INIT_FD_VAR`]).
+//!
+//! The socket closes when either side ends. Messages carry state, not changes, wherever they can: a list
+//! replaces the list sent before it, so a restarted daemon is told everything again.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Longest line (bytes, without the newline) either side accepts; a longer one ends the conversation.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// From init to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToDaemon {
+    /// A disc or stick is mounted read-only and can be imported. Sent again to a restarted daemon.
+    MediumInserted(Medium),
+    /// Something was inserted that can't be mounted; `reason` is a sentence for people.
+    MediumUnusable {
+        /// Kernel name of the drive, such as `sr0`.
+        drive: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The medium is gone (ejected or pulled).
+    MediumRemoved {
+        /// Kernel name of the drive.
+        drive: String,
+    },
+    /// Everything that is wrong with the box right now, as init sees it; replaces the list before it.
+    Problems {
+        /// Sentences for people: what, where, what to do.
+        sentences: Vec<String>,
+    },
+    /// Addresses of the box on its networks; replaces the list before it.
+    Addresses {
+        /// No loopback and no link-local addresses unless there is nothing else.
+        addresses: Vec<IpAddr>,
+    },
+}
+
+/// A mounted disc or stick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// Kernel name of the drive, such as `sr0` or `sdb1`.
+    pub drive: String,
+    /// Device node, such as `/dev/sr0`, readable by the daemon.
+    pub device: String,
+    /// Where it is mounted, such as `/media/sr0`.
+    pub mount: String,
+    /// Volume label as the medium spells it, or null where it has none.
+    pub label: Option<String>,
+    /// Size of the file system in bytes (for an optical disc: of the volume, not of the blank disc).
+    pub size_bytes: u64,
+    /// Whether the drive has a tray to open.
+    pub ejectable: bool,
+}
+
+/// From the daemon to init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToInit {
+    /// The listeners are open and the catalog is loaded.
+    Ready {
+        /// Port of the web page.
+        web_port: u16,
+    },
+    /// Done with this medium: unmount it and, where there is a tray, open it.
+    Eject {
+        /// Kernel name of the drive.
+        drive: String,
+    },
+    /// What the screen should show of the daemon; replaces what it showed before.
+    Screen {
+        /// Published items that can be downloaded now.
+        seeding: usize,
+        /// Work going on, such as `Reading DISC_1, 2.1 of 4.4 GB`, or null.
+        activity: Option<String>,
+        /// What is wrong, most recent first; at most a few.
+        problems: Vec<String>,
+    },
+}
+
+/// A message that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Longer than [`MAX_LINE`].
+    #[error("a message of {0} bytes is longer than {MAX_LINE} bytes")]
+    TooLong(usize),
+    /// Not JSON of a known shape.
+    #[error("not a known message: {0}")]
+    Unknown(#[from] serde_json::Error),
+}
+
+/// The message as a line, newline included.
+///
+/// # Errors
+/// [`MessageError::TooLong`] when the line would be refused by [`decode`].
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, MessageError> {
+    let mut line = serde_json::to_vec(message)?;
+    if line.len() > MAX_LINE {
+        return Err(MessageError::TooLong(line.len()));
+    }
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Reads a line, with or without its newline.
+///
+/// # Errors
+/// When the line is too long or not a message of type `M`.
+pub fn decode<M: DeserializeOwned>(line: &[u8]) -> Result<M, MessageError> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    if line.len() > MAX_LINE {
+        return Err(MessageError::TooLong(line.len()));
+    }
+    Ok(serde_json::from_slice(line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_survives_the_line() {
+        let medium = Medium {
+            drive: "sr0".into(),
+            device: "/dev/sr0".into(),
+            mount: "/media/sr0".into(),
+            label: Some("DISC \"1\"\n".into()),
+            size_bytes: 1 << 32,
+            ejectable: true,
+        };
+        let drive = || "sr0".to_owned();
+        for message in [
+            ToDaemon::MediumInserted(medium),
+            ToDaemon::MediumUnusable { drive: drive(), reason: "blank".into() },
+            ToDaemon::MediumRemoved { drive: drive() },
+            ToDaemon::Problems { sentences: vec!["No cable.".into()] },
+            ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()] },
+        ] {
+            let line = encode(&message).unwrap();
+            assert_eq!(
+                line.iter().position(|byte| *byte == b'\n'),
+                Some(line.len() - 1),
+                "{message:?} is one line"
+            );
+            assert_eq!(decode::<ToDaemon>(&line).unwrap(), message);
+        }
+        for message in [
+            ToInit::Ready { web_port: 80 },
+            ToInit::Eject { drive: drive() },
+            ToInit::Screen { seeding: 2, activity: None, problems: vec![] },
+        ] {
+            assert_eq!(decode::<ToInit>(&encode(&message).unwrap()).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn long_and_unknown_lines_are_refused() {
+        assert!(matches!(decode::<ToInit>(&vec![b'x'; MAX_LINE + 1]), Err(MessageError::TooLong(_))));
+        for line in ["", "{}", "[]", r#"{"type":"format_disk"}"#] {
+            assert!(matches!(decode::<ToInit>(line.as_bytes()), Err(MessageError::Unknown(_))), "{line}");
+        }
+    }
+}

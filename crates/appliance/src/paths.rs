@@ -1,0 +1,34 @@
+//! Where things are in the running appliance.
+
+/// Mount point of the data partition.
+pub const DATA: &str = "/data";
+
+/// What is put in here is published: one item for each top-level file or folder.
+pub const PUBLISH: &str = "/data/publish";
+
+/// The daemon's own state (catalog). Rebuilt from [`PUBLISH`] when it is lost.
+pub const STATE: &str = "/data/state";
+
+/// Copy of the last `blackbox.toml` that was free of errors.
+pub const LAST_GOOD_CONFIG: &str = "/data/config/blackbox.toml";
+
+/// Runtime files (tmpfs).
+pub const RUN: &str = "/run/blackbox";
+
+/// The configuration in force, put here by init: what the FAT partition holds, or the last good copy.
+pub const CONFIG: &str = "/run/blackbox/blackbox.toml";
+
+/// Below this folder init mounts inserted media, one folder for each drive (`/media/sr0`).
+pub const MEDIA: &str = "/media";
+
+/// The daemon's program.
+pub const DAEMON: &str = "/usr/bin/blackboxd";
+
+/// User and group id the daemon runs under.
+pub const DAEMON_ID: u32 = 900;
+
+/// Environment variable that names the descriptor of the socket to init (see [`crate::message`]).
+pub const INIT_FD_VAR: &str = "BLACKBOX_INIT_FD";
+
+/// The configuration file's name on the FAT partition.
+pub const CONFIG_NAME: &str = "blackbox.toml";

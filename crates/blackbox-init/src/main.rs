@@ -1,0 +1,2 @@
+//! blackbox-init
+fn main() {}

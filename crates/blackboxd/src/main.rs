@@ -1,0 +1,2 @@
+//! blackboxd
+fn main() {}
