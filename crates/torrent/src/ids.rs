@@ -112,7 +112,7 @@ impl fmt::Debug for InfoHash {
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.escape_ascii().fmt(f)
+        fmt::Display::fmt(&self.0.escape_ascii(), f)
     }
 }
 

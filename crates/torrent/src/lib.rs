@@ -4,6 +4,9 @@
 //!
 //! - [`InfoHash`], [`PeerId`]: the names of the peer protocol
 
+pub mod bencode;
 mod ids;
+#[cfg(test)]
+mod xorshift;
 
 pub use ids::{InfoHash, ParseInfoHashError, PeerId};
