@@ -1,12 +1,34 @@
-//! What a torrent is.
+//! What a torrent is (BEP 3, version 1).
 //!
-//! Pure: bytes in, values out. No socket, no file, no clock.
+//! Pure: bytes in, values out. No socket, no file, no clock. Bytes from outside are seen only through the
+//! bounded scanner of [`bencode`]; a path in a torrent can't lead out of it, a piece index or a block that was
+//! made by [`Lengths`] exists.
 //!
 //! - [`InfoHash`], [`PeerId`]: the names of the peer protocol
+//! - [`bencode`]: scanner for bytes from outside, writer for our own
+//! - [`Metainfo`], [`Info`]: the content of a `.torrent` file
+//! - [`FilePath`]: where a file is in its torrent
+//! - [`piece_length()`], [`PieceHasher`], [`hash_piece`]: cutting content into pieces
+//! - [`Lengths`], [`Block`], [`FileSpans`]: arithmetic of pieces, blocks and files
+//! - [`Magnet`]: magnet links
 
 pub mod bencode;
+mod file_path;
 mod ids;
+mod info;
+mod lengths;
+mod magnet;
+mod metainfo;
+mod piece_hasher;
+mod piece_length;
 #[cfg(test)]
 mod xorshift;
 
+pub use file_path::{FilePath, FilePathError, MAX_NAME, MAX_NAMES, MAX_PATH};
 pub use ids::{InfoHash, ParseInfoHashError, PeerId};
+pub use info::{File, Info, InfoError, Mode};
+pub use lengths::{Block, FileSpans, Lengths, MAX_BLOCK, PieceIndex, Span};
+pub use magnet::Magnet;
+pub use metainfo::{LIMITS as METAINFO_LIMITS, Metainfo, MetainfoError};
+pub use piece_hasher::{PieceHash, PieceHasher, hash_piece};
+pub use piece_length::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH, piece_length};

@@ -384,7 +384,7 @@ mod tests {
         check("d1:ae", "UnexpectedByte at 4");
         check("d1:a", "Truncated at 4");
         check("d1:ai1e", "Truncated at 7");
-        check("d0:d0:d0:d0:eeee", "Dictionary(d0:d0:d0:d0:eeee)");
+        check("d0:d0:d0:deeee", "Dictionary(d0:d0:d0:deeee)");
         check("d0:d0:d0:d0:deeeee", "TooDeep at 12");
     }
 

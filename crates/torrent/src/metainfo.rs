@@ -1,0 +1,157 @@
+//! Metainfo: what is in a `.torrent` file (BEP 3).
+
+use crate::bencode::{self, Dictionary, Limits, List, Value};
+use crate::ids::InfoHash;
+use crate::info::{Info, InfoError};
+
+/// What is read as metainfo.
+///
+/// 256 MiB hold a torrent of a million files whose paths have some 200 bytes. Reading takes up to some five
+/// times that memory, so this is no limit for what strangers send; this program reads only what it wrote
+/// itself. The depth is libtorrent's.
+pub const LIMITS: Limits = Limits { bytes: 256 << 20, depth: 100 };
+
+/// A torrent with the places where peers are found.
+///
+/// Everything but `info_bytes` may differ between two copies of the metainfo of one torrent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metainfo {
+    /// The info dictionary, byte for byte: the info hash is made from it.
+    pub info_bytes: Vec<u8>,
+    /// Announce URLs in tiers: all of a tier are tried before those of the next (BEP 12). May be empty.
+    pub announce: Vec<Vec<String>>,
+    /// Web seeds (`url-list`, BEP 19). To one that ends in `/` clients append the name of the torrent and, if
+    /// the torrent is a folder, `/` and the path of the file. For a folder it must end so.
+    pub web_seeds: Vec<String>,
+    /// Free text.
+    pub comment: Option<String>,
+    /// The program that made it.
+    pub created_by: Option<String>,
+    /// When it was made (seconds since 1970).
+    pub creation_date: Option<u64>,
+}
+
+/// Why bytes are not metainfo.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetainfoError {
+    /// They are not bencode within [`LIMITS`].
+    #[error(transparent)]
+    Bencode(#[from] bencode::Error),
+    /// They are no dictionary.
+    #[error("it is no dictionary")]
+    NotADictionary,
+    /// The value of a key is of a wrong kind or out of range.
+    #[error("`{0}` is wrong")]
+    Key(&'static str),
+    /// The info dictionary is missing or wrong.
+    #[error(transparent)]
+    Info(#[from] InfoError),
+}
+
+impl Metainfo {
+    /// Metainfo with nothing but the info dictionary.
+    pub fn new(info_bytes: Vec<u8>) -> Self {
+        Self {
+            info_bytes,
+            announce: Vec::new(),
+            web_seeds: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+        }
+    }
+
+    /// The name of the torrent.
+    pub fn info_hash(&self) -> InfoHash {
+        InfoHash::of(&self.info_bytes)
+    }
+
+    /// The content of the `.torrent` file, in canonical form.
+    ///
+    /// The first announce URL is also written as `announce` for clients without BEP 12, and there is no
+    /// `announce-list` if it is the only one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut trackers = self.announce.iter().flatten();
+        bencode::dictionary(|d| {
+            if let Some(first) = trackers.next() {
+                d.bytes(b"announce", first);
+            }
+            if trackers.next().is_some() {
+                d.list(b"announce-list", |l| {
+                    for tier in self.announce.iter().filter(|tier| !tier.is_empty()) {
+                        l.list(|l| tier.iter().for_each(|url| l.bytes(url)));
+                    }
+                });
+            }
+            if let Some(comment) = &self.comment {
+                d.bytes(b"comment", comment);
+            }
+            if let Some(created_by) = &self.created_by {
+                d.bytes(b"created by", created_by);
+            }
+            if let Some(creation_date) = self.creation_date {
+                d.integer(b"creation date", creation_date);
+            }
+            d.raw(b"info", &self.info_bytes);
+            if !self.web_seeds.is_empty() {
+                d.list(b"url-list", |l| self.web_seeds.iter().for_each(|url| l.bytes(url)));
+            }
+        })
+    }
+
+    /// Reads metainfo and the info dictionary in it. Keys that are not known here are passed over.
+    ///
+    /// # Errors
+    /// The bytes are not canonical bencode within [`LIMITS`], a value is of a wrong kind, or the info dictionary
+    /// is refused by [`Info::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<(Self, Info), MetainfoError> {
+        let root = bencode::scan(bytes, LIMITS)?.as_dictionary().ok_or(MetainfoError::NotADictionary)?;
+        let info = root.get(b"info").and_then(Value::as_dictionary).ok_or(InfoError::NotADictionary)?;
+        let metainfo = Self {
+            info_bytes: info.raw().to_vec(),
+            announce: parse_announce(root)?,
+            web_seeds: parse_web_seeds(root)?,
+            comment: optional(root, "comment", text)?,
+            created_by: optional(root, "created by", text)?,
+            creation_date: optional(root, "creation date", |date| date.as_integer()?.try_into().ok())?,
+        };
+        Ok((metainfo, Info::from_dictionary(info)?))
+    }
+}
+
+/// `announce-list` replaces `announce` (BEP 12).
+fn parse_announce(root: Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
+    let tiers = |list: Value<'_>| list.as_list()?.iter().map(|tier| texts(tier.as_list()?)).collect();
+    if let Some(tiers) = optional(root, "announce-list", tiers)? {
+        return Ok(tiers);
+    }
+    let announce = optional(root, "announce", text)?;
+    Ok(announce.into_iter().map(|url| vec![url]).collect())
+}
+
+/// A list, or the only URL itself (BEP 19); some makers write an empty one if there is none.
+fn parse_web_seeds(root: Dictionary<'_>) -> Result<Vec<String>, MetainfoError> {
+    let urls = |value: Value<'_>| match value {
+        Value::List(list) => texts(list),
+        Value::Bytes(b"") => Some(Vec::new()),
+        _ => text(value).map(|url| vec![url]),
+    };
+    Ok(optional(root, "url-list", urls)?.unwrap_or_default())
+}
+
+/// The value of a key that needn't be there, but must be right if it is.
+fn optional<'a, T>(
+    root: Dictionary<'a>,
+    key: &'static str,
+    read: impl FnOnce(Value<'a>) -> Option<T>,
+) -> Result<Option<T>, MetainfoError> {
+    root.get(key.as_bytes()).map(|value| read(value).ok_or(MetainfoError::Key(key))).transpose()
+}
+
+fn text(value: Value<'_>) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn texts(list: List<'_>) -> Option<Vec<String>> {
+    list.iter().map(text).collect()
+}
