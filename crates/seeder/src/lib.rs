@@ -1,1 +1,40 @@
-//! seeder
+//! The upload side of the peer wire protocol: what a complete peer, a seed, says and to whom it gives.
+//!
+//! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. The content never passes
+//! through here either: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it
+//! keeps the bytes.
+//!
+//! Invariants: nothing a peer sends makes anything panic, or grow beyond a named limit; a block that was not
+//! asked for, or is not wholly inside its piece, is never handed out; the answers to a peer are in the order
+//! in which they were caused, except that blocks come after all other messages.
+//!
+//! - [`PeerSession`]: one connected peer, from its first byte on
+//! - [`rank`]: which peers are unchoked
+//! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
+//! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
+//! - [`peer_id()`], [`CLIENT`]: how we name ourselves
+
+mod allowed_fast;
+mod choker;
+mod client;
+mod close;
+mod extended;
+mod handshake;
+mod message;
+mod metadata;
+mod piece_set;
+mod requests;
+mod session;
+mod upload;
+
+pub use allowed_fast::allowed_fast;
+pub use choker::rank;
+pub use client::{CLIENT, peer_id};
+pub use close::Close;
+pub use extended::{ExtendedHandshake, HANDSHAKE_ID};
+pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
+pub use message::{MAX_MESSAGE, Message, MessageError, PIECE_HEADER, Range, piece_header};
+pub use metadata::{METADATA_PIECE, MetadataMessage};
+pub use requests::MAX_REQUESTS;
+pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
+pub use upload::{IDLE_LIMIT, KEEP_ALIVE, PeerStats, Torrent, WRITE_LIMIT};

@@ -1,0 +1,113 @@
+//! Which pieces a peer has.
+
+/// A set of the pieces of one torrent; a bit for each piece.
+#[derive(Debug, Clone)]
+pub(crate) struct PieceSet {
+    /// In the order of a bitfield message. Spare bits stay 0.
+    bits: Box<[u8]>,
+    piece_count: u32,
+    len: u32,
+}
+
+impl PieceSet {
+    /// The empty set.
+    pub(crate) fn new(piece_count: u32) -> Self {
+        Self { bits: vec![0; crate::message::bitfield_length(piece_count)].into(), piece_count, len: 0 }
+    }
+
+    /// Adds a piece; `false` when the torrent has no such piece.
+    pub(crate) fn insert(&mut self, index: u32) -> bool {
+        if index >= self.piece_count {
+            return false;
+        }
+        let (byte, bit) = (&mut self.bits[index as usize / 8], 0x80 >> (index % 8));
+        self.len += u32::from(*byte & bit == 0);
+        *byte |= bit;
+        true
+    }
+
+    /// Makes the set what a bitfield says. Spare bits, which some clients set, are ignored; an empty bitfield
+    /// is the empty set.
+    pub(crate) fn replace(&mut self, bitfield: &[u8]) {
+        self.bits.fill(0);
+        let common = self.bits.len().min(bitfield.len());
+        self.bits[..common].copy_from_slice(&bitfield[..common]);
+        self.clear_spare_bits();
+        self.len = self.bits.iter().map(|byte| byte.count_ones()).sum();
+    }
+
+    /// Adds all pieces.
+    pub(crate) fn fill(&mut self) {
+        self.bits.fill(0xff);
+        self.clear_spare_bits();
+        self.len = self.piece_count;
+    }
+
+    /// Number of pieces in the set.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether no piece is missing. The set of a torrent without pieces never is: such a peer may still want
+    /// the metadata.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.len == self.piece_count && self.len > 0
+    }
+
+    /// The set as a bitfield message has it.
+    pub(crate) fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+
+    fn clear_spare_bits(&mut self) {
+        let spare = self.bits.len() * 8 - self.piece_count as usize;
+        if let Some(last) = self.bits.last_mut() {
+            *last &= 0xff << spare;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_counted_once() {
+        for piece_count in [1, 7, 8, 9, 64, 1001] {
+            let mut set = PieceSet::new(piece_count);
+            assert!(!set.is_complete());
+            for index in (0..piece_count).chain([0, piece_count - 1]) {
+                assert!(set.insert(index));
+            }
+            assert!(!set.insert(piece_count) && !set.insert(u32::MAX));
+            assert_eq!(set.len(), piece_count);
+            assert!(set.is_complete());
+            let mut full = PieceSet::new(piece_count);
+            full.fill();
+            assert_eq!((full.bits(), full.len()), (set.bits(), piece_count));
+        }
+    }
+
+    #[test]
+    fn bitfields_are_read_without_their_spare_bits() {
+        let mut set = PieceSet::new(10);
+        for (bitfield, bits, len) in [
+            (&[0xff, 0xff][..], [0xff, 0xc0], 10),
+            (&[0x80, 0x7f], [0x80, 0x40], 2),
+            (&[0x00, 0x3f], [0x00, 0x00], 0),
+            (&[], [0x00, 0x00], 0),
+        ] {
+            set.fill();
+            set.replace(bitfield);
+            assert_eq!((set.bits(), set.len()), (&bits[..], len), "{bitfield:x?}");
+        }
+    }
+
+    #[test]
+    fn a_torrent_without_pieces_has_an_empty_bitfield() {
+        let mut set = PieceSet::new(0);
+        set.fill();
+        assert_eq!((set.bits(), set.len(), set.is_complete()), (&[][..], 0, false));
+        assert!(!set.insert(0));
+    }
+}

@@ -1,0 +1,253 @@
+//! One connected peer.
+
+use std::time::{Duration, Instant};
+
+use torrent::{Block, InfoHash, PeerId};
+
+use crate::close::Close;
+use crate::handshake::{self, Handshake};
+use crate::message::Message;
+use crate::upload::{PeerStats, Torrent, Upload};
+
+/// Time for the peer's handshake to be complete. A handshake is one packet; slow ones are mostly no peers.
+pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time without a byte from the peer after which it is given up. BEP 3 lets peers be silent for two minutes;
+/// twice that forgives a lost keep-alive.
+pub const SILENCE_LIMIT: Duration = Duration::from_mins(4);
+
+/// Bytes that may arrive between the handshake and [`PeerSession::attach`]; more than a driver reads at once.
+const MAX_BACKLOG: usize = 256 * 1024;
+
+/// The upload side of a connection. It does no I/O: whoever owns the socket, the driver,
+///
+/// - hands in what was read ([`receive`](Self::receive)) and then looks what happened
+///   ([`poll_event`](Self::poll_event));
+/// - writes what it is given by [`poll_transmit`](Self::poll_transmit) in this order, and says so for blocks
+///   ([`block_sent`](Self::block_sent));
+/// - calls [`handle_timeout`](Self::handle_timeout) at [`next_deadline`](Self::next_deadline), which may have
+///   changed after any other call;
+/// - closes the connection when it is told [`Close`]; the session is of no use then.
+///
+/// Everything the peer can make grow is bounded. What it sends is not answered faster than it is read, so that
+/// the driver should stop reading while much is left to write.
+#[derive(Debug)]
+pub struct PeerSession {
+    our_peer_id: PeerId,
+    connected: Instant,
+    last_received: Instant,
+    /// Start of a message that has not arrived whole.
+    inbox: Vec<u8>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for the peer's handshake.
+    Handshake,
+    /// Waiting for the driver to find the torrent.
+    Greeted { handshake: Handshake, told: bool },
+    /// Boxed, since most who connect never come so far.
+    Attached(Box<Upload>),
+}
+
+/// What happened, for the driver to act on. States, not changes: if the peer changes its mind twice before the
+/// driver looks, nothing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The peer wants this torrent: [`PeerSession::attach`] it or close the connection.
+    Handshake {
+        /// The torrent.
+        info_hash: InfoHash,
+        /// The peer's name for itself.
+        peer_id: PeerId,
+    },
+    /// Whether the peer wants blocks; time to [`rank`](crate::rank).
+    Interested(bool),
+}
+
+/// What is to be written next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// [`piece_header`](crate::piece_header) of the block, then its bytes.
+    Block(Block),
+}
+
+impl PeerSession {
+    /// A connection that a peer has just opened.
+    pub fn new(now: Instant, our_peer_id: PeerId) -> Self {
+        let phase = Phase::Handshake;
+        Self { our_peer_id, connected: now, last_received: now, inbox: Vec::new(), phase }
+    }
+
+    /// Takes bytes from the peer, in pieces of any size.
+    ///
+    /// # Errors
+    /// When the connection is to be closed.
+    pub fn receive(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Close> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.last_received = now;
+        if self.inbox.is_empty() {
+            let used = self.consume(now, bytes)?;
+            self.inbox.extend_from_slice(&bytes[used..]);
+        } else {
+            self.inbox.extend_from_slice(bytes);
+            self.consume_inbox(now)?;
+        }
+        if matches!(self.phase, Phase::Greeted { .. }) && self.inbox.len() > MAX_BACKLOG {
+            return Err(Close::TooEager);
+        }
+        Ok(())
+    }
+
+    /// Gives the session the torrent that the peer asked for ([`Event::Handshake`]).
+    ///
+    /// # Errors
+    /// When what the peer sent after its handshake closes the connection.
+    pub fn attach(&mut self, now: Instant, torrent: Torrent) -> Result<(), Close> {
+        let Phase::Greeted { handshake, .. } = self.phase else {
+            debug_assert!(false, "only a session that has told its handshake can be attached");
+            return Ok(());
+        };
+        let upload = Upload::new(now, self.our_peer_id, &handshake, torrent);
+        self.phase = Phase::Attached(Box::new(upload));
+        self.consume_inbox(now)
+    }
+
+    /// What happened, until there is nothing more.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        match &mut self.phase {
+            Phase::Handshake => None,
+            Phase::Greeted { handshake: Handshake { info_hash, peer_id, .. }, told } => {
+                let event = Event::Handshake { info_hash: *info_hash, peer_id: *peer_id };
+                (!std::mem::replace(told, true)).then_some(event)
+            }
+            Phase::Attached(upload) => upload.poll_interest().map(Event::Interested),
+        }
+    }
+
+    /// What is to be written next: other messages first, then blocks as they were requested.
+    ///
+    /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        match self.poll_control(now) {
+            Some(bytes) => Some(Transmit::Bytes(bytes)),
+            None => self.poll_block(now).map(Transmit::Block),
+        }
+    }
+
+    /// The part of [`poll_transmit`](Self::poll_transmit) that is no block; for drivers that limit the rate of
+    /// blocks. To be written before blocks that are asked for later.
+    pub fn poll_control(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.upload_mut()?.poll_control(now)
+    }
+
+    /// The next block, whatever else is to be written.
+    pub fn poll_block(&mut self, now: Instant) -> Option<Block> {
+        self.upload_mut()?.poll_block(now)
+    }
+
+    /// The block that [`poll_block`](Self::poll_block) would hand out.
+    pub fn peek_block(&self) -> Option<Block> {
+        self.upload()?.peek_block()
+    }
+
+    /// A block that was handed out is written.
+    pub fn block_sent(&mut self, now: Instant, block: Block) {
+        if let Some(upload) = self.upload_mut() {
+            upload.block_sent(now, block);
+        }
+    }
+
+    /// Chokes or unchokes the peer. It is choked at first.
+    ///
+    /// # Errors
+    /// When the connection is to be closed.
+    pub fn set_choked(&mut self, now: Instant, choked: bool) -> Result<(), Close> {
+        self.upload_mut().map_or(Ok(()), |upload| upload.set_choked(now, choked))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
+    pub fn next_deadline(&self) -> Instant {
+        match &self.phase {
+            Phase::Handshake | Phase::Greeted { .. } => self.connected + HANDSHAKE_LIMIT,
+            Phase::Attached(upload) => upload.next_deadline().min(self.last_received + SILENCE_LIMIT),
+        }
+    }
+
+    /// Does what is due; calling it early is harmless.
+    ///
+    /// # Errors
+    /// When the connection is to be closed.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Close> {
+        match &mut self.phase {
+            Phase::Handshake | Phase::Greeted { .. } if now >= self.connected + HANDSHAKE_LIMIT => {
+                Err(Close::HandshakeTimeout)
+            }
+            Phase::Handshake | Phase::Greeted { .. } => Ok(()),
+            Phase::Attached(_) if now >= self.last_received + SILENCE_LIMIT => Err(Close::Silent),
+            Phase::Attached(upload) => upload.handle_timeout(now),
+        }
+    }
+
+    /// Figures for the choker and for people; `None` before a torrent is attached.
+    pub fn stats(&self) -> Option<PeerStats> {
+        Some(self.upload()?.stats(self.connected))
+    }
+
+    /// Name and version of the peer's program, safe to show; `None` before a torrent is attached.
+    pub fn client(&self) -> Option<&str> {
+        Some(self.upload()?.client())
+    }
+
+    fn upload(&self) -> Option<&Upload> {
+        if let Phase::Attached(upload) = &self.phase { Some(upload) } else { None }
+    }
+
+    fn upload_mut(&mut self) -> Option<&mut Upload> {
+        if let Phase::Attached(upload) = &mut self.phase { Some(upload) } else { None }
+    }
+
+    /// Reads whole messages from the inbox. The rest that is moved came with the last bytes, which keeps the
+    /// work in proportion to what is received.
+    fn consume_inbox(&mut self, now: Instant) -> Result<(), Close> {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let used = self.consume(now, &inbox)?;
+        // Most reads end with a message: then the memory goes back, as most connections are idle.
+        if used < inbox.len() {
+            inbox.drain(..used);
+            self.inbox = inbox;
+        }
+        Ok(())
+    }
+
+    /// Reads whole messages from the start of `bytes`, and tells how many bytes they took.
+    fn consume(&mut self, now: Instant, bytes: &[u8]) -> Result<usize, Close> {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            match &mut self.phase {
+                Phase::Handshake => {
+                    let Some(handshake) = Handshake::parse(rest)? else { return Ok(used) };
+                    if handshake.peer_id == self.our_peer_id {
+                        return Err(Close::Itself);
+                    }
+                    self.phase = Phase::Greeted { handshake, told: false };
+                    used += handshake::LENGTH;
+                }
+                Phase::Greeted { .. } => return Ok(used),
+                Phase::Attached(upload) => {
+                    let Some((message, size)) = Message::decode(rest, upload.piece_count())? else {
+                        return Ok(used);
+                    };
+                    upload.handle(now, message)?;
+                    used += size;
+                }
+            }
+        }
+    }
+}

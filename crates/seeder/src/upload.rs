@@ -1,0 +1,382 @@
+//! A connection after the handshake: what the peer wants, and what it is given.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use torrent::bencode::Problem;
+use torrent::{Block, InfoHash, Lengths, PeerId, PieceIndex};
+
+use crate::client;
+use crate::close::Close;
+use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
+use crate::handshake::{Handshake, Reserved};
+use crate::message::{Message, Range};
+use crate::metadata::{MetadataMessage, MetadataRequests};
+use crate::piece_set::PieceSet;
+use crate::requests::{MAX_REQUESTS, Requests};
+
+/// Time without a byte to the peer after which it gets a keep-alive: peers close after two minutes (BEP 3).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(100);
+
+/// Time after which a peer is closed that could have blocks or metadata and asks for none.
+pub const IDLE_LIMIT: Duration = Duration::from_mins(10);
+
+/// Time for one block to be written; whoever is slower than 140 bytes a second does not read.
+pub const WRITE_LIMIT: Duration = Duration::from_mins(2);
+
+/// Rejects that may wait to be written. A peer that obeys `reqq` causes no more than this, twice over.
+const MAX_UNSENT_REJECTS: usize = 2 * MAX_REQUESTS;
+
+/// Our number for metadata messages (BEP 9).
+const UT_METADATA_ID: u8 = 1;
+
+/// What the session needs to know of the torrent that a peer wants.
+#[derive(Debug, Clone)]
+pub struct Torrent {
+    /// Lengths of content and pieces.
+    pub lengths: Lengths,
+    /// The info dictionary, handed out to those who came by a magnet link (BEP 9).
+    pub info_bytes: Arc<[u8]>,
+    /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
+    /// none (BEP 6).
+    pub allowed_fast: Vec<PieceIndex>,
+}
+
+/// Figures of one peer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PeerStats {
+    /// Whether the peer wants blocks.
+    pub interested: bool,
+    /// Whether it gets none.
+    pub choked: bool,
+    /// Bytes of blocks that were sent.
+    pub bytes_sent: u64,
+    /// Those of them since the peer was last unchoked.
+    pub sent_since_unchoked: u64,
+    /// How much of the torrent the peer has, 0 to 1.
+    pub progress: f64,
+    /// Bytes in a piece of its torrent.
+    pub piece_length: u32,
+    /// When the connection was opened.
+    pub connected: Instant,
+    /// Since when the peer has been interested and choked, if it is both; else of no meaning.
+    pub waiting_since: Instant,
+    /// When it was last unchoked.
+    pub last_unchoked: Option<Instant>,
+}
+
+/// The state of the connection.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    lengths: Lengths,
+    info_bytes: Arc<[u8]>,
+    /// The extensions that the peer knows.
+    reserved: Reserved,
+    client: String,
+    have: PieceSet,
+    interested: bool,
+    /// What the driver was last told of `interested`.
+    interest_told: bool,
+    choked: bool,
+    /// Messages to be written.
+    control: Vec<u8>,
+    unsent_rejects: usize,
+    requests: Requests,
+    /// The peer's number for metadata messages; 0 if it wants none.
+    ut_metadata: u8,
+    metadata: MetadataRequests,
+    /// Blocks that were handed out and are not yet written.
+    in_flight: usize,
+    bytes_sent: u64,
+    sent_since_unchoked: u64,
+    last_unchoked: Option<Instant>,
+    waiting_since: Instant,
+    last_sent: Instant,
+    /// When the block that is being written was handed out or its predecessor written, if any is.
+    writing_since: Instant,
+    /// When the peer last made use of the connection.
+    last_used: Instant,
+}
+
+impl Upload {
+    pub(crate) fn new(now: Instant, our_peer_id: PeerId, theirs: &Handshake, torrent: Torrent) -> Self {
+        let Torrent { lengths, info_bytes, allowed_fast } = torrent;
+        let allowed_fast = if theirs.reserved.fast() { allowed_fast } else { Vec::new() };
+        let mut upload = Self {
+            reserved: theirs.reserved,
+            client: client::of_peer_id(theirs.peer_id),
+            have: PieceSet::new(lengths.piece_count()),
+            interested: false,
+            interest_told: false,
+            choked: true,
+            control: Vec::new(),
+            unsent_rejects: 0,
+            requests: Requests::new(allowed_fast, &lengths),
+            ut_metadata: 0,
+            metadata: MetadataRequests::default(),
+            in_flight: 0,
+            bytes_sent: 0,
+            sent_since_unchoked: 0,
+            last_unchoked: None,
+            waiting_since: now,
+            last_sent: now,
+            writing_since: now,
+            last_used: now,
+            lengths,
+            info_bytes,
+        };
+        upload.greet(our_peer_id, theirs.info_hash);
+        upload
+    }
+
+    /// Writes our handshake and what goes right after it.
+    fn greet(&mut self, peer_id: PeerId, info_hash: InfoHash) {
+        self.control.extend(Handshake { reserved: Reserved::OURS, info_hash, peer_id }.to_bytes());
+        if self.reserved.fast() {
+            self.write(Message::HaveAll);
+        } else {
+            let mut all = PieceSet::new(self.piece_count());
+            all.fill();
+            self.write(Message::Bitfield(all.bits()));
+        }
+        if self.reserved.extended() {
+            let handshake = ExtendedHandshake {
+                ut_metadata: Some(UT_METADATA_ID),
+                metadata_size: self.info_bytes.len().try_into().ok(),
+                reqq: MAX_REQUESTS.try_into().ok(),
+                upload_only: Some(true),
+                client: Some(client::CLIENT.into()),
+            };
+            self.write(Message::Extended { id: HANDSHAKE_ID, payload: &handshake.to_bytes() });
+        }
+        for piece in self.requests.allowed_fast() {
+            Message::AllowedFast(piece.get()).encode(&mut self.control);
+        }
+    }
+
+    pub(crate) fn piece_count(&self) -> u32 {
+        self.lengths.piece_count()
+    }
+
+    pub(crate) fn client(&self) -> &str {
+        &self.client
+    }
+
+    pub(crate) fn stats(&self, connected: Instant) -> PeerStats {
+        PeerStats {
+            interested: self.interested,
+            choked: self.choked,
+            bytes_sent: self.bytes_sent,
+            sent_since_unchoked: self.sent_since_unchoked,
+            progress: f64::from(self.have.len()) / f64::from(self.piece_count().max(1)),
+            piece_length: self.lengths.piece_length(),
+            connected,
+            waiting_since: self.waiting_since,
+            last_unchoked: self.last_unchoked,
+        }
+    }
+
+    /// Acts on a message of the peer.
+    pub(crate) fn handle(&mut self, now: Instant, message: Message<'_>) -> Result<(), Close> {
+        if message.needs_fast() && !self.reserved.fast() {
+            return Err(Close::FastNotAgreed);
+        }
+        match message {
+            Message::Interested => self.set_interested(now, true),
+            Message::NotInterested => self.set_interested(now, false),
+            Message::Have(index) if !self.have.insert(index) => return Err(Close::NoSuchPiece(index)),
+            Message::Bitfield(bits) => self.have.replace(bits),
+            Message::HaveAll => self.have.fill(),
+            Message::HaveNone => self.have.replace(&[]),
+            Message::Request(range) => self.request(now, range)?,
+            Message::Cancel(range) => self.cancel(now, range)?,
+            Message::Piece { .. } => return Err(Close::UnaskedBlock),
+            Message::Extended { id, payload } => self.extended(now, id, payload)?,
+            // We never download, so what these say is of no use.
+            Message::KeepAlive
+            | Message::Choke
+            | Message::Unchoke
+            | Message::Have(_)
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::Reject(_)
+            | Message::AllowedFast(_)
+            | Message::Unknown(_) => {}
+        }
+        if self.have.is_complete() { Err(Close::BothSeeds) } else { Ok(()) }
+    }
+
+    /// Whether the peer is interested, if the driver has not been told so.
+    pub(crate) fn poll_interest(&mut self) -> Option<bool> {
+        let told = std::mem::replace(&mut self.interest_told, self.interested);
+        (told != self.interested).then_some(self.interested)
+    }
+
+    pub(crate) fn poll_control(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.control.is_empty() {
+            let payload = self.metadata.pop(&self.info_bytes)?;
+            self.write(Message::Extended { id: self.ut_metadata, payload: &payload });
+        }
+        self.last_sent = now;
+        self.unsent_rejects = 0;
+        Some(std::mem::take(&mut self.control))
+    }
+
+    pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {
+        let block = self.requests.pop()?;
+        if self.in_flight == 0 {
+            self.writing_since = now;
+        }
+        self.in_flight += 1;
+        Some(block)
+    }
+
+    pub(crate) fn peek_block(&self) -> Option<Block> {
+        self.requests.peek()
+    }
+
+    pub(crate) fn block_sent(&mut self, now: Instant, block: Block) {
+        let length = u64::from(block.length);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.bytes_sent += length;
+        self.sent_since_unchoked += length;
+        self.last_sent = now;
+        self.writing_since = now;
+        self.last_used = now;
+    }
+
+    pub(crate) fn set_choked(&mut self, now: Instant, choked: bool) -> Result<(), Close> {
+        if choked == self.choked {
+            return Ok(());
+        }
+        self.choked = choked;
+        self.last_used = now;
+        if !choked {
+            self.last_unchoked = Some(now);
+            self.sent_since_unchoked = 0;
+            self.write(Message::Unchoke);
+            return Ok(());
+        }
+        self.waiting_since = now;
+        // First the choke, or the peer would repeat the requests that are rejected after it (BEP 6).
+        self.write(Message::Choke);
+        let mut forgotten = Vec::new();
+        self.requests.choke(|block| forgotten.push(block));
+        forgotten.into_iter().try_for_each(|block| self.reject(block.into()))
+    }
+
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let mut deadline = self.last_sent + KEEP_ALIVE;
+        if !self.is_waiting() {
+            deadline = deadline.min(self.last_used + IDLE_LIMIT);
+        }
+        if self.in_flight > 0 {
+            deadline = deadline.min(self.writing_since + WRITE_LIMIT);
+        }
+        deadline
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Close> {
+        if self.in_flight > 0 && now >= self.writing_since + WRITE_LIMIT {
+            return Err(Close::NotReading);
+        }
+        if !self.is_waiting() && now >= self.last_used + IDLE_LIMIT {
+            return Err(Close::Idle);
+        }
+        if now >= self.last_sent + KEEP_ALIVE {
+            self.last_sent = now;
+            if self.control.is_empty() {
+                self.write(Message::KeepAlive);
+            }
+            self.requests.shrink();
+        }
+        Ok(())
+    }
+
+    /// Whether it is on us that nothing happens.
+    fn is_waiting(&self) -> bool {
+        (self.interested && self.choked) || !self.requests.is_empty() || self.in_flight > 0
+    }
+
+    fn set_interested(&mut self, now: Instant, interested: bool) {
+        if interested != self.interested {
+            self.interested = interested;
+            self.waiting_since = now;
+            self.last_used = now;
+        }
+    }
+
+    fn request(&mut self, now: Instant, range: Range) -> Result<(), Close> {
+        let Range { index, begin, length } = range;
+        let block = self.lengths.block(index, begin, length).ok_or(Close::BadRequest(range))?;
+        self.last_used = now;
+        if self.requests.push(block, self.choked) { Ok(()) } else { self.reject(range) }
+    }
+
+    fn cancel(&mut self, now: Instant, range: Range) -> Result<(), Close> {
+        let Range { index, begin, length } = range;
+        let block = self.lengths.block(index, begin, length);
+        // Else the block is on its way, which is an answer too (BEP 6).
+        if block.is_some_and(|block| self.requests.cancel(block)) {
+            self.last_used = now;
+            return self.reject(range);
+        }
+        Ok(())
+    }
+
+    fn extended(&mut self, now: Instant, id: u8, payload: &[u8]) -> Result<(), Close> {
+        let result = match id {
+            HANDSHAKE_ID => ExtendedHandshake::parse(payload).map(|handshake| {
+                self.ut_metadata = handshake.ut_metadata.unwrap_or(self.ut_metadata);
+                let name = handshake.client.map(|name| client::printable(&name));
+                self.client =
+                    name.filter(|name| !name.is_empty()).unwrap_or(std::mem::take(&mut self.client));
+                Ok(())
+            }),
+            UT_METADATA_ID => MetadataMessage::parse(payload).map(|message| match message {
+                Some(MetadataMessage::Request(piece)) => self.metadata_request(now, piece),
+                _ => Ok(()),
+            }),
+            _ => return Ok(()),
+        };
+        match result {
+            Ok(handled) => handled,
+            // Nobody nests this deep by mistake.
+            Err(error) if error.problem == Problem::TooDeep => Err(Close::Extended(error)),
+            // Some clients write sloppy bencode, and can do without extensions.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn metadata_request(&mut self, now: Instant, piece: u32) -> Result<(), Close> {
+        if self.ut_metadata == 0 {
+            return Ok(());
+        }
+        self.last_used = now;
+        if self.metadata.push(piece, &self.info_bytes) {
+            return Ok(());
+        }
+        self.count_reject()?;
+        let payload = MetadataMessage::Reject(piece).to_bytes();
+        self.write(Message::Extended { id: self.ut_metadata, payload: &payload });
+        Ok(())
+    }
+
+    /// Says that a request will not be answered, if the peer understands it.
+    fn reject(&mut self, range: Range) -> Result<(), Close> {
+        if self.reserved.fast() {
+            self.count_reject()?;
+            self.write(Message::Reject(range));
+        }
+        Ok(())
+    }
+
+    fn count_reject(&mut self) -> Result<(), Close> {
+        self.unsent_rejects += 1;
+        if self.unsent_rejects > MAX_UNSENT_REJECTS { Err(Close::NotReading) } else { Ok(()) }
+    }
+
+    fn write(&mut self, message: Message<'_>) {
+        message.encode(&mut self.control);
+    }
+}
