@@ -163,3 +163,109 @@ fn parse_file(file: Value<'_>) -> Result<File, InfoError> {
     let path = FilePath::from_components(names.iter().map(|name| name.as_bytes().unwrap_or_default()))?;
     Ok(File { path, length: parse_length(file)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn single() -> Info {
+        Info {
+            name: "a.bin".into(),
+            piece_length: 4,
+            pieces: vec![b'h'; 40],
+            mode: Mode::Single { length: 5 },
+            private: false,
+        }
+    }
+
+    #[test]
+    fn a_single_file() {
+        let bytes = b"d6:lengthi5e4:name5:a.bin12:piece lengthi4e6:pieces40:hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhe";
+        assert_eq!(single().to_bytes(), bytes);
+        assert_eq!(Info::parse(bytes), Ok(single()));
+    }
+
+    #[test]
+    fn a_private_folder() {
+        let file = |names: &[&str], length| File { path: FilePath::from_components(names).unwrap(), length };
+        let files = vec![file(&["a", "b"], 4), file(&["c"], 0)];
+        let info = Info {
+            name: "x".into(),
+            pieces: vec![b'h'; 20],
+            mode: Mode::Multiple { files },
+            private: true,
+            ..single()
+        };
+        let bytes =
+            b"d5:filesld6:lengthi4e4:pathl1:a1:beed6:lengthi0e4:pathl1:ceee4:name1:x12:piece lengthi4e\
+            6:pieces20:hhhhhhhhhhhhhhhhhhhh7:privatei1ee";
+        assert_eq!(info.to_bytes(), bytes);
+        assert_eq!(Info::parse(bytes), Ok(info));
+    }
+
+    #[test]
+    fn piece_hashes_are_found() {
+        let info = Info { pieces: [[1; 20], [2; 20]].concat(), ..single() };
+        let lengths = Lengths::new(info.total_length(), info.piece_length).unwrap();
+        assert_eq!(
+            lengths.pieces().map(|piece| info.piece_hash(piece)).collect::<Vec<_>>(),
+            [Some(&[1; 20]), Some(&[2; 20])]
+        );
+        let longer = Lengths::new(9, 4).unwrap();
+        assert_eq!(info.piece_hash(longer.piece(2).unwrap()), None);
+    }
+
+    /// What becomes of the dictionary of [`single`] with a few of its bytes replaced.
+    #[track_caller]
+    fn check(replace: &str, by: &str, want: &str) {
+        let valid = String::from_utf8(single().to_bytes()).unwrap();
+        assert!(valid.contains(replace));
+        let got = Info::parse(valid.replace(replace, by).as_bytes());
+        assert_eq!(got.map_or_else(|error| error.to_string(), |info| format!("{:?}", info.mode)), want);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        check("4:name5:a.bin", "", "`name` is missing or wrong");
+        check("4:name5:a.bin", "4:namei5e", "`name` is missing or wrong");
+        check("5:a.bin", "3:a/b", r#"bad file name: "a/b" can't be the name of a file"#);
+        check("5:a.bin", "2:..", r#"bad file name: ".." can't be the name of a file"#);
+        check("5:a.bin", "0:", r#"bad file name: "" can't be the name of a file"#);
+        check("6:lengthi5e", "", "`length` is missing or wrong");
+        check("6:lengthi5e", "6:lengthi-1e", "`length` is missing or wrong");
+        check("lengthi4e", "lengthi0e", "`piece length` is missing or wrong");
+        check("lengthi4e", "lengthi-4e", "`piece length` is missing or wrong");
+        check("lengthi4e", "lengthi4294967296e", "`piece length` is missing or wrong");
+        check("6:pieces40", "6:piecez40", "`pieces` is missing or wrong");
+        let wrong_count = "the number of piece hashes does not fit the length of the content";
+        check("lengthi5e", "lengthi9e", wrong_count);
+        check("lengthi5e", "lengthi4e", wrong_count);
+        check("lengthi5e", "lengthi0e", wrong_count);
+        check("lengthi5e", "lengthi9223372036854775807e", wrong_count);
+        check("40:h", "39:", wrong_count);
+        check("lengthi5e", "lengthi05e", "bad bencode at byte 11: number is not in canonical form");
+    }
+
+    #[test]
+    fn file_lists_that_cannot_be_are_refused() {
+        let check = |files: &str, want: &str| check("6:lengthi5e", &format!("5:files{files}"), want);
+        check("le", "`files` is missing or wrong");
+        check("de", "`files` is missing or wrong");
+        check("li1ee", "`files` is missing or wrong");
+        check("ld4:pathl1:aeee", "`length` is missing or wrong");
+        check("ld6:lengthi5eee", "`path` is missing or wrong");
+        check("ld6:lengthi5e4:path1:aee", "`path` is missing or wrong");
+        check("ld6:lengthi5e4:pathleee", "bad file name: the path is empty");
+        check("ld6:lengthi5e4:pathli1eeee", r#"bad file name: "" can't be the name of a file"#);
+        check("ld6:lengthi5e4:pathl2:..1:aeee", r#"bad file name: ".." can't be the name of a file"#);
+        let most = "d6:lengthi9223372036854775807e4:pathl1:aee";
+        let too_many = "the number of piece hashes does not fit the length of the content";
+        check(&format!("l{}e", most.repeat(3)), too_many);
+    }
+
+    #[test]
+    fn what_is_not_an_info_dictionary() {
+        assert_eq!(Info::parse(b"le"), Err(InfoError::NotADictionary));
+        assert!(matches!(Info::parse(b""), Err(InfoError::Bencode(_))));
+    }
+}

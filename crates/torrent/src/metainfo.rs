@@ -119,14 +119,15 @@ impl Metainfo {
     }
 }
 
-/// `announce-list` replaces `announce` (BEP 12).
+/// `announce-list` replaces `announce` (BEP 12), unless there is nothing in it.
 fn parse_announce(root: Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
     let tiers = |list: Value<'_>| list.as_list()?.iter().map(|tier| texts(tier.as_list()?)).collect();
-    if let Some(tiers) = optional(root, "announce-list", tiers)? {
-        return Ok(tiers);
+    let mut tiers: Vec<Vec<String>> = optional(root, "announce-list", tiers)?.unwrap_or_default();
+    tiers.retain(|tier| !tier.is_empty());
+    if tiers.is_empty() {
+        tiers.extend(optional(root, "announce", text)?.map(|url| vec![url]));
     }
-    let announce = optional(root, "announce", text)?;
-    Ok(announce.into_iter().map(|url| vec![url]).collect())
+    Ok(tiers)
 }
 
 /// A list, or the only URL itself (BEP 19); some makers write an empty one if there is none.
@@ -155,3 +156,6 @@ fn text(value: Value<'_>) -> Option<String> {
 fn texts(list: List<'_>) -> Option<Vec<String>> {
     list.iter().map(text).collect()
 }
+
+#[cfg(test)]
+mod tests;
