@@ -157,7 +157,17 @@ impl<'a> Dictionary<'a> {
 
     /// The value of a key.
     pub fn get(self, key: &[u8]) -> Option<Value<'a>> {
-        self.iter().find(|(candidate, _)| *candidate == key).map(|(_, value)| value)
+        let mut contents = Scanner::of_contents(self.raw);
+        while let Some(Value::Bytes(candidate)) = contents.next_checked() {
+            if candidate > key {
+                break; // they are sorted
+            }
+            let value = contents.next_checked();
+            if candidate == key {
+                return value;
+            }
+        }
+        None
     }
 
     /// The keys in ascending order, with their values.
@@ -405,7 +415,9 @@ mod tests {
         assert_eq!(info.raw(), b"d6:lengthi7e4:name1:xe");
         assert_eq!(info.get(b"length").unwrap().as_integer(), Some(7));
         assert_eq!(info.get(b"name").unwrap().as_str(), Some("x"));
-        assert_eq!(info.get(b"nam"), None);
+        for missing in [&b""[..], b"a", b"nam", b"namf", b"z"] {
+            assert_eq!(info.get(missing), None);
+        }
         assert_eq!(root.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&b"info"[..], b"list"]);
         let list = root.get(b"list").unwrap().as_list().unwrap();
         assert_eq!(list.raw(), b"li1e2:\xff\xfee");
