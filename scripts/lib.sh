@@ -1,0 +1,119 @@
+# What the commands in this folder share: messages, and setting up a Debian or Ubuntu machine. Sourced.
+# shellcheck shell=bash
+
+ROOT=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+
+# Oldest Rust that compiles the workspace, as in Cargo.toml.
+RUST_VERSION=1.95
+
+note() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+  note "$*"
+  exit 1
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "this needs root, and there is no sudo: $*"
+  fi
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
+}
+
+# Installs what is missing of the Debian packages named.
+need_packages() {
+  local package
+  local -a missing=()
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]} == 0)) && return
+  command -v apt-get >/dev/null || die "this is not Debian or Ubuntu; please install by hand: ${missing[*]}"
+  note "installing ${missing[*]}"
+  apt_update
+  apt_install "${missing[@]}"
+}
+
+# Fetches the package lists, once, if they are missing or a week old.
+apt_update() {
+  if [[ -z $(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -7 -print -quit 2>/dev/null) ]]; then
+    as_root apt-get update -qq >&2
+  fi
+}
+
+# Whether the first version is at least the second.
+version_at_least() {
+  [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]
+}
+
+# A cargo whose rustc is new enough; else Debian's, which is kept up to date for its browsers.
+need_rust() {
+  local version
+  version=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || version=
+  if [[ -n $version ]] && version_at_least "$version" "$RUST_VERSION" && command -v cargo >/dev/null; then
+    return
+  fi
+  apt_update
+  if apt-cache show rustc-web >/dev/null 2>&1; then
+    need_packages rustc-web cargo-web
+    hash -r
+    version=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || version=
+  fi
+  version_at_least "${version:-0}" "$RUST_VERSION" ||
+    die "Rust $RUST_VERSION or newer is needed (found: ${version:-none}) and apt has none; rustup can install it"
+}
+
+# What compiling the workspace needs.
+need_build_tools() {
+  need_packages ca-certificates git gcc libc6-dev
+  need_rust
+}
+
+# What making the image from packages needs besides.
+need_image_tools() {
+  apt_update
+  need_packages genimage mtools dosfstools zstd xz-utils cpio
+}
+
+# QEMU with UEFI firmware and what works its monitor.
+need_qemu() {
+  need_packages ovmf socat
+  command -v qemu-system-x86_64 >/dev/null && command -v qemu-img >/dev/null && return
+  need_packages qemu-system-x86 qemu-utils && return
+  # Where the configured sources hold versions of the two that do not fit each other, take both from the release itself.
+  local release
+  release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+  apt_install --allow-downgrades "qemu-system-x86/$release" "qemu-utils/$release"
+}
+
+# Everything a development machine needs, tests included.
+need_everything() {
+  need_build_tools
+  need_image_tools
+  need_qemu
+}
+
+# Prints QEMU's -accel argument. A KVM that is offered may still not run guests (nested virtualisation), so it is tried:
+# a boot sector that says 0x10 to the debug exit port makes QEMU end with status 0x21.
+accelerator() {
+  local probe status=0
+  if [[ -w /dev/kvm ]]; then
+    probe=$(mktemp)
+    printf '\xb0\x10\xe6\xf4\xf4' >"$probe"
+    truncate -s 510 "$probe"
+    printf '\x55\xaa' >>"$probe"
+    timeout 10 qemu-system-x86_64 -accel kvm -m 32 -display none -nodefaults -device isa-debug-exit \
+      -drive "file=$probe,format=raw,if=floppy,read-only=on" >/dev/null 2>&1 || status=$?
+    rm -f "$probe"
+  fi
+  if ((status == 0x21)); then printf 'kvm'; else printf 'tcg,thread=multi'; fi
+}
