@@ -1,0 +1,32 @@
+use std::borrow::Cow;
+
+/// Why a request gets no answer, in words for the person at the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// BEP 3 `failure reason`, BEP 15 error message.
+    pub reason: Cow<'static, str>,
+    /// Whether asking again can help; HTTP only, UDP has no place for it.
+    pub retry: Retry,
+}
+
+/// When to ask again (BEP 31).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request will fail forever.
+    Never,
+    /// After so many minutes.
+    Minutes(u32),
+}
+
+/// The failure for a torrent that is not in the catalog. Deleted files may come back under the same info hash,
+/// so clients are asked to look again.
+pub const NOT_PUBLISHED: Failure =
+    Failure { reason: Cow::Borrowed("this torrent is not published here"), retry: Retry::Minutes(5) };
+
+impl Failure {
+    /// The client made a mistake; it would make it again.
+    pub(crate) fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), retry: Retry::Never }
+    }
+}

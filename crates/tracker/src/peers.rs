@@ -1,0 +1,262 @@
+//! The peers of one swarm and address family, in flat arrays.
+//!
+//! Each combination of scope and role has an array of its own, so that the peers an asker may be told are whole
+//! arrays and nothing has to be filtered: choosing costs as many steps as peers are wanted, however large the
+//! swarm. Each array is sorted by tag, which is found by bisection and makes an index unnecessary.
+
+use crate::address::Scope;
+
+/// Stands for a peer id and key: a keyed hash, so that nobody can aim at another peer's tag. Two peers of the same
+/// tag displace each other; that takes a swarm of 65,536 to be likely for any, and does no lasting harm.
+pub(crate) type Tag = u32;
+
+/// One peer. 16 bytes with an IPv4 address, 28 with an IPv6 one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer<A> {
+    pub(crate) tag: Tag,
+    /// Seconds since the store's start after which it counts as gone.
+    pub(crate) expires: u32,
+    pub(crate) address: A,
+    pub(crate) port: u16,
+    /// Its download must not be counted (again): it was counted, or the peer came with everything.
+    pub(crate) counted: bool,
+}
+
+/// Which array: who may be told of a peer, and whether it has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) scope: Scope,
+    pub(crate) complete: bool,
+}
+
+const PLACES: usize = 2 * Scope::COUNT;
+
+impl Place {
+    fn index(self) -> usize {
+        2 * self.scope as usize + usize::from(self.complete)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Peers<A> {
+    /// By [`Place::index`]; each sorted by tag, no tag in two of them.
+    arrays: [Vec<Peer<A>>; PLACES],
+}
+
+impl<A> Default for Peers<A> {
+    fn default() -> Self {
+        Self { arrays: [const { Vec::new() }; PLACES] }
+    }
+}
+
+impl<A: Copy + PartialEq> Peers<A> {
+    pub(crate) fn len(&self) -> usize {
+        self.arrays.iter().map(Vec::len).sum()
+    }
+
+    /// How many peers have everything.
+    pub(crate) fn complete(&self) -> usize {
+        self.arrays.iter().skip(1).step_by(2).map(Vec::len).sum()
+    }
+
+    pub(crate) fn get(&self, tag: Tag) -> Option<&Peer<A>> {
+        let (array, index) = self.find(tag)?;
+        Some(&self.arrays[array][index])
+    }
+
+    /// Enters a peer, or replaces what was known of it.
+    pub(crate) fn put(&mut self, place: Place, peer: Peer<A>) {
+        let found = self.find(peer.tag);
+        if let Some((array, index)) = found.filter(|(array, _)| *array == place.index()) {
+            self.arrays[array][index] = peer;
+            return;
+        }
+        if let Some((array, index)) = found {
+            self.arrays[array].remove(index);
+        }
+        let array = &mut self.arrays[place.index()];
+        if array.len() == array.capacity() {
+            // By an eighth instead of doubling: a large swarm's memory is what its peers need.
+            array.reserve_exact(array.len() / 8 + 4);
+        }
+        let index = array.partition_point(|other| other.tag < peer.tag);
+        array.insert(index, peer);
+    }
+
+    /// Whether there was such a peer.
+    pub(crate) fn remove(&mut self, tag: Tag) -> bool {
+        self.find(tag).map(|(array, index)| self.arrays[array].remove(index)).is_some()
+    }
+
+    /// Removes the peers whose time is over.
+    pub(crate) fn expire(&mut self, seconds: u32) {
+        for array in &mut self.arrays {
+            array.retain(|peer| peer.expires >= seconds);
+            if array.len() < array.capacity() / 2 {
+                array.shrink_to(array.len() + array.len() / 8);
+            }
+        }
+    }
+
+    /// At most `count` peers for an asker in `asker`: each that it may be told is as likely as the other, none
+    /// comes twice, and `tag`, which is its own, never. A complete asker has no use for complete peers.
+    pub(crate) fn choose(
+        &self,
+        count: usize,
+        asker: Place,
+        tag: Tag,
+        random: &mut impl FnMut() -> u64,
+    ) -> Vec<(A, u16)> {
+        let nearest = 2 * asker.scope as usize;
+        let step = if asker.complete { 2 } else { 1 };
+        let visible = || (nearest..PLACES).step_by(step);
+        let own = self.find(tag).filter(|(array, _)| visible().any(|place| place == *array));
+        let own = own.map(|(array, index)| self.lengths(visible().take_while(|p| *p < array)) + index);
+        let total = self.lengths(visible()) - usize::from(own.is_some());
+        let count = count.min(total);
+        // One from each of `count` equal stretches of a circle that starts anywhere.
+        let start = below(total, random);
+        let pick = |turn: usize| {
+            let (from, to) = (turn * total / count, (turn + 1) * total / count);
+            let index = (start + from + below(to - from, random)) % total;
+            // The asker itself is stepped over.
+            index + usize::from(own.is_some_and(|own| index >= own))
+        };
+        (0..count).map(pick).filter_map(|index| self.nth(visible(), index)).collect()
+    }
+
+    fn find(&self, tag: Tag) -> Option<(usize, usize)> {
+        let search = |array: &Vec<Peer<A>>| array.binary_search_by_key(&tag, |peer| peer.tag).ok();
+        self.arrays.iter().enumerate().find_map(|(array, peers)| Some((array, search(peers)?)))
+    }
+
+    fn lengths(&self, places: impl Iterator<Item = usize>) -> usize {
+        places.map(|place| self.arrays[place].len()).sum()
+    }
+
+    fn nth(&self, places: impl Iterator<Item = usize>, mut index: usize) -> Option<(A, u16)> {
+        for place in places {
+            let array = &self.arrays[place];
+            if let Some(peer) = array.get(index) {
+                return Some((peer.address, peer.port));
+            }
+            index -= array.len();
+        }
+        None
+    }
+}
+
+/// A number below `limit`, or 0.
+#[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below `limit`")]
+fn below(limit: usize, random: &mut impl FnMut() -> u64) -> usize {
+    if limit < 2 { 0 } else { ((u128::from(random()) * limit as u128) >> 64) as usize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use std::collections::BTreeSet;
+    use std::mem::size_of;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const GLOBAL: Place = Place { scope: Scope::Global, complete: false };
+    const GLOBAL_SEED: Place = Place { scope: Scope::Global, complete: true };
+    const LOCAL: Place = Place { scope: Scope::Local, complete: false };
+
+    fn peer(tag: Tag) -> Peer<u32> {
+        Peer { tag, expires: tag, address: tag, port: 1, counted: false }
+    }
+
+    fn peers(place: Place, tags: impl IntoIterator<Item = Tag>) -> Peers<u32> {
+        let mut peers = Peers::default();
+        tags.into_iter().for_each(|tag| peers.put(place, peer(tag)));
+        peers
+    }
+
+    #[test]
+    fn a_peer_takes_little_memory() {
+        assert_eq!((size_of::<Peer<Ipv4Addr>>(), size_of::<Peer<Ipv6Addr>>()), (16, 28));
+        let peers = peers(GLOBAL, 0..10_000);
+        let room: usize = peers.arrays.iter().map(Vec::capacity).sum();
+        assert!(room < 11_300, "room for {room} peers");
+    }
+
+    #[test]
+    fn a_peer_is_in_one_place() {
+        let mut peers = peers(GLOBAL, [5, 3, 9]);
+        for (place, complete) in [(LOCAL, 0), (GLOBAL_SEED, 1), (GLOBAL_SEED, 1), (GLOBAL, 0)] {
+            peers.put(place, Peer { port: 7, ..peer(3) });
+            assert_eq!((peers.len(), peers.complete()), (3, complete), "{place:?}");
+            assert_eq!(peers.get(3).map(|peer| peer.port), Some(7));
+        }
+        assert!(peers.remove(3));
+        assert!(!peers.remove(3));
+        assert_eq!((peers.len(), peers.get(3)), (2, None));
+    }
+
+    #[test]
+    fn a_peer_expires_after_its_time() {
+        let mut peers = peers(GLOBAL, 0..1_000);
+        peers.expire(990);
+        assert_eq!(peers.len(), 10);
+        assert_eq!((peers.get(989), peers.get(990).map(|peer| peer.tag)), (None, Some(990)));
+        assert!(peers.arrays[GLOBAL.index()].capacity() < 100, "memory is given back");
+    }
+
+    #[test]
+    fn every_other_peer_is_chosen_equally_often() {
+        for (count, total, own) in
+            [(1, 10, 3), (3, 10, 0), (7, 10, 9), (9, 10, 5), (10, 33, 32), (50, 1_000, 500)]
+        {
+            // In two arrays, so that the choice has to go across.
+            let mut peers = peers(GLOBAL, 0..total / 3);
+            (total / 3..total).for_each(|tag| peers.put(GLOBAL_SEED, peer(tag)));
+            let mut random = testing::random(u64::from(total));
+            let mut hits = vec![0_u32; total as usize];
+            let rounds = 2_000 * total / u32::try_from(count).unwrap();
+            for _ in 0..rounds {
+                let chosen = peers.choose(count, GLOBAL, own, &mut random);
+                let distinct: BTreeSet<_> = chosen.iter().map(|(address, _)| *address).collect();
+                assert_eq!(distinct.len(), count, "{chosen:?}");
+                for address in distinct {
+                    hits[address as usize] += 1;
+                }
+            }
+            assert_eq!(hits[own as usize], 0, "the asker itself");
+            let expected = f64::from(rounds) * count as f64 / f64::from(total - 1);
+            for (tag, hits) in hits.into_iter().enumerate().filter(|(tag, _)| *tag != own as usize) {
+                let ratio = f64::from(hits) / expected;
+                assert!(
+                    (0.85..1.15).contains(&ratio),
+                    "{count} of {total}: {tag} chosen {ratio} times the mean"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_useful_peers_are_chosen() {
+        let places = [Scope::Loopback, Scope::Local, Scope::Global]
+            .map(|scope| [false, true].map(|complete| Place { scope, complete }));
+        let mut peers = Peers::default();
+        for (tag, place) in (0..).zip(places.as_flattened()) {
+            peers.put(*place, peer(tag));
+        }
+        for (asker, useful) in [
+            (places[0][0], &[0, 1, 2, 3, 4, 5][..]),
+            (places[0][1], &[0, 2, 4]),
+            (places[1][0], &[2, 3, 4, 5]),
+            (places[1][1], &[2, 4]),
+            (places[2][0], &[4, 5]),
+            (places[2][1], &[4]),
+        ] {
+            let mut random = testing::random(1);
+            let chosen = peers.choose(99, asker, 77, &mut random);
+            let chosen: BTreeSet<_> = chosen.into_iter().map(|(address, _)| address).collect();
+            assert_eq!(chosen, useful.iter().copied().collect(), "{asker:?}");
+            assert!(peers.choose(0, asker, 77, &mut random).is_empty());
+        }
+        assert!(Peers::<u32>::default().choose(9, GLOBAL, 0, &mut || u64::MAX).is_empty());
+    }
+}

@@ -1,0 +1,376 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::testing::{self, announce};
+
+const V4: &str = "198.51.100.1";
+const V6: &str = "2001:db8::1";
+
+/// A store, its clock, and its dice.
+struct Tracker<R> {
+    store: SwarmStore,
+    now: Instant,
+    random: R,
+}
+
+fn tracker(limits: Limits) -> Tracker<impl FnMut() -> u64> {
+    let now = testing::start();
+    Tracker { store: SwarmStore::new(limits, &[9; 16], now), now, random: testing::random(1) }
+}
+
+impl<R: FnMut() -> u64> Tracker<R> {
+    fn announce(&mut self, announce: &Announce) -> Answer {
+        self.store.announce(self.now, announce, None, &mut self.random)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.store.expire(self.now);
+    }
+
+    /// Complete, incomplete, downloaded.
+    fn numbers(&self) -> (u32, u32, u32) {
+        let scrape = self.store.scrape(&InfoHash([7; 20])).unwrap_or_default();
+        (scrape.complete, scrape.incomplete, scrape.downloaded)
+    }
+}
+
+fn seed(peer: u16, address: &str) -> Announce {
+    Announce { left: 0, ..announce(peer, address) }
+}
+
+fn with(event: Event, mut announce: Announce) -> Announce {
+    announce.event = event;
+    announce
+}
+
+fn peers(answer: &Answer) -> BTreeSet<SocketAddr> {
+    let v4 = answer.peers_v4.iter().copied().map(SocketAddr::V4);
+    let all: Vec<_> = v4.chain(answer.peers_v6.iter().copied().map(SocketAddr::V6)).collect();
+    let distinct: BTreeSet<_> = all.iter().copied().collect();
+    assert_eq!(all.len(), distinct.len(), "no peer twice: {all:?}");
+    distinct
+}
+
+#[test]
+fn counts_follow_what_peers_say() {
+    let other_port = Announce { port: 9, ..announce(1, V4) };
+    let other_key = Announce { key: 9, ..announce(1, V4) };
+    for (name, sequence, numbers) in [
+        ("one starts", vec![announce(1, V4)], (0, 1, 0)),
+        ("and comes again", vec![announce(1, V4), with(Event::None, announce(1, V4))], (0, 1, 0)),
+        ("from another port", vec![announce(1, V4), other_port], (0, 1, 0)),
+        ("from another address", vec![announce(1, V4), announce(1, "192.168.1.1")], (0, 1, 0)),
+        ("in mapped form", vec![announce(1, V4), announce(1, "::ffff:198.51.100.1")], (0, 1, 0)),
+        ("two behind one router", vec![announce(1, V4), announce(2, V4)], (0, 2, 0)),
+        ("the same id without the key", vec![announce(1, V4), other_key.clone()], (0, 2, 0)),
+        ("can't stop it", vec![announce(1, V4), with(Event::Stopped, other_key)], (0, 1, 0)),
+        ("one stops", vec![announce(1, V4), with(Event::Stopped, announce(1, V4))], (0, 0, 0)),
+        ("an unknown one stops", vec![with(Event::Stopped, announce(1, V4))], (0, 0, 0)),
+        ("takes no connections", vec![Announce { port: 0, ..announce(1, V4) }], (0, 0, 0)),
+        ("any more", vec![announce(1, V4), Announce { port: 0, ..announce(1, V4) }], (0, 0, 0)),
+        ("at no address", vec![announce(1, "0.0.0.0"), announce(2, "fe80::1")], (0, 0, 0)),
+        ("a seeder", vec![seed(1, V4)], (1, 0, 0)),
+        ("a download ends", vec![announce(1, V4), with(Event::Completed, seed(1, V4))], (1, 0, 1)),
+        ("a seeder says so", vec![seed(1, V4), with(Event::Completed, seed(1, V4))], (1, 0, 0)),
+        ("first heard of at its end", vec![with(Event::Completed, seed(1, V4))], (1, 0, 1)),
+        ("it says so twice", vec![with(Event::Completed, seed(1, V4)); 2], (1, 0, 1)),
+        ("without having all", vec![with(Event::Completed, announce(1, V4))], (0, 1, 0)),
+        (
+            "it loses a piece and gets it again",
+            vec![with(Event::Completed, seed(1, V4)), announce(1, V4), with(Event::Completed, seed(1, V4))],
+            (1, 0, 1),
+        ),
+        (
+            "in both address families",
+            vec![
+                announce(1, V4),
+                announce(1, V6),
+                with(Event::Completed, seed(1, V4)),
+                with(Event::Completed, seed(1, V6)),
+            ],
+            (2, 0, 1),
+        ),
+        (
+            "a plain announce comes between",
+            vec![announce(1, V4), with(Event::None, seed(1, V4)), with(Event::Completed, seed(1, V4))],
+            (1, 0, 1),
+        ),
+    ] {
+        let mut tracker = tracker(Limits::default());
+        for announce in &sequence {
+            let answer = tracker.announce(announce);
+            let (complete, incomplete, downloaded) = tracker.numbers();
+            assert_eq!(
+                answer.scrape,
+                Scrape { complete, incomplete, downloaded },
+                "{name}: answer and scrape"
+            );
+        }
+        assert_eq!(tracker.numbers(), numbers, "{name}");
+    }
+}
+
+#[test]
+fn the_box_comes_first_and_counts() {
+    let seeds = |text: &str| (!text.is_empty()).then(|| text.parse::<SocketAddr>().unwrap());
+    let none = Some(0);
+    // who asks, how many, the box -> first peer, peers in all, complete
+    for (asker, numwant, self_seed, first, count, complete) in [
+        (announce(1, V4), None, "192.0.2.1:6881", "192.0.2.1:6881", 11, 6),
+        (announce(1, V4), Some(1), "192.0.2.1:6881", "192.0.2.1:6881", 1, 6),
+        (announce(1, V4), Some(4), "[2001:db8::9]:6881", "[2001:db8::9]:6881", 4, 6),
+        (announce(1, V4), None, "[::ffff:192.0.2.1]:6881", "192.0.2.1:6881", 11, 6),
+        (announce(1, V4), None, "", "", 10, 5),
+        (announce(1, V4), none, "192.0.2.1:6881", "", 0, 6),
+        (with(Event::Stopped, announce(1, V4)), None, "192.0.2.1:6881", "", 0, 6),
+        (announce(1, V4), None, "0.0.0.0:6881", "", 10, 6),
+        (announce(1, V4), None, "192.0.2.1:0", "", 10, 6),
+        (seed(1, V4), None, "192.0.2.1:6881", "", 5, 7),
+    ] {
+        let mut tracker = tracker(Limits::default());
+        for peer in 100..105 {
+            tracker.announce(&announce(peer, V4));
+            tracker.announce(&seed(peer + 100, V4));
+        }
+        let asker = Announce { numwant, ..asker };
+        let answer = tracker.store.announce(tracker.now, &asker, seeds(self_seed), &mut tracker.random);
+        let listed = peers(&answer);
+        assert_eq!((listed.len(), answer.scrape.complete), (count, complete), "{asker:?} {self_seed}");
+        let leading = [
+            answer.peers_v4.first().copied().map(SocketAddr::V4),
+            answer.peers_v6.first().copied().map(SocketAddr::V6),
+        ];
+        match seeds(first) {
+            Some(first) => assert!(leading.contains(&Some(first)), "{asker:?} {self_seed}: {answer:?}"),
+            None => assert!(seeds(self_seed).is_none_or(|seed| !listed.contains(&seed)), "{self_seed}"),
+        }
+    }
+}
+
+#[test]
+fn peers_are_told_of_those_they_can_reach() {
+    let everyone = ["127.0.0.1", "192.168.1.1", V4, "::1", "fd00::1", V6];
+    for (asker, told) in [
+        ("127.0.0.9", &everyone[..]),
+        ("10.0.0.1", &["192.168.1.1", V4, "fd00::1", V6]),
+        ("203.0.113.1", &[V4, V6]),
+        ("2001:db8::9", &[V4, V6]),
+        ("fe80::1", &[V4, V6]),
+    ] {
+        let mut tracker = tracker(Limits::default());
+        for (peer, address) in (1..).zip(everyone) {
+            tracker.announce(&announce(peer, address));
+        }
+        let answer = tracker.announce(&announce(99, asker));
+        let listed: BTreeSet<_> = peers(&answer).iter().map(SocketAddr::ip).collect();
+        assert_eq!(listed, told.iter().map(|ip| ip.parse().unwrap()).collect(), "{asker}");
+    }
+}
+
+#[test]
+fn a_peer_is_never_told_of_itself() {
+    let mut tracker = tracker(Limits::default());
+    tracker.announce(&announce(1, V4));
+    tracker.announce(&announce(1, V6));
+    assert_eq!(peers(&tracker.announce(&announce(1, V4))), BTreeSet::new(), "in either address family");
+    let restarted = Announce { port: announce(1, V4).port, ..announce(2, V4) };
+    let listed = peers(&tracker.announce(&restarted));
+    assert!(!listed.contains(&"198.51.100.1:1001".parse().unwrap()), "under its former peer id");
+}
+
+#[test]
+fn the_own_address_family_comes_first() {
+    let mut tracker = tracker(Limits::default());
+    for peer in 0..20 {
+        tracker.announce(&announce(peer, V4));
+        tracker.announce(&announce(peer + 100, V6));
+    }
+    for (address, numwant, counts) in
+        [(V4, 30, (20, 10)), (V6, 30, (10, 20)), (V4, 15, (15, 0)), (V6, 15, (0, 15)), (V4, 100, (20, 20))]
+    {
+        let asker =
+            Announce { numwant: Some(numwant), event: Event::None, port: 0, ..announce(999, address) };
+        let answer = tracker.announce(&asker);
+        assert_eq!((answer.peers_v4.len(), answer.peers_v6.len()), counts, "{address} {numwant}");
+    }
+}
+
+#[test]
+fn nobody_gets_more_peers_than_the_limit() {
+    let mut tracker = tracker(Limits::default());
+    (0..300).for_each(|peer| drop(tracker.announce(&announce(peer, V4))));
+    for (numwant, count) in [(None, 50), (Some(0), 0), (Some(7), 7), (Some(200), 200), (Some(u32::MAX), 200)]
+    {
+        let answer = tracker.announce(&Announce { numwant, ..announce(1, V4) });
+        assert_eq!(peers(&answer).len(), count, "{numwant:?}");
+    }
+}
+
+#[test]
+fn silent_peers_expire_and_late_ones_do_not() {
+    // The shortest interval is 2 minutes, but many clients come every 5.
+    for (minutes, there) in [(2, 1), (5, 1), (11, 1), (12, 0)] {
+        let mut tracker = tracker(Limits::default());
+        tracker.announce(&announce(1, V4));
+        tracker.pass(Duration::from_mins(minutes));
+        assert_eq!(tracker.numbers(), (0, there, 0), "after {minutes} minutes");
+    }
+    // Clients that are told to come in an hour are waited for.
+    let mut tracker = tracker(Limits::default());
+    (0..600).for_each(|peer| drop(tracker.announce(&announce(peer, V4))));
+    let answer = tracker.announce(&announce(0, V4));
+    assert_eq!(answer.interval, MAX_INTERVAL);
+    tracker.pass(Duration::from_mins(119));
+    assert!(peers(&tracker.announce(&announce(9_999, V4))).contains(&"198.51.100.1:1000".parse().unwrap()));
+    tracker.pass(Duration::from_hours(3));
+    assert_eq!((tracker.store.peer_count(), tracker.store.swarms.len()), (0, 0));
+}
+
+#[test]
+fn counts_of_downloads_outlive_their_peers() {
+    let mut tracker = tracker(Limits::default());
+    tracker.announce(&with(Event::Completed, seed(1, V4)));
+    tracker.pass(Duration::from_hours(3));
+    assert_eq!(tracker.numbers(), (0, 0, 1));
+    tracker.store.forget(&InfoHash([7; 20]));
+    assert_eq!(tracker.store.scrape(&InfoHash([7; 20])), None);
+}
+
+#[test]
+fn intervals_grow_with_the_load() {
+    for (swarm, elsewhere, seconds) in
+        [(0, 0, 120), (10, 0, 180), (100, 0, 720), (580, 0, 3600), (2_000, 0, 3600), (0, 30_000, 150)]
+    {
+        let mut tracker = tracker(Limits::default());
+        for peer in 0_u32..swarm + elsewhere {
+            let swarm_number = if peer < swarm { 7 } else { 8 };
+            let announce = Announce {
+                info_hash: InfoHash([swarm_number; 20]),
+                key: peer,
+                numwant: Some(0),
+                ..announce(1, V4)
+            };
+            tracker.announce(&announce);
+        }
+        let answer = tracker.announce(&announce(2, V4));
+        assert_eq!(answer.interval.as_secs(), seconds, "{swarm} in the swarm, {elsewhere} elsewhere");
+        assert!(answer.min_interval >= Duration::from_mins(1) && answer.min_interval <= answer.interval);
+    }
+}
+
+#[test]
+fn a_full_store_answers_and_forgets() {
+    let limits = Limits { swarms: 3, peers: 20, peers_per_swarm: 10 };
+    let mut tracker = tracker(limits);
+    for peer in 0..100 {
+        let swarm = u8::try_from(peer % 5).unwrap();
+        let announce =
+            Announce { info_hash: InfoHash([swarm; 20]), ..with(Event::Completed, seed(peer, V4)) };
+        let answer = tracker.announce(&announce);
+        assert!(answer.interval >= MIN_INTERVAL);
+        assert!(answer.scrape.complete <= 10);
+        assert_eq!(answer.scrape.downloaded, answer.scrape.complete, "only who is remembered is counted");
+        assert!(tracker.store.peer_count() <= 20 && tracker.store.swarms.len() <= 3);
+    }
+    assert_eq!(tracker.store.peer_count(), 20);
+    let known = Announce { info_hash: InfoHash([0; 20]), ..with(Event::Stopped, seed(0, V4)) };
+    tracker.announce(&known);
+    assert_eq!(tracker.store.peer_count(), 19, "those inside can still leave");
+    tracker.pass(Duration::from_hours(3));
+    assert_eq!(tracker.store.swarms.len(), 0, "room for other swarms");
+}
+
+/// What the store should know, kept in the simplest way.
+#[derive(Default)]
+struct Model {
+    entries: BTreeMap<(InfoHash, bool, [u8; 20]), (Announce, Instant)>,
+    counted: BTreeSet<(InfoHash, bool, [u8; 20])>,
+    downloaded: BTreeMap<InfoHash, u32>,
+}
+
+impl Model {
+    fn announce(&mut self, announce: &Announce, expires: Instant) {
+        let id = |v6| (announce.info_hash, v6, announce.peer_id.0);
+        let own = id(announce.address.is_ipv6());
+        if announce.event == Event::Stopped {
+            self.entries.remove(&own);
+            self.counted.remove(&own);
+            return;
+        }
+        let known = [false, true].iter().any(|v6| self.entries.contains_key(&id(*v6)));
+        let counted = [false, true].iter().any(|v6| self.counted.contains(&id(*v6)));
+        let finished = announce.event == Event::Completed && announce.left == 0 && !counted;
+        *self.downloaded.entry(announce.info_hash).or_default() += u32::from(finished);
+        if finished || counted || (!known && announce.left == 0) {
+            self.counted.insert(own);
+        }
+        self.entries.insert(own, (announce.clone(), expires));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.entries.retain(|_, (_, expires)| *expires >= now);
+        self.counted.retain(|key| self.entries.contains_key(key));
+    }
+
+    fn scrape(&self, info_hash: InfoHash) -> Scrape {
+        let swarm = || self.entries.values().filter(|(announce, _)| announce.info_hash == info_hash);
+        let count = |complete| swarm().filter(|(announce, _)| announce.is_complete() == complete).count();
+        Scrape {
+            complete: u32::try_from(count(true)).unwrap(),
+            incomplete: u32::try_from(count(false)).unwrap(),
+            downloaded: self.downloaded.get(&info_hash).copied().unwrap_or(0),
+        }
+    }
+
+    /// Everybody `asker` may be told of.
+    fn useful(&self, asker: &Announce) -> BTreeSet<SocketAddr> {
+        let useful = |other: &&Announce| {
+            other.info_hash == asker.info_hash
+                && other.peer_id != asker.peer_id
+                && !(other.is_complete() && asker.is_complete())
+                && Scope::of(other.address).unwrap().is_told_to(asker.address)
+        };
+        let others = self.entries.values().map(|(announce, _)| announce).filter(useful);
+        others.map(|other| SocketAddr::new(other.address, other.port)).collect()
+    }
+}
+
+#[test]
+fn the_store_agrees_with_a_simple_model() {
+    const ADDRESSES: [&str; 6] = ["127.0.0.1", "10.0.0.1", V4, "::1", "fd00::1", V6];
+    const EVENTS: [Event; 4] = [Event::None, Event::Completed, Event::Started, Event::Stopped];
+    for seed in 0..20 {
+        let mut tracker = tracker(Limits::default());
+        let mut model = Model::default();
+        let mut dice = testing::random(seed);
+        let mut roll = |sides: u64| usize::try_from(dice() % sides).unwrap();
+        for _ in 0..1_500 {
+            let peer = u16::try_from(roll(60)).unwrap();
+            let announce = Announce {
+                info_hash: InfoHash([u8::try_from(roll(3)).unwrap(); 20]),
+                // Every peer id has a port of its own, so that an address tells who it is.
+                port: 1_000 + 10 * peer + u16::try_from(roll(10)).unwrap(),
+                left: roll(2) as u64,
+                event: EVENTS[roll(4)],
+                numwant: Some(u32::try_from(roll(40)).unwrap()),
+                ..announce(peer, ADDRESSES[roll(6)])
+            };
+            let answer = tracker.announce(&announce);
+            let patience = 2 * answer.interval.max(Duration::from_mins(5)) + Duration::from_mins(1);
+            model.announce(&announce, tracker.now + patience);
+            assert_eq!(answer.scrape, model.scrape(announce.info_hash), "seed {seed}: {announce:?}");
+            let (listed, useful) = (peers(&answer), model.useful(&announce));
+            assert!(listed.is_subset(&useful), "seed {seed}: {announce:?} was told of {listed:?}");
+            let numwant =
+                if announce.event == Event::Stopped { 0 } else { announce.numwant.unwrap() as usize };
+            assert_eq!(listed.len(), numwant.min(useful.len()), "seed {seed}: {announce:?}");
+            tracker.now += Duration::from_secs(roll(60) as u64);
+            if roll(20) == 0 {
+                tracker.pass(Duration::from_secs(roll(900) as u64));
+                model.expire(tracker.now);
+            }
+        }
+        assert_eq!(tracker.store.peer_count(), model.entries.len(), "seed {seed}");
+    }
+}
