@@ -1,0 +1,14 @@
+//! Whole sessions, seen from outside: what a peer says, and what it is told and given.
+
+#[cfg(test)]
+mod choker;
+#[cfg(test)]
+mod chunks;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod scripts;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod timers;

@@ -1,0 +1,160 @@
+//! A driver without sockets, for a torrent of ten pieces.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use seeder::{
+    Close, Event, ExtendedHandshake, HANDSHAKE_LENGTH, Handshake, Message, PeerSession, Range, Reserved,
+    Torrent,
+};
+use torrent::{InfoHash, Lengths, PeerId};
+
+pub(crate) const PIECE_LENGTH: u32 = 0x8000;
+pub(crate) const PIECES: u32 = 10;
+/// The last piece has one whole block and 100 bytes.
+pub(crate) const TOTAL: u64 = 9 * PIECE_LENGTH as u64 + 0x4000 + 100;
+
+pub(crate) const BLOCK: u32 = 0x4000;
+pub(crate) const INFO_HASH: InfoHash = InfoHash([0xaa; 20]);
+pub(crate) const OURS: PeerId = PeerId(*b"-bB0000-ourpeerid123");
+pub(crate) const THEIRS: PeerId = PeerId(*b"-TR4050-theirpeerid1");
+
+pub(crate) const PLAIN: Reserved = Reserved([0; 8]);
+pub(crate) const FAST: Reserved = Reserved([0, 0, 0, 0, 0, 0, 0, 0x04]);
+pub(crate) const EXTENDED: Reserved = Reserved([0, 0, 0, 0, 0, 0x10, 0, 0]);
+pub(crate) const BOTH: Reserved = Reserved::OURS;
+
+/// Some instant. Time is virtual in all tests; only its differences mean something.
+#[expect(clippy::disallowed_methods, reason = "there is no other way to get an origin")]
+pub(crate) fn origin() -> Instant {
+    Instant::now()
+}
+
+pub(crate) fn lengths() -> Lengths {
+    Lengths::new(TOTAL, PIECE_LENGTH).unwrap()
+}
+
+/// Not an info dictionary, but of a size that takes three metadata pieces. Made once, as all sessions share it.
+pub(crate) fn info_bytes() -> Arc<[u8]> {
+    static BYTES: LazyLock<Arc<[u8]>> =
+        LazyLock::new(|| (0..40_000_u32).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect());
+    Arc::clone(&BYTES)
+}
+
+pub(crate) fn torrent() -> Torrent {
+    Torrent { lengths: lengths(), info_bytes: info_bytes(), allowed_fast: Vec::new() }
+}
+
+/// A request for a block of 16 KiB.
+pub(crate) fn range(index: u32, begin: u32) -> Range {
+    Range { index, begin, length: BLOCK }
+}
+
+pub(crate) fn bytes(messages: &[Message]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for message in messages {
+        message.encode(&mut bytes);
+    }
+    bytes
+}
+
+pub(crate) fn handshake(reserved: Reserved) -> [u8; HANDSHAKE_LENGTH] {
+    Handshake { reserved, info_hash: INFO_HASH, peer_id: THEIRS }.to_bytes()
+}
+
+pub(crate) fn their_extended_handshake() -> Vec<u8> {
+    ExtendedHandshake { ut_metadata: Some(9), client: Some(b"Client 1.2".to_vec()), ..Default::default() }
+        .to_bytes()
+}
+
+/// A session and the time in which it lives.
+pub(crate) struct Connection {
+    pub(crate) now: Instant,
+    pub(crate) session: PeerSession,
+    /// What the session said and the test has not looked at.
+    said: Vec<u8>,
+}
+
+impl Connection {
+    /// A connection over which nothing went.
+    pub(crate) fn new() -> Self {
+        Self::opened(origin())
+    }
+
+    /// A connection over which nothing went, opened at this time.
+    pub(crate) fn opened(now: Instant) -> Self {
+        Self { now, session: PeerSession::new(now, OURS), said: Vec::new() }
+    }
+
+    /// A connection after both handshakes.
+    pub(crate) fn attached(reserved: Reserved, torrent: Torrent) -> Self {
+        let mut connection = Self::new();
+        connection.receive(&handshake(reserved)).unwrap();
+        let event = Event::Handshake { info_hash: INFO_HASH, peer_id: THEIRS };
+        assert_eq!(connection.session.poll_event(), Some(event));
+        connection.session.attach(connection.now, torrent).unwrap();
+        connection
+    }
+
+    /// A connection over which all that comes first has been said.
+    pub(crate) fn greeted(reserved: Reserved, torrent: Torrent) -> Self {
+        let mut connection = Self::attached(reserved, torrent);
+        while connection.session.poll_control(connection.now).is_some() {}
+        connection
+    }
+
+    /// One that is interested and unchoked.
+    pub(crate) fn unchoked(reserved: Reserved) -> Self {
+        let mut connection = Self::greeted(reserved, torrent());
+        connection.send(Message::Interested).unwrap();
+        connection.session.set_choked(connection.now, false).unwrap();
+        assert_eq!(connection.said(), Some(bytes(&[Message::Unchoke])));
+        connection
+    }
+
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), Close> {
+        self.session.receive(self.now, bytes)
+    }
+
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), Close> {
+        self.receive(&bytes(&[message]))
+    }
+
+    /// The next message that is not a block, as it is on the wire.
+    pub(crate) fn said(&mut self) -> Option<Vec<u8>> {
+        if self.said.is_empty() {
+            self.said = self.session.poll_control(self.now)?;
+        }
+        let size = match Message::decode(&self.said, PIECES) {
+            Ok(Some((_, size))) => size,
+            // The handshake is no message.
+            _ => HANDSHAKE_LENGTH,
+        };
+        Some(self.said.drain(..size).collect())
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Close> {
+        self.now += time;
+        self.session.handle_timeout(self.now)
+    }
+}
+
+/// Marsaglia's xorshift64: repeatable chance.
+pub(crate) struct Xorshift(pub(crate) u64);
+
+impl Xorshift {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[3]
+    }
+}
