@@ -1,2 +1,82 @@
-//! blackboxd
-fn main() {}
+//! The daemon of the P2P Black Box: everything in the publish folder becomes a torrent, is seeded, tracked and shown.
+
+mod app;
+mod catalog;
+mod daemon;
+mod hash;
+mod import;
+mod init_link;
+mod limit;
+mod listing;
+mod net;
+mod options;
+mod publish;
+mod storage;
+mod watch;
+mod web;
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use appliance::{Config, exit};
+use options::{HELP, Options, Request};
+
+fn main() -> ExitCode {
+    let options = match options::parse(env::args_os().skip(1)) {
+        Ok(Request::Run(options)) => options,
+        Ok(Request::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Request::Version) => {
+            println!("blackboxd {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return usage(&error),
+    };
+    let config = match configuration(&options) {
+        Ok(config) => config,
+        Err(error) => return usage(&error),
+    };
+    let link = match init_link::InitLink::from_environment() {
+        Ok(link) => link,
+        Err(error) => return usage(&error),
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    match daemon::run(*options, config, link) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("blackboxd: {error:#}");
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn usage(error: &str) -> ExitCode {
+    eprintln!("blackboxd: {error}");
+    ExitCode::from(exit::USAGE)
+}
+
+/// The configuration file with the options that go before it put in.
+fn configuration(options: &Options) -> Result<Config, String> {
+    let mut config = match &options.config {
+        None => Config::default(),
+        Some(path) => {
+            let bytes = fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+            Config::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+    };
+    if options.public_host.is_some() {
+        config.public_host.clone_from(&options.public_host);
+    }
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if absolute(&options.state).starts_with(absolute(&options.publish)) {
+        return Err(format!(
+            "--state {} is inside the publish folder and would be published; choose another folder",
+            options.state.display()
+        ));
+    }
+    Ok(config)
+}

@@ -1,0 +1,120 @@
+//! What all parts of the running daemon share.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use appliance::Config;
+use tokio_util::sync::CancellationToken;
+use torrent::PeerId;
+use tracker::SwarmStore;
+
+use crate::catalog;
+use crate::limit::RateLimit;
+use crate::net::peers::Registry;
+use crate::storage::Storage;
+use crate::watch::Inbox;
+
+/// Shared by the peers, the tracker and the web; one for each daemon.
+pub struct App {
+    /// What is published.
+    pub catalog: catalog::Handle,
+    /// The publish folder.
+    pub publish: PathBuf,
+    /// Its files, open for serving.
+    pub storage: Storage,
+    /// `blackbox.toml`, with `--public-host` put in.
+    pub config: Config,
+    /// The listeners' real addresses.
+    pub listeners: Listeners,
+    /// Our name among peers, another at each start.
+    pub peer_id: PeerId,
+    /// The connected peers.
+    pub peers: Registry,
+    /// Bytes of content that were read to hash them since the start.
+    pub hashed_bytes: AtomicU64,
+    /// Where to say that an item should be looked at again.
+    pub inbox: Arc<Inbox>,
+    /// All swarms, for HTTP and UDP alike.
+    pub swarms: Mutex<SwarmStore>,
+    /// The one limit on everything that is given away.
+    pub upload: RateLimit,
+    /// What is wrong with the box.
+    pub health: Health,
+    /// When the daemon started.
+    pub started: Instant,
+    /// Cancelled when the daemon ends.
+    pub ending: CancellationToken,
+}
+
+/// Addresses the listeners are bound to.
+#[derive(Debug, Clone, Copy)]
+pub struct Listeners {
+    /// The page.
+    pub web: SocketAddr,
+    /// HTTP and UDP tracker.
+    pub tracker: SocketAddr,
+    /// Peers.
+    pub peer: SocketAddr,
+}
+
+/// Sentences for people about what is wrong with the box as a whole, and its addresses.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: RwLock<HealthState>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct HealthState {
+    from_init: Vec<String>,
+    publish_folder: Option<String>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Health {
+    /// Everything that is wrong with the box right now, worst first; empty when all is well.
+    pub fn problems(&self) -> Vec<String> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.publish_folder.iter().chain(&state.from_init).cloned().collect()
+    }
+
+    /// The box's own addresses as init sees them; empty on a hosted run.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).addresses.clone()
+    }
+
+    /// Replaces what init reported before.
+    pub fn set_from_init(&self, sentences: Vec<String>) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).from_init = sentences;
+    }
+
+    /// Replaces the box's addresses.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).addresses = addresses;
+    }
+
+    /// Says what is wrong with the publish folder, or that nothing is. Tells whether that is news.
+    pub fn set_publish_folder(&self, problem: Option<String>) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let news = state.publish_folder != problem;
+        state.publish_folder = problem;
+        news
+    }
+}
+
+impl App {
+    /// Whether the daemon is ending.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
+    }
+
+    /// The swarms, locked; held only for one look-up or announce.
+    pub fn swarms(&self) -> std::sync::MutexGuard<'_, SwarmStore> {
+        self.swarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How everybody holds it.
+pub type SharedApp = Arc<App>;

@@ -1,0 +1,56 @@
+//! What the box publishes, and what is on its way: one owner (a thread), `Arc` snapshots for everybody else.
+//!
+//! An item becomes public by one transaction and is retired by one; seeder, tracker, page and feed all read the
+//! same snapshot, so none of them can know an item the others don't.
+
+mod item;
+mod owner;
+mod store;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use item::{Content, Counters, Identity, Item, Progress, State};
+pub use owner::{Handle, open};
+pub use store::StoreError;
+use torrent::InfoHash;
+
+/// An immutable view of all items.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    newest_first: Vec<Arc<Item>>,
+    /// Items of the publish folder, sorted by name.
+    by_name: Vec<Arc<Item>>,
+    by_hash: HashMap<InfoHash, Arc<Item>>,
+}
+
+impl Catalog {
+    /// `items` come sorted by name.
+    fn new(items: Vec<Arc<Item>>) -> Self {
+        let by_hash = items
+            .iter()
+            .filter(|item| item.state == State::Seeding)
+            .filter_map(|item| Some((item.content.as_ref()?.info_hash, Arc::clone(item))))
+            .collect();
+        let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
+        let mut newest_first = items;
+        newest_first.sort_by(|a, b| b.added.cmp(&a.added));
+        Self { newest_first, by_name, by_hash }
+    }
+
+    /// All items, newest first.
+    pub fn items(&self) -> &[Arc<Item>] {
+        &self.newest_first
+    }
+
+    /// The item of that name in the publish folder, in whatever state.
+    pub fn named(&self, name: &str) -> Option<&Arc<Item>> {
+        let index = self.by_name.binary_search_by(|item| item.name.as_str().cmp(name)).ok()?;
+        self.by_name.get(index)
+    }
+
+    /// The item that is *seeding* under this info hash: offline and retired items are not found.
+    pub fn seeding(&self, info_hash: &InfoHash) -> Option<&Arc<Item>> {
+        self.by_hash.get(info_hash)
+    }
+}

@@ -1,0 +1,211 @@
+//! The wiring: opens everything, starts everything, and ends everything in bounded time.
+
+use std::io::Write;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use appliance::Config;
+use appliance::message::ToInit;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracker::SwarmStore;
+use tracker::swarm::Limits;
+
+use crate::app::{App, Health, Listeners, SharedApp};
+use crate::catalog;
+use crate::init_link::{self, InitLink, Screen};
+use crate::limit::RateLimit;
+use crate::net::peers::{self, Registry};
+use crate::net::sockets::{self, Sockets};
+use crate::net::{tracker_http, tracker_udp};
+use crate::options::Options;
+use crate::storage::Storage;
+use crate::watch::Publisher;
+use crate::web;
+
+/// Connections and transfers get this long to end; SIGTERM promises 5 s in all.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How often the counters are saved: what a power cut may cost of them.
+const SAVE_COUNTERS: Duration = Duration::from_mins(1);
+
+/// How often the screen may change.
+const SCREEN: Duration = Duration::from_secs(1);
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// When a listener or the catalog can't be opened, or a part of the daemon fails.
+pub fn run(options: Options, config: Config, link: InitLink) -> anyhow::Result<()> {
+    let publish = std::path::absolute(&options.publish)?;
+    raise_file_limit();
+    let runtime = runtime()?;
+    let sockets = {
+        let _entered = runtime.enter();
+        sockets::open(options.web, options.tracker, options.peer)?
+    };
+    let (catalog, owner) = catalog::open(&options.state)?;
+    let app = Arc::new(App {
+        catalog,
+        storage: Storage::new(publish.clone()),
+        publish,
+        upload: RateLimit::new(config.limits.upload_rate, Instant::now()),
+        config,
+        listeners: sockets.addresses,
+        peer_id: seeder::peer_id(random()?),
+        peers: Registry::default(),
+        hashed_bytes: AtomicU64::new(0),
+        inbox: Arc::default(),
+        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random()?, Instant::now())),
+        health: Health::default(),
+        started: Instant::now(),
+        ending: CancellationToken::new(),
+    });
+    let addresses = sockets.addresses;
+    let mut tasks = JoinSet::new();
+    spawn_tasks(&mut tasks, &runtime, &app, sockets);
+    let threads = Threads::start(&app, Arc::new(link))?;
+    announce_ready(addresses);
+    threads.link.send(&ToInit::Ready { web_port: addresses.web.port() });
+
+    let result = runtime.block_on(wait(&mut tasks));
+    app.ending.cancel();
+    runtime.block_on(end(tasks));
+    threads.end();
+    app.catalog.close();
+    drop(owner.join());
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+/// Bytes that nobody can guess.
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("no randomness")?;
+    Ok(bytes)
+}
+
+/// More threads than cores: a read that waits for a disk holds a thread, and others must go on.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads((2 * cores).max(4)).enable_all().build()
+}
+
+/// Thousands of peers need thousands of descriptors.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!("the limit on open files can't be raised: {error}");
+    }
+}
+
+/// Starts the parts of the daemon; a part that has ended gives its name.
+fn spawn_tasks(tasks: &mut JoinSet<&'static str>, runtime: &Runtime, app: &SharedApp, sockets: Sockets) {
+    let _entered = runtime.enter();
+    let shared = || (Arc::clone(app), app.ending.clone());
+    let (app, ending) = shared();
+    tasks.spawn(async move {
+        web::run(app, sockets.web, ending).await;
+        "web"
+    });
+    let (app, ending) = shared();
+    tasks.spawn(async move {
+        tracker_http::run(app, sockets.tracker_http, ending).await;
+        "HTTP tracker"
+    });
+    let (app, ending) = shared();
+    tasks.spawn(async move {
+        tracker_udp::run(app, sockets.tracker_udp, ending).await;
+        "UDP tracker"
+    });
+    let (app, ending) = shared();
+    tasks.spawn(async move {
+        peers::run(app, sockets.peer, ending).await;
+        "peers"
+    });
+}
+
+/// Waits for a signal to end, or for a part of the daemon that ends by itself, which is an error.
+async fn wait(tasks: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        Some(ended) = tasks.join_next() => {
+            let part = ended.context("a part of the daemon panicked")?;
+            anyhow::bail!("{part} ended by itself")
+        }
+    }
+}
+
+/// Gives connections the time to end that they have.
+async fn end(mut tasks: JoinSet<&'static str>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("some connections did not end in {GRACE:?} and are cut");
+    }
+}
+
+/// The one line that says that everything works and where; checks and scripts wait for it.
+fn announce_ready(addresses: Listeners) {
+    let Listeners { web, tracker, peer } = addresses;
+    let mut stdout = std::io::stdout().lock();
+    // Nobody reads it: nobody misses it.
+    let _ = writeln!(stdout, "ready web={web} tracker={tracker} peer={peer}").and_then(|()| stdout.flush());
+}
+
+/// What blocks: file work and the conversation with init.
+struct Threads {
+    app: SharedApp,
+    link: Arc<InitLink>,
+    publisher: JoinHandle<()>,
+    listener: JoinHandle<()>,
+    housekeeper: JoinHandle<()>,
+}
+
+impl Threads {
+    fn start(app: &SharedApp, link: Arc<InitLink>) -> std::io::Result<Self> {
+        let named = |name: &str| thread::Builder::new().name(name.into());
+        let publisher = Publisher::new(Arc::clone(app));
+        let publisher = named("publisher").spawn(|| publisher.run())?;
+        let (shared, init) = (Arc::clone(app), Arc::clone(&link));
+        let listener = named("init").spawn(move || init_link::listen(&shared, &init))?;
+        let (shared, init) = (Arc::clone(app), Arc::clone(&link));
+        let housekeeper = named("housekeeper").spawn(move || keep_house(&shared, &init))?;
+        Ok(Self { app: Arc::clone(app), link, publisher, listener, housekeeper })
+    }
+
+    fn end(self) {
+        self.app.inbox.stop();
+        self.link.close();
+        self.housekeeper.thread().unpark();
+        for thread in [self.publisher, self.listener, self.housekeeper] {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!("{name} panicked");
+            }
+        }
+    }
+}
+
+/// Draws the screen and saves the counters.
+fn keep_house(app: &SharedApp, link: &InitLink) {
+    let mut screen = Screen::default();
+    let mut saved = Instant::now();
+    while !app.is_ending() {
+        screen.draw(app, link);
+        if saved.elapsed() >= SAVE_COUNTERS {
+            app.catalog.save_counters();
+            saved = Instant::now();
+        }
+        thread::park_timeout(SCREEN);
+    }
+}

@@ -1,0 +1,299 @@
+//! What an item consists of: its files, sorted the same way everywhere.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use torrent::FilePath;
+
+use crate::catalog::Identity;
+use crate::watch::is_ignored;
+
+/// Files in one item. A torrent of more would have an info dictionary that few clients load.
+pub const MAX_FILES: usize = 1_000_000;
+
+/// The files of an item as they are now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Listing {
+    /// The item is a file.
+    File(Identity),
+    /// The item is a folder; sorted bytewise by path.
+    Folder(Vec<ListedFile>),
+}
+
+/// A file in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ListedFile {
+    /// Path below the item's folder.
+    pub path: FilePath,
+    /// Its inode, size and time.
+    pub identity: Identity,
+}
+
+/// Why an item can't be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The item itself is not there.
+    #[error("it is gone")]
+    Gone,
+    /// Something in it vanished while it was listed: look again later.
+    #[error("it changes while it is read")]
+    Changing,
+    /// A folder or file can't be read.
+    #[error("{path:?} can't be read: {source}")]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something in it can't be published; a sentence that names it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Listing {
+    /// Lists the file or folder at `item`. Ignored names are left out; symbolic links to files inside the item stand for
+    /// those files, links to folders inside it are left out (their content is there already).
+    ///
+    /// # Errors
+    /// See [`ListError`].
+    pub fn of(item: &Path) -> Result<Self, ListError> {
+        let metadata = match fs::symlink_metadata(item) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(ListError::Gone),
+            result => result.map_err(|source| unreadable(item, source))?,
+        };
+        if metadata.is_file() {
+            Ok(Self::File(Identity::from(&metadata)))
+        } else if metadata.is_dir() {
+            let mut walk = Walk { item, real: None, files: Vec::new() };
+            walk.run()?;
+            walk.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+            Ok(Self::Folder(walk.files))
+        } else {
+            Err(ListError::Refused("it is neither a file nor a folder; copy the file itself".into()))
+        }
+    }
+
+    /// Bytes in all files.
+    pub fn size_bytes(&self) -> u64 {
+        self.identities().map(|identity| identity.size).sum()
+    }
+
+    /// Number of files.
+    pub fn file_count(&self) -> usize {
+        self.identities().count()
+    }
+
+    /// Identities in the order of the info dictionary.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> {
+        let (one, many) = match self {
+            Self::File(identity) => (Some(*identity), &[][..]),
+            Self::Folder(files) => (None, files.as_slice()),
+        };
+        one.into_iter().chain(many.iter().map(|file| file.identity))
+    }
+
+    /// The files' paths when the item is at `item`, with their identities, in the order of the info dictionary.
+    pub fn paths(&self, item: &Path) -> Vec<(PathBuf, Identity)> {
+        match self {
+            Self::File(identity) => vec![(item.to_owned(), *identity)],
+            Self::Folder(files) => {
+                files.iter().map(|file| (item.join(file.path.as_str()), file.identity)).collect()
+            }
+        }
+    }
+
+    /// A number that differs when anything in the listing differs.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+struct Walk<'a> {
+    item: &'a Path,
+    /// The item's path without symbolic links; looked up when the first link is met.
+    real: Option<PathBuf>,
+    files: Vec<ListedFile>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> Result<(), ListError> {
+        let mut folders = vec![self.item.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))?;
+            for entry in entries {
+                let entry = entry.map_err(|source| unreadable(&folder, source))?;
+                if !is_ignored(&entry.file_name()) && self.visit(&entry)? {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file in; says whether the entry is a folder to go into.
+    fn visit(&mut self, entry: &fs::DirEntry) -> Result<bool, ListError> {
+        let path = entry.path();
+        let mut metadata = entry.metadata().map_err(|source| unreadable(&path, source))?;
+        let relative = self.relative(&path)?;
+        if metadata.is_symlink() {
+            metadata = self.follow(&path)?;
+            if metadata.is_dir() {
+                return Ok(false);
+            }
+        }
+        if metadata.is_dir() {
+            return Ok(true);
+        }
+        if !metadata.is_file() {
+            return Err(ListError::Refused(format!(
+                "{relative:?} is a device or pipe; take it out of the folder"
+            )));
+        }
+        if self.files.len() == MAX_FILES {
+            return Err(ListError::Refused(format!(
+                "it has more than {MAX_FILES} files; pack them together or split the folder"
+            )));
+        }
+        self.files.push(ListedFile { path: relative, identity: Identity::from(&metadata) });
+        Ok(false)
+    }
+
+    fn relative(&self, path: &Path) -> Result<FilePath, ListError> {
+        let relative = path.strip_prefix(self.item).expect("invariant: the walk never leaves the item");
+        FilePath::from_path(relative).map_err(|error| ListError::Refused(format!("{error}; rename it")))
+    }
+
+    /// What a symbolic link points to, if that is inside the item.
+    fn follow(&mut self, link: &Path) -> Result<fs::Metadata, ListError> {
+        let refused = |why: &str| {
+            let name = link.strip_prefix(self.item).unwrap_or(link);
+            ListError::Refused(format!("{name:?} is a symbolic link {why}; replace it by the file itself"))
+        };
+        let target = match link.canonicalize() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(refused("to something that is not there"));
+            }
+            Err(_) => return Err(refused("that can't be followed")),
+            Ok(target) => target,
+        };
+        if self.real.is_none() {
+            self.real = Some(self.item.canonicalize().map_err(|source| unreadable(self.item, source))?);
+        }
+        if !self.real.as_ref().is_some_and(|real| target.starts_with(real)) {
+            return Err(refused("that leads out of the item"));
+        }
+        fs::metadata(&target).map_err(|source| unreadable(&target, source))
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ListError {
+    match source.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => ListError::Changing,
+        _ => ListError::Unreadable { path: path.to_owned(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    fn item() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn paths(listing: &Listing) -> Vec<String> {
+        match listing {
+            Listing::File(_) => vec![],
+            Listing::Folder(files) => files.iter().map(|file| file.path.to_string()).collect(),
+        }
+    }
+
+    fn refusal(item: &Path) -> String {
+        match Listing::of(item) {
+            Err(ListError::Refused(sentence)) => sentence,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn folders_are_sorted_bytewise_by_component_and_litter_is_left_out() {
+        let item = item();
+        for name in [
+            "b",
+            "a/z",
+            "a/B",
+            "a.txt",
+            "a-",
+            "\u{e9}",
+            "sub/.git/config",
+            "sub/x.part",
+            "Thumbs.db",
+            "z/empty",
+        ] {
+            let path = item.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let listing = Listing::of(item.path()).unwrap();
+        assert_eq!(paths(&listing), ["a/B", "a/z", "a-", "a.txt", "b", "z/empty", "\u{e9}"]);
+        assert_eq!(listing.file_count(), 7);
+    }
+
+    #[test]
+    fn links_inside_the_item_are_followed_once() {
+        let item = item();
+        fs::write(item.path().join("real"), "12345").unwrap();
+        symlink("real", item.path().join("link")).unwrap();
+        symlink(".", item.path().join("loop")).unwrap();
+        let listing = Listing::of(item.path()).unwrap();
+        assert_eq!(paths(&listing), ["link", "real"]);
+        assert_eq!(listing.size_bytes(), 10);
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_named() {
+        let cases: [(&str, fn(&Path), &str); 4] = [
+            ("way-out", |p| symlink("/etc/passwd", p).unwrap(), "leads out of the item"),
+            ("dangling", |p| symlink("nothing", p).unwrap(), "not there"),
+            ("circle", |p| symlink("circle", p).unwrap(), "can't be followed"),
+            ("socket", |p| drop(std::os::unix::net::UnixListener::bind(p).unwrap()), "device or pipe"),
+        ];
+        for (name, make, why) in cases {
+            let item = item();
+            make(&item.path().join(name));
+            let sentence = refusal(item.path());
+            assert!(sentence.contains(name) && sentence.contains(why), "{sentence}");
+        }
+        let item = item();
+        fs::write(item.path().join(OsStr::from_bytes(b"caf\xe9")), "").unwrap();
+        assert!(refusal(item.path()).contains("UTF-8"), "{}", refusal(item.path()));
+    }
+
+    #[test]
+    fn any_change_changes_the_fingerprint() {
+        let item = item();
+        let file = item.path().join("file");
+        fs::write(&file, "one").unwrap();
+        let before = Listing::of(item.path()).unwrap().fingerprint();
+        assert_eq!(before, Listing::of(item.path()).unwrap().fingerprint());
+        fs::File::options().write(true).open(&file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let touched = Listing::of(item.path()).unwrap().fingerprint();
+        fs::write(item.path().join("two"), "").unwrap();
+        let added = Listing::of(item.path()).unwrap().fingerprint();
+        assert!(before != touched && touched != added);
+    }
+
+    #[test]
+    fn a_missing_item_is_gone() {
+        assert!(matches!(Listing::of(Path::new("/nonexistent/item")), Err(ListError::Gone)));
+    }
+}

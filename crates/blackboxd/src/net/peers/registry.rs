@@ -1,0 +1,142 @@
+//! Who is connected, and who of them is unchoked.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use seeder::{PeerStats, rank};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use torrent::InfoHash;
+
+use crate::app::SharedApp;
+
+/// How often turns are looked at, apart from when peers come, go or change their mind.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// What an unchoked peer should get at least, in bytes per second, where the upload rate is limited.
+const SLOT_RATE: u64 = 32 * 1024;
+
+/// Unchoked peers at least, however low the limit.
+const MIN_SLOTS: usize = 4;
+
+/// All connected peers that have told which item they want.
+#[derive(Debug, Default)]
+pub struct Registry {
+    peers: Mutex<HashMap<u64, Arc<Peer>>>,
+    next_key: std::sync::atomic::AtomicU64,
+    changed: Notify,
+}
+
+/// A connected peer, as its connection and the choker see it.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where it connected from.
+    pub address: SocketAddr,
+    /// The item it wants.
+    pub info_hash: InfoHash,
+    stats: Mutex<PeerStats>,
+    unchoke: AtomicBool,
+    /// Woken when `unchoke` changes.
+    verdict: Notify,
+}
+
+/// A place in the registry; leaving it is dropping it.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    registry: &'a Registry,
+    key: u64,
+    peer: Arc<Peer>,
+}
+
+impl Registry {
+    /// Number of connected peers.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The connected peers, in no particular order.
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(super) fn enter(&self, address: SocketAddr, info_hash: InfoHash, stats: PeerStats) -> Place<'_> {
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let peer = Arc::new(Peer {
+            address,
+            info_hash,
+            stats: Mutex::new(stats),
+            unchoke: AtomicBool::new(false),
+            verdict: Notify::new(),
+        });
+        self.lock().insert(key, Arc::clone(&peer));
+        Place { registry: self, key, peer }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Peer {
+    /// Its figures when it last did something.
+    pub fn stats(&self) -> PeerStats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    /// Tells the choker and the page how the peer is doing.
+    pub(super) fn update(&self, stats: PeerStats) {
+        *self.peer.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    /// The peer has become interested or lost interest: time to choose again.
+    pub(super) fn interest_changed(&self) {
+        self.registry.changed.notify_one();
+    }
+
+    /// Waits for the next verdict: whether the peer is to be unchoked.
+    pub(super) async fn verdict(&self) -> bool {
+        self.peer.verdict.notified().await;
+        self.peer.unchoke.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.key);
+        self.registry.changed.notify_one();
+    }
+}
+
+/// Unchokes and chokes peers until `ending` is cancelled.
+pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
+    let slots = app
+        .upload
+        .bytes_per_second()
+        .map_or(usize::MAX, |rate| usize::try_from(rate / SLOT_RATE).unwrap_or(usize::MAX).max(MIN_SLOTS));
+    loop {
+        tokio::select! {
+            () = ending.cancelled() => return,
+            () = app.peers.changed.notified() => {}
+            () = tokio::time::sleep(ROUND) => {}
+        }
+        round(&app.peers, slots);
+    }
+}
+
+fn round(registry: &Registry, slots: usize) {
+    let peers: Vec<(u64, Arc<Peer>)> =
+        registry.lock().iter().map(|(key, peer)| (*key, Arc::clone(peer))).collect();
+    let stats: Vec<(u64, PeerStats)> = peers.iter().map(|(key, peer)| (*key, peer.stats())).collect();
+    let chosen: HashSet<u64> = rank(&stats, slots, Instant::now()).into_iter().collect();
+    for (key, peer) in peers {
+        let unchoke = chosen.contains(&key);
+        if peer.unchoke.swap(unchoke, Ordering::AcqRel) != unchoke {
+            peer.verdict.notify_one();
+        }
+    }
+}

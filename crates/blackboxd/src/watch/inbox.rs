@@ -1,0 +1,97 @@
+//! What the publisher's thread should look at. Bounded by the number of items: a name is in it once, however many
+//! events there were.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::job::Outcome;
+
+/// Things to look at, shared by all who notice something and the publisher's thread.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    news: Mutex<News>,
+    arrived: Condvar,
+}
+
+/// What arrived since the publisher looked last.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub names: HashSet<OsString>,
+    /// Look at everything: events were lost, or it is time.
+    pub rescan: bool,
+    pub finished: Option<Outcome>,
+    pub stop: bool,
+}
+
+impl Inbox {
+    /// Something happened to this item.
+    pub fn item(&self, name: &OsStr) {
+        self.change(|news| drop(news.names.insert(name.to_owned())));
+    }
+
+    /// Everything should be looked at again.
+    pub fn rescan(&self) {
+        self.change(|news| news.rescan = true);
+    }
+
+    /// The publisher's thread should end.
+    pub fn stop(&self) {
+        self.change(|news| news.stop = true);
+    }
+
+    pub(super) fn finished(&self, outcome: Outcome) {
+        self.change(|news| news.finished = Some(outcome));
+    }
+
+    /// A handler of file events that are below `publish`.
+    pub(super) fn event_handler(
+        self: &Arc<Self>,
+        publish: &Path,
+    ) -> impl FnMut(notify::Result<notify::Event>) + use<> {
+        let inbox = Arc::clone(self);
+        let publish = publish.to_owned();
+        move |event| match event {
+            // What the box itself does all the time: reading.
+            Ok(event) if is_reading(event.kind) => {}
+            Ok(event) if !event.need_rescan() => {
+                for path in &event.paths {
+                    match path.strip_prefix(&publish).map(|below| below.components().next()) {
+                        Ok(Some(Component::Normal(name))) => inbox.item(name),
+                        _ => inbox.rescan(),
+                    }
+                }
+            }
+            _ => inbox.rescan(),
+        }
+    }
+
+    /// Waits until there is news or it is `until`, and takes what there is.
+    pub(super) fn wait(&self, until: Instant) -> News {
+        let mut news = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let empty = news.names.is_empty() && !news.rescan && !news.stop && news.finished.is_none();
+            if !empty || left.is_zero() {
+                return std::mem::take(&mut news);
+            }
+            news = self.arrived.wait_timeout(news, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut News)) {
+        change(&mut self.lock());
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_reading(kind: notify::EventKind) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind};
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
