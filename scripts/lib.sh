@@ -26,7 +26,8 @@ as_root() {
 }
 
 apt_install() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >/dev/null
 }
 
 # Installs what is missing of the Debian packages named.
@@ -111,9 +112,30 @@ accelerator() {
     printf '\xb0\x10\xe6\xf4\xf4' >"$probe"
     truncate -s 510 "$probe"
     printf '\x55\xaa' >>"$probe"
-    timeout 10 qemu-system-x86_64 -accel kvm -m 32 -display none -nodefaults -device isa-debug-exit \
+    timeout 4 qemu-system-x86_64 -accel kvm -m 32 -display none -nodefaults -device isa-debug-exit \
       -drive "file=$probe,format=raw,if=floppy,read-only=on" >/dev/null 2>&1 || status=$?
     rm -f "$probe"
   fi
   if ((status == 0x21)); then printf 'kvm'; else printf 'tcg,thread=multi'; fi
+}
+
+# The VM that scripts/boot runs: its files, and whether it runs.
+VM_DIR=${BLACKBOX_VM_DIR:-$ROOT/target/vm}
+
+vm_running() {
+  [[ -f $VM_DIR/pid ]] && kill -0 "$(<"$VM_DIR/pid")" 2>/dev/null
+}
+
+# Sends one command to QEMU's monitor (QMP) and prints the answer: vm_monitor COMMAND [ARGUMENTS as JSON]
+vm_monitor() {
+  vm_running || die "no box is running; start one with: scripts/boot"
+  printf '{"execute":"qmp_capabilities"}\n{"execute":"%s","arguments":%s}\n' "$1" "${2:-"{}"}" |
+    socat -t 10 - "UNIX-CONNECT:$VM_DIR/monitor.sock" |
+    awk '/^{"(return|error)"/ && ++answers == 2 { print; exit }'
+}
+
+# A string as JSON writes it.
+json_string() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
 }

@@ -21,11 +21,11 @@ module_patterns() {
 matching_modules() (
   shopt -s globstar nullglob
   list=$(realpath "$1")
-  cd "$2/kernel"
+  cd "$2/kernel" || exit
   declare -A chosen=()
   while read -r pattern; do
     glob=${pattern#!}
-    [[ $glob == */\*\* ]] && glob+=/*
+    [[ $glob == */\*\* ]] && glob+='/*'
     # shellcheck disable=SC2206 # to be expanded
     paths=($glob.ko*)
     ((${#paths[@]})) || note "no module matches $pattern"

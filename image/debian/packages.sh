@@ -45,7 +45,7 @@ package_closure() {
 # Fetches what is missing into $DEBS; prints the file names of all packages.
 fetch_packages() {
   local -a names=() missing=()
-  local word name uri file size rest
+  local word name file size
   for word in $(list_words "${1:?}"); do
     name=$(available "$word")
     names+=("$name")
@@ -53,7 +53,7 @@ fetch_packages() {
   mapfile -t names < <(package_closure "${names[@]}")
   mkdir -p "$DEBS"
   apt-get download --print-uris "${names[@]}" >"$BUILD_DIR/uris"
-  while read -r uri file size rest; do
+  while read -r _ file size _; do
     [[ -f $DEBS/$file && $(stat -c %s "$DEBS/$file") == "$size" ]] || missing+=("${file%%_*}")
     printf '%s\n' "$file"
   done <"$BUILD_DIR/uris"

@@ -40,7 +40,7 @@ check_executables() {
   local listed unlisted privileged
   listed=$(sed -e 's/#.*//' "$BR2_EXTERNAL_BLACKBOX_PATH/executables.list" | awk 'NF { print $1 }' | sort)
   unlisted=$(comm -13 <(printf '%s\n' "$listed") <(executables))
-  [[ -z $unlisted ]] || die "not in executables.list:" $unlisted
+  [[ -z $unlisted ]] || die "not in executables.list: ${unlisted//$'\n'/ }"
   privileged=$(find "$TARGET_DIR" -type f -perm /6000 -printf '%P ')
   [[ -z $privileged ]] || die "setuid or setgid: $privileged"
 }
