@@ -102,6 +102,11 @@ impl MetadataRequests {
         accept
     }
 
+    /// Forgets all requests.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
     /// The payload that answers the request that has waited longest.
     pub(crate) fn pop(&mut self, info_bytes: &[u8]) -> Option<Vec<u8>> {
         let piece = self.waiting.pop_front()?;

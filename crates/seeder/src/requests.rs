@@ -54,16 +54,12 @@ impl Requests {
         found.and_then(|at| self.queue.remove(at)).is_some()
     }
 
-    /// Forgets all requests that a choked peer may not make, and tells each.
-    pub(crate) fn choke(&mut self, mut forgotten: impl FnMut(Block)) {
-        for _ in 0..self.queue.len() {
-            let Some(block) = self.queue.pop_front() else { break };
-            if self.use_allowance(block) {
-                self.queue.push_back(block);
-            } else {
-                forgotten(block);
-            }
-        }
+    /// Forgets all requests that a choked peer may not make, and returns them in order.
+    pub(crate) fn choke(&mut self) -> Vec<Block> {
+        let (kept, forgotten) =
+            std::mem::take(&mut self.queue).into_iter().partition(|block| self.use_allowance(*block));
+        self.queue = kept;
+        Vec::from(forgotten)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use torrent::bencode::Problem;
+use torrent::bencode::{self, Problem};
 use torrent::{Block, InfoHash, Lengths, PeerId, PieceIndex};
 
 use crate::client;
@@ -184,7 +184,7 @@ impl Upload {
         match message {
             Message::Interested => self.set_interested(now, true),
             Message::NotInterested => self.set_interested(now, false),
-            Message::Have(index) if !self.have.insert(index) => return Err(Close::NoSuchPiece(index)),
+            Message::Have(index) => self.have.insert(index).then_some(()).ok_or(Close::NoSuchPiece(index))?,
             Message::Bitfield(bits) => self.have.replace(bits),
             Message::HaveAll => self.have.fill(),
             Message::HaveNone => self.have.replace(&[]),
@@ -196,7 +196,6 @@ impl Upload {
             Message::KeepAlive
             | Message::Choke
             | Message::Unchoke
-            | Message::Have(_)
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::Reject(_)
@@ -260,9 +259,7 @@ impl Upload {
         self.waiting_since = now;
         // First the choke, or the peer would repeat the requests that are rejected after it (BEP 6).
         self.write(Message::Choke);
-        let mut forgotten = Vec::new();
-        self.requests.choke(|block| forgotten.push(block));
-        forgotten.into_iter().try_for_each(|block| self.reject(block.into()))
+        self.requests.choke().into_iter().try_for_each(|block| self.reject(block.into()))
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
@@ -325,27 +322,29 @@ impl Upload {
     }
 
     fn extended(&mut self, now: Instant, id: u8, payload: &[u8]) -> Result<(), Close> {
-        let result = match id {
-            HANDSHAKE_ID => ExtendedHandshake::parse(payload).map(|handshake| {
-                self.ut_metadata = handshake.ut_metadata.unwrap_or(self.ut_metadata);
-                let name = handshake.client.map(|name| client::printable(&name));
-                self.client =
-                    name.filter(|name| !name.is_empty()).unwrap_or(std::mem::take(&mut self.client));
-                Ok(())
-            }),
-            UT_METADATA_ID => MetadataMessage::parse(payload).map(|message| match message {
-                Some(MetadataMessage::Request(piece)) => self.metadata_request(now, piece),
-                _ => Ok(()),
-            }),
-            _ => return Ok(()),
-        };
-        match result {
-            Ok(handled) => handled,
-            // Nobody nests this deep by mistake.
-            Err(error) if error.problem == Problem::TooDeep => Err(Close::Extended(error)),
-            // Some clients write sloppy bencode, and can do without extensions.
-            Err(_) => Ok(()),
+        match id {
+            HANDSHAKE_ID => {
+                let handshake = tolerate(ExtendedHandshake::parse(payload))?.unwrap_or_default();
+                if let Some(id) = handshake.ut_metadata {
+                    self.ut_metadata = id;
+                }
+                if self.ut_metadata == 0 {
+                    self.metadata.clear();
+                }
+                let client = handshake.client.map(|name| client::printable(&name)).unwrap_or_default();
+                if !client.is_empty() {
+                    self.client = client;
+                }
+            }
+            UT_METADATA_ID => {
+                let message = tolerate(MetadataMessage::parse(payload))?.flatten();
+                if let Some(MetadataMessage::Request(piece)) = message {
+                    self.metadata_request(now, piece)?;
+                }
+            }
+            _ => {}
         }
+        Ok(())
     }
 
     fn metadata_request(&mut self, now: Instant, piece: u32) -> Result<(), Close> {
@@ -378,5 +377,14 @@ impl Upload {
 
     fn write(&mut self, message: Message<'_>) {
         message.encode(&mut self.control);
+    }
+}
+
+/// Some clients write sloppy bencode: they can do without extensions. But nobody nests too deep by mistake.
+fn tolerate<T>(parsed: Result<T, bencode::Error>) -> Result<Option<T>, Close> {
+    match parsed {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.problem == Problem::TooDeep => Err(Close::Extended(error)),
+        Err(_) => Ok(None),
     }
 }

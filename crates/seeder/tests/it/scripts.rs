@@ -262,6 +262,9 @@ fn magnet_links_get_their_metadata() {
             says(&reject),
             peer(&first),
             says(&first_data),
+            peer(&first),
+            Peer(Message::Extended { id: HANDSHAKE_ID, payload: b"d1:md11:ut_metadatai0eee" }),
+            peer(&first),
             Quiet,
         ],
     );
