@@ -1,6 +1,6 @@
 //! What peers say and are told, whatever the protocol.
 
-use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use torrent::{InfoHash, PeerId};
@@ -66,6 +66,16 @@ pub struct Answer {
     pub peers_v4: Vec<SocketAddrV4>,
     /// Peers with an IPv6 address; the box first if it has one that the asker can use.
     pub peers_v6: Vec<SocketAddrV6>,
+}
+
+impl Answer {
+    /// Adds a peer to those of its address family.
+    pub(crate) fn push(&mut self, peer: SocketAddr) {
+        match peer.ip().to_canonical() {
+            IpAddr::V4(ip) => self.peers_v4.push(SocketAddrV4::new(ip, peer.port())),
+            IpAddr::V6(ip) => self.peers_v6.push(SocketAddrV6::new(ip, peer.port(), 0, 0)),
+        }
+    }
 }
 
 /// A swarm in three numbers (BEP 48).

@@ -339,6 +339,7 @@ mod tests {
             (String::new(), Err("info_hash is missing")),
             ("x=1".into(), Err("info_hash is missing")),
             (format!("{}&info_hash=abc", hash(1)), Err("info_hash has 3 bytes, not 20")),
+            ("x".repeat(MAX_QUERY + 1), Err("a query of more than 8192 bytes is not read")),
         ] {
             let hashes = parse_scrape(&query).map_err(|failure| failure.to_string());
             assert_eq!(hashes.as_ref().map(Vec::len).map_err(String::as_str), result, "{query}");

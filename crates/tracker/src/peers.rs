@@ -106,23 +106,23 @@ impl<A: Copy + PartialEq> Peers<A> {
         asker: Place,
         tag: Tag,
         random: &mut impl FnMut() -> u64,
-    ) -> Vec<(A, u16)> {
+    ) -> impl Iterator<Item = (A, u16)> {
         let nearest = 2 * asker.scope as usize;
         let step = if asker.complete { 2 } else { 1 };
-        let visible = || (nearest..PLACES).step_by(step);
+        let visible = move || (nearest..PLACES).step_by(step);
         let own = self.find(tag).filter(|(array, _)| visible().any(|place| place == *array));
         let own = own.map(|(array, index)| self.lengths(visible().take_while(|p| *p < array)) + index);
         let total = self.lengths(visible()) - usize::from(own.is_some());
         let count = count.min(total);
         // One from each of `count` equal stretches of a circle that starts anywhere.
         let start = below(total, random);
-        let pick = |turn: usize| {
+        let pick = move |turn: usize| {
             let (from, to) = (turn * total / count, (turn + 1) * total / count);
             let index = (start + from + below(to - from, random)) % total;
             // The asker itself is stepped over.
             index + usize::from(own.is_some_and(|own| index >= own))
         };
-        (0..count).map(pick).filter_map(|index| self.nth(visible(), index)).collect()
+        (0..count).map(pick).filter_map(move |index| self.nth(visible(), index))
     }
 
     fn find(&self, tag: Tag) -> Option<(usize, usize)> {
@@ -217,8 +217,8 @@ mod tests {
             let rounds = 2_000 * total / u32::try_from(count).unwrap();
             for _ in 0..rounds {
                 let chosen = peers.choose(count, GLOBAL, own, &mut random);
-                let distinct: BTreeSet<_> = chosen.iter().map(|(address, _)| *address).collect();
-                assert_eq!(distinct.len(), count, "{chosen:?}");
+                let distinct: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
+                assert_eq!(distinct.len(), count, "{distinct:?}");
                 for address in distinct {
                     hits[address as usize] += 1;
                 }
@@ -233,6 +233,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn any_two_peers_may_be_chosen_together() {
+        let peers = peers(GLOBAL, 0..8);
+        let mut random = testing::random(1);
+        let pairs: BTreeSet<BTreeSet<_>> =
+            (0..2_000).map(|_| peers.choose(2, GLOBAL, 99, &mut random).collect()).collect();
+        assert_eq!(pairs.len(), 8 * 7 / 2);
     }
 
     #[test]
@@ -253,10 +262,10 @@ mod tests {
         ] {
             let mut random = testing::random(1);
             let chosen = peers.choose(99, asker, 77, &mut random);
-            let chosen: BTreeSet<_> = chosen.into_iter().map(|(address, _)| address).collect();
+            let chosen: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
             assert_eq!(chosen, useful.iter().copied().collect(), "{asker:?}");
-            assert!(peers.choose(0, asker, 77, &mut random).is_empty());
+            assert_eq!(peers.choose(0, asker, 77, &mut random).count(), 0);
         }
-        assert!(Peers::<u32>::default().choose(9, GLOBAL, 0, &mut || u64::MAX).is_empty());
+        assert_eq!(Peers::<u32>::default().choose(9, GLOBAL, 0, &mut || u64::MAX).count(), 0);
     }
 }

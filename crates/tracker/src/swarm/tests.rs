@@ -233,7 +233,9 @@ fn counts_of_downloads_outlive_their_peers() {
     tracker.announce(&with(Event::Completed, seed(1, V4)));
     tracker.pass(Duration::from_hours(3));
     assert_eq!(tracker.numbers(), (0, 0, 1));
+    tracker.announce(&announce(1, V4));
     tracker.store.forget(&InfoHash([7; 20]));
+    assert_eq!(tracker.store.peer_count(), 0);
     assert_eq!(tracker.store.scrape(&InfoHash([7; 20])), None);
 }
 
@@ -261,24 +263,32 @@ fn intervals_grow_with_the_load() {
 
 #[test]
 fn a_full_store_answers_and_forgets() {
-    let limits = Limits { swarms: 3, peers: 20, peers_per_swarm: 10 };
-    let mut tracker = tracker(limits);
-    for peer in 0..100 {
-        let swarm = u8::try_from(peer % 5).unwrap();
-        let announce =
-            Announce { info_hash: InfoHash([swarm; 20]), ..with(Event::Completed, seed(peer, V4)) };
-        let answer = tracker.announce(&announce);
-        assert!(answer.interval >= MIN_INTERVAL);
-        assert!(answer.scrape.complete <= 10);
-        assert_eq!(answer.scrape.downloaded, answer.scrape.complete, "only who is remembered is counted");
-        assert!(tracker.store.peer_count() <= 20 && tracker.store.swarms.len() <= 3);
+    for (limits, swarms, peers) in [
+        (Limits { swarms: 3, peers: 999, peers_per_swarm: 999 }, 3, 60),
+        (Limits { swarms: 9, peers: 42, peers_per_swarm: 999 }, 5, 42),
+        (Limits { swarms: 9, peers: 2, peers_per_swarm: 999 }, 2, 2),
+        (Limits { swarms: 9, peers: 999, peers_per_swarm: 10 }, 5, 50),
+    ] {
+        let mut tracker = tracker(limits);
+        // Twenty peers for each of five swarms.
+        let peer = |peer: u16, event| {
+            let info_hash = InfoHash([u8::try_from(peer % 5).unwrap(); 20]);
+            Announce { info_hash, ..with(event, announce(peer, V4)) }
+        };
+        for number in 0..100 {
+            assert!(tracker.announce(&peer(number, Event::Started)).interval >= MIN_INTERVAL);
+        }
+        assert_eq!((tracker.store.swarms.len(), tracker.store.peer_count()), (swarms, peers), "{limits:?}");
+        // Those outside are not counted, those inside can go on and leave.
+        let completed = |number| Announce { left: 0, ..peer(number, Event::Completed) };
+        tracker.announce(&completed(99));
+        assert_eq!(tracker.announce(&completed(0)).scrape.downloaded, 1, "{limits:?}");
+        tracker.announce(&peer(0, Event::Stopped));
+        assert_eq!(tracker.store.peer_count(), peers - 1, "{limits:?}");
+        tracker.pass(Duration::from_hours(3));
+        assert_eq!(tracker.store.peer_count(), 0);
+        assert!(tracker.store.swarms.len() < limits.swarms, "room for other swarms");
     }
-    assert_eq!(tracker.store.peer_count(), 20);
-    let known = Announce { info_hash: InfoHash([0; 20]), ..with(Event::Stopped, seed(0, V4)) };
-    tracker.announce(&known);
-    assert_eq!(tracker.store.peer_count(), 19, "those inside can still leave");
-    tracker.pass(Duration::from_hours(3));
-    assert_eq!(tracker.store.swarms.len(), 0, "room for other swarms");
 }
 
 /// What the store should know, kept in the simplest way.
