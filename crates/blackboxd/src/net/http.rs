@@ -1,0 +1,207 @@
+//! The bounded HTTP/1 server under the page and the tracker.
+//!
+//! hyper parses and writes; from its companion hyper-util come only `TokioIo` and `TokioTimer`, because an adapter of
+//! our own would need `unsafe` code (reads into uninitialised buffers) and gain nothing. http-body-util is not
+//! needed: [`Body`] knows the two kinds of answers we give.
+//!
+//! What a client can make the server hold is bounded: [`MAX_CONNECTIONS`] of them, each with a head of at most
+//! [`MAX_HEAD`] bytes that must arrive within [`HEAD_TIMEOUT`]. Request bodies are never read: a connection that
+//! sends one is closed after its answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Connections a listener holds at once; more wait in the kernel's queue. A thousand idle ones cost about 16 MB.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// Connections up to which clients may keep theirs open between requests.
+const MAX_KEPT_ALIVE: usize = MAX_CONNECTIONS / 2;
+
+/// Bytes of a request's line and header fields; also the write buffer. A scrape of 74 info hashes has 5 KB.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Header fields in a request; browsers send about 20.
+const MAX_FIELDS: usize = 64;
+
+/// Time for a request's head to arrive, counted from the connection or the end of the answer before: the limit for
+/// slow senders and for idle connections alike.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Time after which the kernel gives up a client that takes nothing of what we send.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Time that answers under way have to finish after shutdown.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Wait after a failed accept, such as for want of file descriptors, which only time can cure.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A request without its body.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, URI, header fields.
+    pub head: Parts,
+    /// Who asks; IPv4 is never in mapped form.
+    pub peer: SocketAddr,
+    /// The address the client reached us at; IPv4 is never in mapped form.
+    pub local: SocketAddr,
+}
+
+/// An answer.
+pub type Response = hyper::Response<Body>;
+
+/// Content of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it, here.
+    Whole(Bytes),
+    /// Parts to come; an error or too few bytes for the `Content-Length` break the connection off.
+    Stream(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::new(),
+        }
+    }
+}
+
+/// An answer that is here as a whole.
+pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::Whole(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// The answer to a method other than GET and HEAD, which are all the box knows; `None` for those two.
+pub fn refuse_method(method: &Method) -> Option<Response> {
+    if [Method::GET, Method::HEAD].contains(method) {
+        return None;
+    }
+    let sentence = "This box only answers GET and HEAD; nothing can be changed over the network.\n";
+    let mut response = response(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", sentence);
+    response.headers_mut().insert(hyper::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
+}
+
+/// Answers requests on `listener` until `shutdown`, then lets answers under way finish for a moment.
+pub async fn serve<H, F>(listener: TcpListener, handler: H, shutdown: CancellationToken)
+where
+    H: Fn(Request) -> F + Clone + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer, place) = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let keep_alive = places.available_permits() >= MAX_CONNECTIONS - MAX_KEPT_ALIVE;
+        let (handler, shutdown) = (handler.clone(), shutdown.clone());
+        connections.spawn(async move {
+            converse(stream, peer, handler, keep_alive, shutdown).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    // What is left after that is ended with the set.
+    let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("invariant: the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(error) => {
+                tracing::warn!("accepting an HTTP connection failed: {error}; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse<H, F>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    keep_alive: bool,
+    shutdown: CancellationToken,
+) where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response>,
+{
+    let Ok(local) = stream.local_addr() else { return };
+    // Both only make things better; without them the connection still works.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_TIMEOUT));
+    let (peer, local) = (canonical(peer), canonical(local));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (head, _body) = request.into_parts();
+        let answer = handler(Request { head, peer, local });
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_FIELDS)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(keep_alive)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // How a connection ends concerns nobody but its client.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

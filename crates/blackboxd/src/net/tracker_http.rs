@@ -1,0 +1,83 @@
+//! The tracker over HTTP: `/announce` and `/scrape`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::header::HOST;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracker::address::{Approach, host_address};
+use tracker::{Failure, http as codec};
+
+use super::http::{self, Request, Response};
+use super::tracker::Tracker;
+use crate::app::SharedApp;
+
+/// How often peers are forgotten that no longer announce.
+const EXPIRE: Duration = Duration::from_mins(1);
+
+/// Answers on `listener` until `shutdown`. Also does the housekeeping of the swarms, for UDP too.
+///
+/// # Errors
+/// When the system has no randomness.
+pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
+    let tracker = Arc::new(Tracker::new(Arc::clone(&app))?);
+    let shared = Arc::clone(&tracker);
+    let handler = move |request| {
+        let tracker = Arc::clone(&shared);
+        async move { respond(&tracker, &request) }
+    };
+    tokio::select! {
+        () = http::serve(listener, handler, shutdown) => {}
+        // These two never end.
+        ((), ()) = async { tokio::join!(expire(&app), tracker.public_host.watch()) } => {}
+    }
+    Ok(())
+}
+
+async fn expire(app: &SharedApp) {
+    loop {
+        tokio::time::sleep(EXPIRE).await;
+        app.swarms().expire(Instant::now());
+    }
+}
+
+fn respond(tracker: &Tracker, request: &Request) -> Response {
+    if let Some(refusal) = http::refuse_method(&request.head.method) {
+        return refusal;
+    }
+    let query = request.head.uri.query().unwrap_or_default();
+    let body = match request.head.uri.path() {
+        "/announce" => announce(tracker, request, query),
+        "/scrape" => scrape(tracker, query),
+        _ => {
+            let sentence = "This is the tracker: /announce and /scrape. The page is on another port.\n";
+            return http::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", sentence);
+        }
+    };
+    // Clients look for the failure in the body of a good answer.
+    http::response(StatusCode::OK, "text/plain", body.unwrap_or_else(|failure| codec::failure(&failure)))
+}
+
+fn announce(tracker: &Tracker, request: &Request, query: &str) -> Result<Vec<u8>, Failure> {
+    let announce = codec::parse_announce(query, request.peer.ip())?;
+    let approach = Approach { asker: request.peer.ip(), local: request.local.ip(), host: host(request) };
+    let answer = tracker.announce(Instant::now(), &announce, &approach)?;
+    Ok(codec::announce_response(&answer, &announce))
+}
+
+fn scrape(tracker: &Tracker, query: &str) -> Result<Vec<u8>, Failure> {
+    let swarms: Vec<_> = codec::parse_scrape(query)?
+        .into_iter()
+        .filter_map(|info_hash| Some((info_hash, tracker.scrape(&info_hash)?)))
+        .collect();
+    Ok(codec::scrape_response(&swarms))
+}
+
+/// The address that the client has for us, if it has not come by a name.
+fn host(request: &Request) -> Option<std::net::IpAddr> {
+    let authority = request.head.uri.authority().map(hyper::http::uri::Authority::as_str);
+    let field = || request.head.headers.get(HOST)?.to_str().ok();
+    host_address(authority.or_else(field)?)
+}

@@ -1,0 +1,237 @@
+//! `/admin`: how the box is doing, for those in its network. Read-only like everything else.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use appliance::Config;
+use appliance::config::ImportMode;
+use askama::Template;
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
+
+use super::host::Host;
+use super::space::{self, Space};
+use super::view::{self, Listed, STATES, state_name};
+use super::{access, basic_auth, reply, words};
+use crate::app::{App, Listeners};
+use crate::net::http::{Request, Response};
+
+/// What a wrong password costs, so that trying many takes long.
+const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Items that are shown one by one, those in trouble or in progress first.
+const MAX_ITEMS: usize = 200;
+
+/// What the page shows.
+struct Facts<'a> {
+    listed: Vec<Listed>,
+    problems: Vec<String>,
+    addresses: Vec<IpAddr>,
+    listeners: Listeners,
+    config: &'a Config,
+    space: Option<Space>,
+    uptime: Duration,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "admin.html")]
+struct AdminPage {
+    problems: Vec<String>,
+    /// Name and value.
+    box_facts: Vec<(&'static str, String)>,
+    network: Vec<(&'static str, String)>,
+    config: Vec<(&'static str, String)>,
+    items: Vec<Row>,
+    hidden: usize,
+}
+
+#[derive(Debug)]
+struct Row {
+    name: String,
+    state: &'static str,
+    size: String,
+    uploaded: String,
+    completed: u64,
+    standing: String,
+}
+
+/// Answers for `/admin`, if the asker may see it.
+pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Response {
+    if let Err(refusal) = access::check(request.peer.ip(), host, app.config.public_host.as_deref()) {
+        return reply::error(StatusCode::FORBIDDEN, refusal.sentence());
+    }
+    if let Some(password) = &app.config.admin.password {
+        let presented = request.head.headers.get(AUTHORIZATION);
+        if !presented.is_some_and(|field| basic_auth::is_password(field.as_bytes(), password)) {
+            if presented.is_some() {
+                tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
+            }
+            return ask_for_password();
+        }
+    }
+    let facts = Facts {
+        listed: view::listed(app),
+        problems: app.health.problems(),
+        addresses: app.health.addresses(),
+        listeners: app.listeners,
+        config: &app.config,
+        space: space::of(&app.publish).await,
+        uptime: app.started.elapsed(),
+    };
+    let page = reply::page(StatusCode::OK, &AdminPage::new(facts));
+    reply::with(page, CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+fn ask_for_password() -> Response {
+    let sentence = "This page needs the password from blackbox.toml; any user name will do.";
+    let challenge = HeaderValue::from_static("Basic realm=\"P2P Black Box\", charset=\"UTF-8\"");
+    reply::with(reply::error(StatusCode::UNAUTHORIZED, sentence), WWW_AUTHENTICATE, challenge)
+}
+
+impl AdminPage {
+    fn new(facts: Facts<'_>) -> Self {
+        let mut items: Vec<&Listed> = facts.listed.iter().collect();
+        // Stable: newest first among those in trouble, in progress, and the rest.
+        items.sort_by_key(|listed| listed.seeding().is_some());
+        Self {
+            box_facts: box_facts(&facts),
+            network: network(&facts),
+            config: config(facts.config),
+            hidden: items.len().saturating_sub(MAX_ITEMS),
+            items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
+            problems: facts.problems,
+        }
+    }
+}
+
+impl Row {
+    fn new(listed: &Listed) -> Self {
+        Self {
+            name: listed.item.name.clone(),
+            state: state_name(listed.item.state),
+            size: words::bytes(listed.item.size_bytes),
+            uploaded: words::bytes(listed.uploaded()),
+            completed: listed.completed(),
+            standing: listed.standing(),
+        }
+    }
+}
+
+fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
+    let states = STATES.into_iter().filter_map(|state| {
+        let count = facts.listed.iter().filter(|listed| listed.item.state == state).count();
+        (count > 0).then(|| format!("{count} {}", state_name(state)))
+    });
+    let states = states.collect::<Vec<_>>().join(", ");
+    let space = match facts.space {
+        Some(space) => format!("{} free of {}", words::bytes(space.free), words::bytes(space.total)),
+        None => "the volume of the publish folder can't be asked".into(),
+    };
+    vec![
+        ("Version", env!("CARGO_PKG_VERSION").into()),
+        ("Running for", words::duration(facts.uptime)),
+        ("Items", if states.is_empty() { "none".into() } else { states }),
+        ("Given away", words::bytes(facts.listed.iter().map(Listed::uploaded).sum())),
+        ("Completed downloads", facts.listed.iter().map(Listed::completed).sum::<u64>().to_string()),
+        ("Disk space", space),
+    ]
+}
+
+fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
+    let addresses: Vec<_> = facts.addresses.iter().map(IpAddr::to_string).collect();
+    let Listeners { web, tracker, peer } = facts.listeners;
+    vec![
+        ("Addresses", if addresses.is_empty() { "not known".into() } else { addresses.join(", ") }),
+        ("Page and web seed", format!("TCP port {} on {}", web.port(), web.ip())),
+        ("Tracker", format!("TCP and UDP port {} on {}", tracker.port(), tracker.ip())),
+        ("Peers", format!("TCP port {} on {}", peer.port(), peer.ip())),
+    ]
+}
+
+/// The configuration in force, without its secrets.
+fn config(config: &Config) -> Vec<(&'static str, String)> {
+    let text = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
+    let network = &config.network;
+    let dns: Vec<_> = network.dns.iter().map(IpAddr::to_string).collect();
+    vec![
+        ("public_host", text(config.public_host.clone(), "not set: the host that a downloader asked for")),
+        (
+            "limits.upload_rate",
+            text(config.limits.upload_rate.map(|rate| rate.to_string()), "not set: no limit"),
+        ),
+        ("members", words::count(config.members.len() as u64, "member", "members")),
+        (
+            "import.mode",
+            match config.import.mode {
+                ImportMode::Contents => "contents".into(),
+                ImportMode::Image => "image".into(),
+            },
+        ),
+        (
+            "admin.password",
+            if config.admin.password.is_some() { "set (not shown)" } else { "not set" }.into(),
+        ),
+        (
+            "network.address",
+            text(network.address.map(|cidr| format!("{}/{}", cidr.address, cidr.prefix)), "not set: DHCP"),
+        ),
+        ("network.gateway", text(network.gateway.map(|gateway| gateway.to_string()), "not set")),
+        ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
+        ("tracker.open", config.tracker.open.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::{published, unpublished};
+    use super::*;
+    use crate::catalog::State;
+
+    fn html(config: &Config) -> String {
+        let facts = Facts {
+            listed: vec![published("fine", &[]), unpublished("bad", State::Failed, Some("a name is odd."))],
+            problems: vec!["The disk is full: delete something.".into()],
+            addresses: vec!["192.0.2.7".parse().unwrap()],
+            listeners: Listeners {
+                web: "[::]:80".parse().unwrap(),
+                tracker: "[::]:6969".parse().unwrap(),
+                peer: "[::]:6881".parse().unwrap(),
+            },
+            config,
+            space: Some(Space { free: 1_000_000, total: 2_000_000 }),
+            uptime: Duration::from_hours(1),
+        };
+        AdminPage::new(facts).render().unwrap()
+    }
+
+    #[test]
+    fn it_tells_how_the_box_is_doing() {
+        let html = html(&Config::default());
+        for part in [
+            "The disk is full: delete something.",
+            "192.0.2.7",
+            "TCP and UDP port 6969",
+            "1.0 MB free of 2.0 MB",
+            "1 hour",
+            "1 seeding, 1 failed",
+            "a name is odd.",
+            env!("CARGO_PKG_VERSION"),
+        ] {
+            assert!(html.contains(part), "{part} is not in {html}");
+        }
+        assert!(html.find("bad").unwrap() < html.find("fine").unwrap(), "trouble comes first");
+    }
+
+    #[test]
+    fn secrets_stay_secret() {
+        let text = "public_host = \"files.example.org\"\n[limits]\nupload_rate = \"8 MiB/s\"\n\
+                    [members]\nalice = \"AAAABBBBCCCCDDDD\"\n[admin]\npassword = \"geheim\"\n";
+        let html = html(&Config::parse(text.as_bytes()).unwrap());
+        for part in ["files.example.org", "8 MiB/s", "1 member", "set (not shown)"] {
+            assert!(html.contains(part), "{part} is not in {html}");
+        }
+        for secret in ["AAAABBBBCCCCDDDD", "geheim"] {
+            assert!(!html.contains(secret), "{html}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `/api/v1`: what the page shows, for programs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::links::Links;
+use super::reply;
+use super::view::{Listed, STATES, state_name};
+use crate::catalog::State;
+use crate::net::http::{Request, Response};
+
+/// An element of `/api/v1/items`. Its fields are a promise to other programs.
+#[derive(Debug, Serialize)]
+pub(super) struct ApiItem {
+    name: String,
+    info_hash_v1: Option<String>,
+    info_hash_v2: Option<String>,
+    size_bytes: u64,
+    file_count: usize,
+    state: State,
+    progress: f64,
+    error: Option<String>,
+    torrent_url: Option<String>,
+    magnet: Option<String>,
+    seeders: u32,
+    leechers: u32,
+    completed: u64,
+    uploaded_bytes: u64,
+    added: String,
+}
+
+/// `/api/v1/status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    uptime_seconds: u64,
+    /// Whether there are no problems.
+    healthy: bool,
+    problems: Vec<String>,
+    /// Number of items in each state.
+    items: BTreeMap<&'static str, usize>,
+    seeders: u64,
+    leechers: u64,
+    completed: u64,
+    uploaded_bytes: u64,
+}
+
+/// All items, newest first.
+pub(super) fn items(listed: &[Listed], links: &Links) -> Vec<ApiItem> {
+    listed.iter().map(|listed| ApiItem::new(listed, links)).collect()
+}
+
+impl ApiItem {
+    fn new(listed: &Listed, links: &Links) -> Self {
+        let item = &listed.item;
+        let seeding = listed.seeding();
+        Self {
+            name: item.name.clone(),
+            info_hash_v1: item.content.as_ref().map(|content| content.info_hash.to_string()),
+            info_hash_v2: None,
+            size_bytes: item.size_bytes,
+            file_count: item.file_count,
+            state: item.state,
+            progress: item.fraction(),
+            error: item.error.clone(),
+            torrent_url: seeding.map(|content| links.torrent(&content.info_hash)),
+            magnet: seeding.map(|content| links.magnet(content)),
+            seeders: listed.seeders,
+            leechers: listed.leechers,
+            completed: listed.completed(),
+            uploaded_bytes: listed.uploaded(),
+            added: item.added.to_string(),
+        }
+    }
+}
+
+impl Status {
+    /// The box as a whole.
+    pub(super) fn new(listed: &[Listed], problems: Vec<String>, uptime: Duration) -> Self {
+        let count = |state| listed.iter().filter(|listed| listed.item.state == state).count();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: uptime.as_secs(),
+            healthy: problems.is_empty(),
+            problems,
+            items: STATES.into_iter().map(|state| (state_name(state), count(state))).collect(),
+            seeders: listed.iter().map(|listed| u64::from(listed.seeders)).sum(),
+            leechers: listed.iter().map(|listed| u64::from(listed.leechers)).sum(),
+            completed: listed.iter().map(Listed::completed).sum(),
+            uploaded_bytes: listed.iter().map(Listed::uploaded).sum(),
+        }
+    }
+}
+
+/// A value as JSON.
+pub(super) fn reply(request: &Request, value: &impl Serialize) -> Response {
+    let json =
+        serde_json::to_vec(value).expect("invariant: our structs have string keys and no failing fields");
+    reply::cacheable(request, "application/json", json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::tests::links;
+    use super::super::view::tests::{published, unpublished};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn json_of(listed: &Listed) -> Value {
+        serde_json::to_value(ApiItem::new(listed, &links(None, "192.0.2.1:8080"))).unwrap()
+    }
+
+    #[test]
+    fn a_published_item_has_all_fields() {
+        let listed = published("a b", &[("x", 1), ("y/z", 2)]);
+        let hash = listed.seeding().unwrap().info_hash.to_string();
+        let mut value = json_of(&listed);
+        let magnet = value.as_object_mut().unwrap().remove("magnet").unwrap();
+        assert!(magnet.as_str().unwrap().starts_with(&format!("magnet:?xt=urn:btih:{hash}")), "{magnet}");
+        assert_eq!(
+            value,
+            json!({
+                "name": "a b", "info_hash_v1": hash, "info_hash_v2": null, "size_bytes": 3, "file_count": 2,
+                "state": "seeding", "progress": 1.0, "error": null,
+                "torrent_url": format!("http://192.0.2.1:8080/torrents/{hash}.torrent"),
+                "seeders": 1, "leechers": 0, "completed": 0, "uploaded_bytes": 0, "added": "2024-05-06T07:08:09Z",
+            })
+        );
+    }
+
+    #[test]
+    fn an_unpublished_item_has_nothing_to_download() {
+        let value = json_of(&unpublished("a", State::Failed, Some("why")));
+        for key in ["info_hash_v1", "info_hash_v2", "torrent_url", "magnet"] {
+            assert_eq!(value[key], Value::Null, "{key}");
+        }
+        assert_eq!(
+            (&value["state"], &value["error"], &value["seeders"]),
+            (&json!("failed"), &json!("why"), &json!(0))
+        );
+    }
+
+    #[test]
+    fn the_status_counts_items_in_each_state() {
+        let listed = [published("a", &[]), published("b", &[]), unpublished("c", State::Hashing, None)];
+        let status = Status::new(&listed, vec!["No cable.".into()], Duration::from_millis(2900));
+        let value = serde_json::to_value(status).unwrap();
+        assert_eq!((&value["items"]["seeding"], &value["items"]["hashing"]), (&json!(2), &json!(1)));
+        assert_eq!((&value["healthy"], &value["uptime_seconds"]), (&json!(false), &json!(2)));
+    }
+}

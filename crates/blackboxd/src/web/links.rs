@@ -1,0 +1,143 @@
+//! Absolute URLs of what the box gives away, for the one who asks.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use torrent::{InfoHash, Magnet, Mode};
+
+use super::host::{Host, UrlHost};
+use crate::app::Listeners;
+use crate::catalog::Content;
+
+/// Everything in a path segment but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// URLs under the configured public host, or else the host that the request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Links {
+    /// Scheme, host and port of the page, without a slash at the end.
+    page: String,
+    announce: [String; 2],
+}
+
+impl Links {
+    /// The page's port is the one the client used, which need not be the listener's behind a router that forwards;
+    /// under another name than the public host's it is the listener's. The tracker's is always its listener's.
+    pub(super) fn new(public_host: Option<&str>, asked: &Host, listeners: &Listeners) -> Self {
+        let (name, port) = match public_host {
+            Some(public) if !public.eq_ignore_ascii_case(asked.name()) => (public, listeners.web.port()),
+            Some(public) => (public, asked.port()),
+            None => (asked.name(), asked.port()),
+        };
+        let host = UrlHost(name);
+        let tracker = listeners.tracker.port();
+        Self {
+            page: if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") },
+            announce: [format!("http://{host}:{tracker}/announce"), format!("udp://{host}:{tracker}")],
+        }
+    }
+
+    /// `path`, which starts with a slash, on this box.
+    pub(super) fn to(&self, path: &str) -> String {
+        format!("{}{path}", self.page)
+    }
+
+    /// The `.torrent` of an info hash.
+    pub(super) fn torrent(&self, info_hash: &InfoHash) -> String {
+        self.to(&torrent_path(info_hash))
+    }
+
+    /// Trackers, best first; each is a tier of its own (BEP 12).
+    pub(super) fn announce(&self) -> &[String] {
+        &self.announce
+    }
+
+    /// The web seed of every item: clients append the name and, in a folder, the path (BEP 19).
+    pub(super) fn web_seed(&self) -> String {
+        self.to("/files/")
+    }
+
+    /// The magnet link.
+    pub(super) fn magnet(&self, content: &Content) -> String {
+        Magnet {
+            info_hash: content.info_hash,
+            name: content.info.name.clone(),
+            length: Some(content.size_bytes()),
+            trackers: self.announce.to_vec(),
+            web_seeds: vec![self.web_seed()],
+        }
+        .to_string()
+    }
+}
+
+/// Path of a `.torrent` on this box.
+pub(super) fn torrent_path(info_hash: &InfoHash) -> String {
+    format!("/torrents/{info_hash}.torrent")
+}
+
+/// A name as a segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    utf8_percent_encode(name, SEGMENT).to_string()
+}
+
+/// Path under `/files/` for names one below the other; a folder's gets a slash at the end by an empty last name.
+pub(super) fn files_path<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut path = "/files".to_owned();
+    for name in names {
+        path.push('/');
+        path.extend(utf8_percent_encode(name, SEGMENT));
+    }
+    path
+}
+
+/// Where an item can be downloaded without a torrent: the file, or the listing of the folder.
+pub(super) fn item_path(content: &Content) -> String {
+    let slash = matches!(content.info.mode, Mode::Multiple { .. }).then_some("");
+    files_path([content.info.name.as_str()].into_iter().chain(slash))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
+        let listeners = Listeners {
+            web: "[::]:8080".parse().unwrap(),
+            tracker: "[::]:6969".parse().unwrap(),
+            peer: "[::]:6881".parse().unwrap(),
+        };
+        Links::new(public_host, &Host::parse(asked).unwrap(), &listeners)
+    }
+
+    #[test]
+    fn urls_follow_the_public_host_or_else_the_host_that_was_asked() {
+        for (public_host, asked, page, tracker) in [
+            (None, "box.local", "http://box.local", "box.local:6969"),
+            (None, "127.0.0.1:8081", "http://127.0.0.1:8081", "127.0.0.1:6969"),
+            (None, "[2001:db8::1]:8081", "http://[2001:db8::1]:8081", "[2001:db8::1]:6969"),
+            (Some("example.org"), "192.0.2.1:8081", "http://example.org:8080", "example.org:6969"),
+            (Some("Example.org"), "example.ORG", "http://Example.org", "Example.org:6969"),
+            (Some("2001:db8::2"), "box.local", "http://[2001:db8::2]:8080", "[2001:db8::2]:6969"),
+        ] {
+            let links = links(public_host, asked);
+            assert_eq!(links.web_seed(), format!("{page}/files/"), "{asked}");
+            assert_eq!(links.announce()[0], format!("http://{tracker}/announce"), "{asked}");
+            assert_eq!(links.announce()[1], format!("udp://{tracker}"), "{asked}");
+        }
+    }
+
+    #[test]
+    fn names_are_encoded_segment_by_segment() {
+        for (names, path) in [
+            (&["plain-1.0_~.iso"][..], "/files/plain-1.0_~.iso"),
+            (&["a b", "c/d", ""], "/files/a%20b/c%2Fd/"),
+            (&["\u{fc}%?#&'\"<>+"], "/files/%C3%BC%25%3F%23%26%27%22%3C%3E%2B"),
+        ] {
+            assert_eq!(files_path(names.iter().copied()), path);
+        }
+    }
+
+    #[test]
+    fn the_torrent_is_found_by_its_hash() {
+        let url = links(None, "a").torrent(&InfoHash([0xab; 20]));
+        assert_eq!(url, format!("http://a/torrents/{}.torrent", "ab".repeat(20)));
+    }
+}

@@ -1,0 +1,149 @@
+//! `/metrics`: Prometheus text format, version 0.0.4.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use super::space::Space;
+use super::view::{Listed, STATES, state_name};
+
+/// What the metrics are made of.
+pub(super) struct Facts {
+    /// All items.
+    pub(super) listed: Vec<Listed>,
+    /// Number of things that are wrong with the box.
+    pub(super) problems: usize,
+    /// Since the daemon started.
+    pub(super) uptime: Duration,
+    /// Free and all bytes of the volume of the publish folder, when it is there.
+    pub(super) space: Option<Space>,
+}
+
+/// The exposition.
+pub(super) fn render(facts: &Facts) -> String {
+    let mut text = String::new();
+    write_all(&mut text, facts).expect("invariant: writing to a string never fails");
+    text
+}
+
+fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
+    family(text, "blackbox_build_info", "gauge", "Always 1; the label is the version of the daemon.")?;
+    writeln!(text, "blackbox_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
+    single(text, "blackbox_uptime_seconds", "Time since the daemon started.", facts.uptime.as_secs())?;
+    single(
+        text,
+        "blackbox_problems",
+        "Things that are wrong with the box right now.",
+        facts.problems as u64,
+    )?;
+    if let Some(space) = facts.space {
+        let volume = "of the volume that the publish folder is on.";
+        single(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
+        single(text, "blackbox_publish_size_bytes", &format!("Size {volume}"), space.total)?;
+    }
+    family(text, "blackbox_items", "gauge", "Items in each state.")?;
+    for state in STATES {
+        let count = facts.listed.iter().filter(|listed| listed.item.state == state).count();
+        writeln!(text, "blackbox_items{{state=\"{}\"}} {count}", state_name(state))?;
+    }
+    for (name, kind, help, value) in ITEM_FAMILIES {
+        family(text, name, kind, help)?;
+        for listed in &facts.listed {
+            let Some(content) = &listed.item.content else { continue };
+            let item = Label(&listed.item.name);
+            writeln!(
+                text,
+                "{name}{{info_hash=\"{}\",item=\"{item}\"}} {}",
+                content.info_hash,
+                value(listed)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A metric of every published item: name, type, help, value.
+type ItemFamily = (&'static str, &'static str, &'static str, fn(&Listed) -> u64);
+
+const ITEM_FAMILIES: [ItemFamily; 5] = [
+    ("blackbox_item_size_bytes", "gauge", "Size of the item.", |listed| listed.item.size_bytes),
+    ("blackbox_item_seeders", "gauge", "Who has all of the item, the box included.", |listed| {
+        listed.seeders.into()
+    }),
+    ("blackbox_item_leechers", "gauge", "Who is downloading the item.", |listed| listed.leechers.into()),
+    ("blackbox_item_completed_total", "counter", "Downloads that peers completed.", Listed::completed),
+    ("blackbox_item_uploaded_bytes_total", "counter", "Bytes of the item given away.", Listed::uploaded),
+];
+
+fn family(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+fn single(text: &mut String, name: &str, help: &str, value: u64) -> fmt::Result {
+    family(text, name, "gauge", help)?;
+    writeln!(text, "{name} {value}")
+}
+
+/// The value of a label, escaped.
+struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::{published, unpublished};
+    use super::*;
+    use crate::catalog::State;
+    use std::collections::HashSet;
+
+    fn rendered() -> String {
+        render(&Facts {
+            listed: vec![published("a \"b\" \\\nc", &[]), unpublished("x", State::Failed, None)],
+            problems: 2,
+            uptime: Duration::from_millis(61_500),
+            space: Some(Space { free: 10, total: 100 }),
+        })
+    }
+
+    #[test]
+    fn figures_are_there_with_their_labels() {
+        let text = rendered();
+        let hash = published("a \"b\" \\\nc", &[]).seeding().unwrap().info_hash;
+        for line in [
+            "blackbox_uptime_seconds 61",
+            "blackbox_problems 2",
+            "blackbox_publish_free_bytes 10",
+            "blackbox_items{state=\"seeding\"} 1",
+            "blackbox_items{state=\"failed\"} 1",
+            &format!("blackbox_item_size_bytes{{info_hash=\"{hash}\",item=\"a \\\"b\\\" \\\\\\nc\"}} 5"),
+            &format!("blackbox_item_seeders{{info_hash=\"{hash}\",item=\"a \\\"b\\\" \\\\\\nc\"}} 1"),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_sample_belongs_to_a_family_with_help_and_type() {
+        let text = rendered();
+        let families = |keyword: &str| -> HashSet<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(keyword));
+            lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        };
+        let (help, kinds) = (families("# HELP "), families("# TYPE "));
+        assert_eq!(help, kinds);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(help.contains(name), "{line}");
+            let value = line.rsplit(' ').next().unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}

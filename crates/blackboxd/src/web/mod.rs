@@ -1,0 +1,114 @@
+//! The page, feed, API, metrics and web seed: everything HTTP except the tracker. Read-only.
+//!
+//! Each surface is a pure function from what the box knows ([`view::Listed`], `admin::Facts`, ...) to text; the router
+//! here gathers that knowledge. `/files` alone touches the disk, in [`download`].
+//!
+//! - [`host`], [`links`]: the host a request came to, and absolute URLs made of it
+//! - [`reply`], [`conditional`], [`range`]: answers, `If-None-Match` and its kin, `Range`
+//! - [`view`]: what all surfaces show of an item; [`words`]: figures as people say them
+//! - [`index`], [`admin`], [`folder`]: HTML; [`feed`], [`api`], [`metrics`]: for programs
+//! - [`torrent_file`], [`files`], [`download`]: what is given away
+//! - [`access`], [`basic_auth`]: who may see the admin page; [`space`]: room on the disk
+
+mod access;
+mod admin;
+mod api;
+mod basic_auth;
+mod conditional;
+mod download;
+mod feed;
+mod files;
+mod folder;
+mod host;
+mod index;
+mod links;
+mod metrics;
+mod range;
+mod reply;
+mod space;
+mod torrent_file;
+mod view;
+mod words;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, SharedApp};
+use crate::net::http::{self, Request, Response};
+use host::Host;
+use links::Links;
+
+/// Downloads over `/files` at once; more are told to come back, so that the page stays in reach. With the parts that
+/// are read ahead ([`download::MAX_PART`]) they hold at most 48 MB.
+const MAX_DOWNLOADS: usize = 256;
+
+/// The web's own state.
+struct Web {
+    app: SharedApp,
+    downloads: Arc<Semaphore>,
+}
+
+/// Answers on `listener` until `shutdown`.
+///
+/// # Errors
+/// None so far; all parts of the daemon end alike.
+pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
+    let web = Arc::new(Web { app, downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)) });
+    let handler = move |request| {
+        let web = Arc::clone(&web);
+        async move { respond(&web, &request).await }
+    };
+    http::serve(listener, handler, shutdown).await;
+    Ok(())
+}
+
+async fn respond(web: &Web, request: &Request) -> Response {
+    if let Some(refusal) = http::refuse_method(&request.head.method) {
+        return refusal;
+    }
+    let Some(host) = Host::of(&request.head, request.local) else { return reply::bad_host() };
+    let app = &web.app;
+    let links = Links::new(app.config.public_host.as_deref(), &host, &app.listeners);
+    let path = request.head.uri.path();
+    match path {
+        "/" => index::respond(app, request, &links),
+        "/admin" => admin::respond(app, request, &host).await,
+        "/feed.xml" => {
+            let feed = feed::render(&view::listed(app), &links);
+            reply::cacheable(request, "application/rss+xml; charset=utf-8", feed)
+        }
+        "/api/v1/items" => api::reply(request, &api::items(&view::listed(app), &links)),
+        "/api/v1/status" => api::reply(request, &status(app)),
+        "/metrics" => {
+            reply::text("text/plain; version=0.0.4; charset=utf-8", metrics::render(&metrics(app).await))
+        }
+        "/healthz" => reply::text("text/plain; charset=utf-8", "ok\n"),
+        "/style.css" => reply::cacheable(request, "text/css; charset=utf-8", reply::STYLE),
+        "/icon.svg" => reply::cacheable(request, "image/svg+xml", reply::ICON),
+        _ => {
+            if let Some(name) = path.strip_prefix("/torrents/") {
+                torrent_file::respond(app, request, name, &links)
+            } else if let Some(rest) = path.strip_prefix("/files/") {
+                files::respond(web, request, rest).await
+            } else {
+                reply::not_found()
+            }
+        }
+    }
+}
+
+fn status(app: &App) -> api::Status {
+    api::Status::new(&view::listed(app), app.health.problems(), app.started.elapsed())
+}
+
+async fn metrics(app: &App) -> metrics::Facts {
+    metrics::Facts {
+        listed: view::listed(app),
+        problems: app.health.problems().len(),
+        uptime: app.started.elapsed(),
+        space: space::of(&app.publish).await,
+    }
+}
