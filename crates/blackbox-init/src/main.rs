@@ -1,2 +1,82 @@
-//! blackbox-init
-fn main() {}
+//! PID 1 of the appliance, and its children for everything that may hang or parses what comes from outside.
+//!
+//! - without arguments, as PID 1: boot, supervise, shut down. It parses nothing from the network, waits for nothing
+//!   but `poll`, and has one thread.
+//! - `net`: links, DHCP, addresses
+//! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
+//! - `unmount`: writes everything back at shutdown
+
+mod blkid;
+mod block;
+mod boot;
+mod button;
+mod children;
+mod cmdline;
+mod console;
+mod daemon;
+mod data;
+mod layout;
+mod lines;
+mod link;
+mod log;
+mod machine;
+mod media;
+mod modules;
+mod net;
+mod problems;
+mod screen;
+mod settings;
+mod shutdown;
+mod supervisor;
+mod sys;
+mod system;
+mod tools;
+mod uevent;
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use machine::Machine;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        // The kernel hands on words of its command line that it does not know, so PID 1 ignores them.
+        _ if sys::is_first_process() => first_process(),
+        ["net"] => exit(net::run()),
+        ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive)),
+        ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
+        ["unmount"] => exit(shutdown::unmount()),
+        _ => {
+            eprintln!("blackbox-init is PID 1 of the P2P Black Box and does nothing elsewhere.");
+            ExitCode::from(appliance::exit::USAGE)
+        }
+    }
+}
+
+fn exit(result: Result<(), impl Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole life of PID 1. A fault in it ends in a restart of the box, never in a kernel panic.
+fn first_process() -> ! {
+    std::panic::set_hook(Box::new(|info| log!("{info}")));
+    let result = catch_unwind(AssertUnwindSafe(|| -> std::io::Result<()> {
+        let mut machine = Machine::new()?;
+        boot::boot(&mut machine);
+        let how = machine.serve();
+        shutdown::shut_down(&mut machine, how)
+    }));
+    match result {
+        Ok(Err(error)) => shutdown::restart_after_fault(&error.to_string()),
+        Ok(Ok(())) | Err(_) => shutdown::restart_after_fault("see above"),
+    }
+}

@@ -1,0 +1,200 @@
+//! The boot as data: phases in order, each logged with its time. One that fails says what is wrong, and the boot
+//! goes on: a box that shows its problem is worth more than one that stands still.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use appliance::paths;
+
+use crate::cmdline::Cmdline;
+use crate::daemon::make_temporary_state;
+use crate::data::{self, Data};
+use crate::log;
+use crate::machine::Machine;
+use crate::problems::Source;
+use crate::sys::{self, Access};
+use crate::{console, system};
+
+/// Name of the machine.
+pub const HOST_NAME: &str = "blackbox";
+
+/// The daemon's state when the data partition can't hold it.
+const TEMPORARY_STATE: &str = "/run/blackbox/state";
+
+/// Seconds since 1970 when this was built: the clock is never before that.
+const BUILD_TIME: Option<&str> = option_env!("SOURCE_DATE_EPOCH");
+
+/// What later phases need to know of earlier ones.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The disk that holds the system partition.
+    pub system_disk: Option<String>,
+    /// `blackbox.toml` as it stands there, or why it can't be read.
+    pub settings: Option<Result<Vec<u8>, String>>,
+    /// What became of the data partition.
+    pub data: Data,
+}
+
+/// One step of the boot.
+struct Phase {
+    name: &'static str,
+    source: Source,
+    run: fn(&mut Machine, &mut Facts) -> Result<(), String>,
+}
+
+/// In the order of need: the settings may come from the data partition, and the network needs the settings.
+const PHASES: [Phase; 9] = [
+    Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
+    Phase {
+        name: "kernel settings",
+        source: Source::Boot,
+        run: |_, _| {
+            set_up_kernel();
+            Ok(())
+        },
+    },
+    Phase {
+        name: "modules",
+        source: Source::Boot,
+        run: |machine, _| {
+            machine.coldplug();
+            Ok(())
+        },
+    },
+    Phase { name: "system disk", source: Source::System, run: system::find },
+    Phase { name: "data partition", source: Source::Data, run: data::prepare },
+    Phase { name: "settings", source: Source::Settings, run: system::choose_settings },
+    Phase {
+        name: "network",
+        source: Source::Network,
+        run: |machine, _| {
+            machine.enable_network();
+            Ok(())
+        },
+    },
+    Phase { name: "daemon", source: Source::Daemon, run: start_daemon },
+    Phase {
+        name: "media",
+        source: Source::Boot,
+        run: |machine, _| {
+            machine.enable_media();
+            Ok(())
+        },
+    },
+];
+
+/// Goes through all phases, unless the box is switched off in between.
+pub fn boot(machine: &mut Machine) {
+    let mut facts = Facts::default();
+    for phase in PHASES {
+        if machine.is_halting() {
+            return;
+        }
+        let start = Instant::now();
+        let result = (phase.run)(machine, &mut facts);
+        log!("boot: {}: {} ms", phase.name, start.elapsed().as_millis());
+        if let Err(sentence) = result {
+            log!("boot: {}: {sentence}", phase.name);
+            machine.problems.add(phase.source, sentence);
+        }
+    }
+}
+
+/// Goes through all of `items`; the error names everything that failed.
+fn all<T>(
+    items: &[T],
+    what: &str,
+    action: impl Fn(&T) -> io::Result<()>,
+    name: impl Fn(&T) -> &str,
+) -> Result<(), String> {
+    let failed: Vec<_> = items
+        .iter()
+        .filter_map(|item| action(item).err().map(|error| format!("{} ({error})", name(item))))
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("{what} failed: {}.", failed.join(", "))) }
+}
+
+fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(), String> {
+    // Memory for files is bounded, so that no leak in a temporary folder can starve the daemon.
+    let mounts = [
+        ("/proc", "proc", Access::Write, ""),
+        ("/sys", "sysfs", Access::Write, ""),
+        ("/dev", "devtmpfs", Access::Devices, "mode=0755"),
+        ("/run", "tmpfs", Access::Write, "mode=0755,size=20%"),
+        ("/tmp", "tmpfs", Access::Write, "mode=1777,size=10%"),
+    ];
+    let result = all(
+        &mounts,
+        "Mounting",
+        |(target, kind, access, options)| {
+            fs::create_dir_all(target)?;
+            sys::mount(kind, Path::new(target), kind, *access, options)
+        },
+        |(target, ..)| target,
+    );
+    let cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    log::open(&cmdline.serial);
+    machine.open_console();
+    log!(
+        "{} {}, slot {}",
+        console::NAME,
+        env!("CARGO_PKG_VERSION"),
+        cmdline.slot.as_deref().unwrap_or("unknown")
+    );
+    result
+}
+
+/// Files below `/proc/sys` and `/sys`, and what is written there.
+const KERNEL_SETTINGS: [(&str, &str); 10] = [
+    // Only errors reach the screen, which shows the status.
+    ("/proc/sys/kernel/printk", "4 4 1 4"),
+    ("/proc/sys/kernel/printk_devkmsg", "on"),
+    // File systems and character sets load their modules through this.
+    ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
+    ("/proc/sys/kernel/dmesg_restrict", "1"),
+    ("/proc/sys/kernel/kptr_restrict", "2"),
+    ("/proc/sys/fs/protected_symlinks", "1"),
+    ("/proc/sys/fs/protected_hardlinks", "1"),
+    // One watch for each folder; a published tree may have a million of them.
+    ("/proc/sys/fs/inotify/max_user_watches", "1048576"),
+    // The daemon serves on port 80 without any capability.
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"),
+    // Without polling no drive ever tells that a disc was inserted.
+    ("/sys/module/block/parameters/events_dfl_poll_msecs", "1000"),
+];
+
+/// Failures are logged only: a setting that this kernel does not have is not worth a line on the screen.
+fn set_up_kernel() {
+    let clock = BUILD_TIME.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    match sys::set_clock_floor(clock.unwrap_or_default()) {
+        Ok(false) => {}
+        Ok(true) => log!("the clock was before the time of the build and is set to that"),
+        Err(error) => log!("the clock can't be set: {error}"),
+    }
+    for (what, result) in [
+        ("host name", sys::set_host_name(HOST_NAME)),
+        ("Ctrl-Alt-Del", sys::catch_keyboard_reboot()),
+        ("loopback", crate::net::loopback_up()),
+    ] {
+        if let Err(error) = result {
+            log!("{what}: {error}");
+        }
+    }
+    for (path, value) in KERNEL_SETTINGS {
+        if let Err(error) = fs::write(path, value) {
+            log!("{path}: {error}");
+        }
+    }
+}
+
+fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
+    machine.activity = None;
+    if facts.data == Data::Writable {
+        machine.enable_daemon(paths::STATE);
+        return Ok(());
+    }
+    machine.enable_daemon(TEMPORARY_STATE);
+    make_temporary_state(Path::new(TEMPORARY_STATE)).map_err(|error| format!("{TEMPORARY_STATE}: {error}."))
+}

@@ -1,0 +1,252 @@
+//! The data partition: found, or made in the free space behind the system; checked and mounted.
+//!
+//! Nothing that carries a signature is ever formatted, and nothing is formatted twice.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use appliance::partitions::DATA_NAME;
+use appliance::paths;
+
+use crate::blkid::Contents;
+use crate::block::{self, BlockDevice};
+use crate::boot::Facts;
+use crate::children::Stream;
+use crate::layout::{Disk, Region};
+use crate::log;
+use crate::machine::{Machine, SYS};
+use crate::problems::Source;
+use crate::sys::{self, Access, Exit};
+use crate::tools::{self, Tool};
+
+/// Looking at a partition table, or for signatures.
+const LOOK_LIMIT: Duration = Duration::from_mins(1);
+
+/// Making the file system; its tables are written later, by the kernel.
+const MAKE_LIMIT: Duration = Duration::from_mins(10);
+
+/// Checking it. A journal is replayed within seconds; a full check of a large disk takes many minutes.
+const CHECK_LIMIT: Duration = Duration::from_hours(1);
+
+/// The kernel shows a new partition at once.
+const APPEAR_LIMIT: Duration = Duration::from_secs(10);
+
+/// Before a data partition is made, no device may have come for this long: the old one may be on a slow disk.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// But no longer than this: something may always come and go.
+const QUIET_LIMIT: Duration = Duration::from_secs(15);
+
+/// Options of the file system: one inode for 32 KiB, as items are large files; no reserve for root, who
+/// stores nothing there; no discard of a whole disk while someone waits.
+const MKFS_OPTIONS: [&str; 10] = [
+    "-q",
+    "-L",
+    DATA_NAME,
+    "-i",
+    "32768",
+    "-m",
+    "0",
+    "-E",
+    "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+    "-e",
+];
+
+/// What became of the data partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Data {
+    /// There is none.
+    #[default]
+    Missing,
+    /// It can only be read.
+    ReadOnly,
+    /// As it should be.
+    Writable,
+}
+
+/// Finds or makes the data partition and mounts it.
+///
+/// # Errors
+/// A sentence that says why there is none.
+pub fn prepare(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
+    let partition = match find(machine)? {
+        Some(partition) => partition,
+        None => make(machine, facts.system_disk.as_deref())?,
+    };
+    machine.keep_disk(&partition.disk);
+    log!("data partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
+    facts.data = mount(machine, &partition)?;
+    if facts.data == Data::Writable {
+        make_folders(Path::new(paths::DATA))
+            .map_err(|error| format!("The data partition can't be written ({error})."))?;
+    }
+    Ok(())
+}
+
+/// The data partition, wherever it is.
+fn find(machine: &mut Machine) -> Result<Option<BlockDevice>, String> {
+    let present = || {
+        let devices = block::scan(Path::new(SYS));
+        block::named(&devices, DATA_NAME).into_iter().cloned().collect::<Vec<_>>()
+    };
+    let mut found = present();
+    if found.is_empty() {
+        // An error means that it never got quiet or the box is being switched off; the result is the same.
+        let _ = machine.wait_for(QUIET_LIMIT, |machine| (machine.quiet_for() >= QUIET).then_some(()));
+        found = present();
+    }
+    if found.len() > 1 {
+        let names: Vec<_> = found.iter().map(|partition| partition.name.as_str()).collect();
+        return Err(format!(
+            "Several data partitions are connected ({}): take out all disks but the right one, and restart. \
+             Until then nothing is published.",
+            names.join(", ")
+        ));
+    }
+    Ok(found.pop())
+}
+
+/// Makes the partition behind the system's own. If a data partition was there before, its contents come back.
+fn make(machine: &mut Machine, disk: Option<&str>) -> Result<BlockDevice, String> {
+    let none = |why: &str| format!("There is no data partition and none can be made: {why}");
+    let disk = disk.ok_or_else(|| none("the system disk is missing."))?;
+    let device = block::read(Path::new(SYS), disk).ok_or_else(|| none("the system disk is gone."))?;
+    let node = device.node();
+    let table =
+        run(machine, &Tool::new(tools::SFDISK, &["--json", &node], LOOK_LIMIT)).map_err(|why| none(&why))?;
+    let region = Disk::parse(&table, device.sector_bytes, device.size_bytes)
+        .and_then(|disk| disk.free_region())
+        .map_err(|error| none(&format!("{disk}: {error}.")))?;
+    match contents(machine, &node, Some((region, device.sector_bytes)))? {
+        Contents::Nothing | Contents::Data { labelled: true } => {}
+        Contents::Data { labelled: false } => return Err(none(&foreign(disk, "ext4"))),
+        Contents::Foreign(what) => return Err(none(&foreign(disk, &what))),
+    }
+    log!("making the data partition on {disk}: {region:?}");
+    // The image is smaller than the disk, so its backup table is in the middle of the disk.
+    let relocate = Tool::new(tools::SFDISK, &["--relocate", "gpt-bak-std", &node], LOOK_LIMIT);
+    run(machine, &relocate).map_err(|why| none(&why))?;
+    let arguments = ["--append", "--wipe", "never", "--wipe-partitions", "never", &node];
+    let append = Tool::new(tools::SFDISK, &arguments, LOOK_LIMIT).with_input(region.sfdisk_line());
+    run(machine, &append).map_err(|why| none(&why))?;
+    let appeared = machine.wait_for(APPEAR_LIMIT, |_| {
+        let devices = block::scan(Path::new(SYS));
+        block::named(&devices, DATA_NAME).first().map(|partition| (*partition).clone())
+    });
+    appeared.map_err(|_| none("the new partition does not appear; restart the box."))
+}
+
+fn foreign(disk: &str, what: &str) -> String {
+    format!(
+        "behind the system, {disk} holds something else ({what}), which stays untouched. Save what you need from \
+         it, wipe the disk, and write the image again."
+    )
+}
+
+/// What is on a device, or in a region of it.
+fn contents(machine: &mut Machine, node: &str, region: Option<(Region, u64)>) -> Result<Contents, String> {
+    let mut tool = Tool::new(tools::BLKID, &["-p", "-o", "udev"], LOOK_LIMIT);
+    if let Some((region, sector_bytes)) = region {
+        let (offset, size) = (region.start * sector_bytes, region.sectors * sector_bytes);
+        tool.arguments.extend(["--offset".into(), offset.to_string(), "--size".into(), size.to_string()]);
+    }
+    tool.arguments.push(node.to_owned());
+    let finished = machine.run(&tool)?;
+    Ok(match finished.exit {
+        Exit::Code(code) => Contents::judge(code, &finished.text(Stream::Out)),
+        Exit::Signal(_) => Contents::Foreign(finished.reason()),
+    })
+}
+
+/// Makes or checks the file system, and mounts it.
+fn mount(machine: &mut Machine, partition: &BlockDevice) -> Result<Data, String> {
+    let (name, node) = (&partition.name, partition.node());
+    match contents(machine, &node, None)? {
+        Contents::Foreign(what) => {
+            return Err(format!(
+                "The data partition {name} holds something else ({what}) and stays untouched: nothing is published. \
+                 Save what you need from it and wipe it."
+            ));
+        }
+        Contents::Nothing => {
+            machine.activity = Some("Preparing the data partition ...".into());
+            let arguments = [&MKFS_OPTIONS[..], &["remount-ro", &node]].concat();
+            run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT)).map_err(|why| {
+                format!("The data partition {name} can't be formatted: {why} Is the disk all right?")
+            })?;
+        }
+        Contents::Data { .. } => {
+            machine.activity = Some("Checking the data partition ...".into());
+            if let Err(why) = check(machine, &node) {
+                log!("{name}: {why}");
+                machine.problems.add(
+                    Source::Data,
+                    format!(
+                        "The data partition {name} is damaged and is only read: {why} What is published stays \
+                         published; save it and repair or replace the disk."
+                    ),
+                );
+                return mount_read_only(name, &node);
+            }
+        }
+    }
+    match sys::mount(&node, Path::new(paths::DATA), "ext4", Access::Write, "errors=remount-ro") {
+        Ok(()) => Ok(Data::Writable),
+        Err(error) => {
+            machine.problems.add(
+                Source::Data,
+                format!(
+                    "The data partition {name} can't be written ({error}) and is only read: replace the disk."
+                ),
+            );
+            mount_read_only(name, &node)
+        }
+    }
+}
+
+/// Without replaying the journal, if that is what fails.
+fn mount_read_only(name: &str, node: &str) -> Result<Data, String> {
+    let data = Path::new(paths::DATA);
+    sys::mount(node, data, "ext4", Access::Read, "")
+        .or_else(|_| sys::mount(node, data, "ext4", Access::Read, "noload"))
+        .map(|()| Data::ReadOnly)
+        .map_err(|error| format!("The data partition {name} can't be read ({error}): nothing is published."))
+}
+
+/// Replays the journal and repairs what can be repaired without losing anything.
+fn check(machine: &mut Machine, node: &str) -> Result<(), String> {
+    let finished = machine.run(&Tool::new(tools::E2FSCK, &["-p", node], CHECK_LIMIT))?;
+    log!("e2fsck: {} {}", finished.text(Stream::Out).replace('\n', "; "), finished.exit);
+    match finished.exit {
+        // Errors corrected (1), and a restart needed if it had been mounted (2).
+        Exit::Code(0..=3) => Ok(()),
+        _ => Err(format!("{}.", finished.reason())),
+    }
+}
+
+/// Runs a tool that has to succeed; returns what it printed.
+fn run(machine: &mut Machine, tool: &Tool) -> Result<String, String> {
+    let finished = machine.run(tool)?;
+    match finished.exit {
+        Exit::Code(0) => Ok(finished.text(Stream::Out)),
+        _ => Err(format!("{}: {}.", tool.program, finished.reason())),
+    }
+}
+
+/// Makes the folders of a new data partition. The state is made last: where it is, `publish` was too, and one
+/// that is missing was taken away by someone, which is for the daemon to report.
+fn make_folders(data: &Path) -> io::Result<()> {
+    let below = |path: &str| data.join(Path::new(path).strip_prefix(paths::DATA).unwrap_or(Path::new(path)));
+    let (publish, state) = (below(paths::PUBLISH), below(paths::STATE));
+    if state.exists() {
+        return Ok(());
+    }
+    for folder in [publish, state] {
+        fs::create_dir_all(&folder)?;
+        std::os::unix::fs::chown(&folder, Some(paths::DAEMON_ID), Some(paths::DAEMON_ID))?;
+        sys::sync_directory(data)?;
+    }
+    Ok(())
+}

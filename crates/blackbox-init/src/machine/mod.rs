@@ -1,0 +1,288 @@
+//! PID 1's one loop: everything the box reacts to, one thread, one `poll`.
+//!
+//! A phase of the boot that has to wait calls [`Machine::wait_for`] or [`Machine::run`], which turn this loop
+//! until what they wait for has come, so that the power button works at any time.
+
+mod devices;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::children::{Children, Finished, Role, Stream};
+use crate::console::Console;
+use crate::daemon::Daemon;
+use crate::log;
+use crate::media::drive::Drive;
+use crate::modules::Aliases;
+use crate::net::report::Report;
+use crate::problems::Problems;
+use crate::supervisor::Supervisor;
+use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
+use crate::tools::{self, Tool};
+
+/// Where sysfs is mounted.
+pub const SYS: &str = "/sys";
+
+/// Nothing happens for longer than this without the loop coming by.
+const LONGEST_TURN: Duration = Duration::from_mins(1);
+
+/// A tool that was ended for taking too long gets this long to be gone.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a wait ended without what it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It took too long.
+    Late,
+    /// The box is being switched off.
+    Halting,
+}
+
+/// The network child and what it said last.
+struct Network {
+    enabled: bool,
+    supervisor: Supervisor,
+    report: Report,
+}
+
+/// Everything PID 1 looks after.
+pub struct Machine {
+    signals: Signals,
+    uevents: UeventSocket,
+    last_uevent: Instant,
+    children: Children,
+    finished: BTreeMap<u32, Finished>,
+    aliases: Aliases,
+    buttons: BTreeMap<String, File>,
+    /// `None` until media are looked for.
+    drives: Option<BTreeMap<String, Drive>>,
+    own_disks: BTreeSet<String>,
+    network: Network,
+    daemon: Daemon,
+    console: Console,
+    halt: Option<sys::Reboot>,
+    told: (u64, Report),
+    /// What is wrong.
+    pub problems: Problems,
+    /// What the boot is doing, while the daemon says nothing yet.
+    pub activity: Option<String>,
+}
+
+/// Something `poll` waits for.
+enum Event {
+    Signal,
+    Uevent,
+    Pipe(u32, Stream),
+    Link,
+    Button(String),
+}
+
+impl Machine {
+    /// Subscribes to signals and uevents; nothing is lost from here on.
+    ///
+    /// # Errors
+    /// When the kernel refuses either.
+    pub fn new() -> io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            signals: Signals::open()?,
+            uevents: UeventSocket::open()?,
+            last_uevent: now,
+            children: Children::default(),
+            finished: BTreeMap::new(),
+            aliases: Aliases::default(),
+            buttons: BTreeMap::new(),
+            drives: None,
+            own_disks: BTreeSet::new(),
+            network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
+            daemon: Daemon::new(now),
+            console: Console::default(),
+            halt: None,
+            told: (0, Report::default()),
+            problems: Problems::default(),
+            activity: None,
+        })
+    }
+
+    /// Turns the loop until the box is to be switched off or started again.
+    pub fn serve(&mut self) -> sys::Reboot {
+        loop {
+            if let Some(how) = self.halt {
+                return how;
+            }
+            self.turn(Instant::now() + LONGEST_TURN);
+        }
+    }
+
+    /// Whether the box is being switched off.
+    pub fn is_halting(&self) -> bool {
+        self.halt.is_some()
+    }
+
+    /// Opens the screen.
+    pub fn open_console(&mut self) {
+        self.console.open();
+    }
+
+    /// Whether no child runs any more.
+    pub fn is_alone(&self) -> bool {
+        self.children.pids().is_empty()
+    }
+
+    /// Turns the loop until `found` returns something.
+    ///
+    /// # Errors
+    /// When that takes longer than `limit`, or the box is being switched off.
+    pub fn wait_for<T>(
+        &mut self,
+        limit: Duration,
+        mut found: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T, Ended> {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(value) = found(self) {
+                return Ok(value);
+            }
+            if self.is_halting() {
+                return Err(Ended::Halting);
+            }
+            if Instant::now() >= end {
+                return Err(Ended::Late);
+            }
+            self.turn(end);
+        }
+    }
+
+    /// Calls a program and turns the loop until it has ended.
+    ///
+    /// # Errors
+    /// With the reason when it could not be started or did not end.
+    pub fn run(&mut self, tool: &Tool) -> Result<Finished, String> {
+        let program = tool.program;
+        let pid = self
+            .children
+            .spawn(tool.command(), Role::Tool, &tool.input, Some(tool.limit))
+            .map_err(|error| format!("{program} can't be started: {error}"))?;
+        match self.wait_for(tool.limit + KILL_GRACE, |machine| machine.finished.remove(&pid)) {
+            Ok(finished) if finished.overdue => Err(format!("{program} took too long")),
+            Ok(finished) => Ok(finished),
+            Err(Ended::Late) => Err(format!("{program} does not end")),
+            Err(Ended::Halting) => Err("the box is being switched off".into()),
+        }
+    }
+
+    /// Starts the child that unmounts everything and turns the loop until it has ended or `limit` is over.
+    pub fn unmount_all(&mut self, limit: Duration) {
+        let command = tools::own_child(&["unmount"]);
+        let Ok(pid) = self.children.spawn(command, Role::Tool, "", Some(limit)) else { return };
+        self.turn_until(limit, |machine| machine.finished.contains_key(&pid));
+        match self.finished.remove(&pid) {
+            Some(finished) => log!("unmount: {} {}", finished.text(Stream::Err), finished.exit),
+            None => log!("unmount: it does not end"),
+        }
+    }
+
+    /// Like [`Self::wait_for`], but also while the box is being switched off.
+    pub fn turn_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = Instant::now() + limit;
+        while !done(self) && Instant::now() < end {
+            self.turn(end);
+        }
+        done(self)
+    }
+
+    /// Waits until something happens, at most until `until`, and deals with it.
+    pub fn turn(&mut self, until: Instant) {
+        let now = Instant::now();
+        let until = self.deadlines(now).fold(until, Instant::min);
+        match self.poll(until) {
+            Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Err(error) => {
+                log!("poll: {error}");
+                // Better slow than busy: this can only be a fault of init itself.
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+        self.keep_up(Instant::now());
+    }
+
+    fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let network = self.network.supervisor.deadline().filter(|_| self.network.enabled);
+        [self.children.deadline(), network, self.daemon.deadline(), self.console.deadline(now)]
+            .into_iter()
+            .flatten()
+    }
+
+    fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
+        let mut events = vec![Event::Signal, Event::Uevent];
+        let mut waited: Vec<(BorrowedFd<'_>, Wait)> =
+            vec![(self.signals.as_fd(), Wait::Read), (self.uevents.as_fd(), Wait::Read)];
+        for (pid, stream, fd) in self.children.pipes() {
+            events.push(Event::Pipe(pid, stream));
+            waited.push((fd, Wait::Read));
+        }
+        if let Some(link) = self.daemon.link() {
+            events.push(Event::Link);
+            waited.push((link.as_fd(), if link.is_waiting() { Wait::ReadWrite } else { Wait::Read }));
+        }
+        for (name, file) in &self.buttons {
+            events.push(Event::Button(name.clone()));
+            waited.push((file.as_fd(), Wait::Read));
+        }
+        let ready = sys::poll(&waited, until)?;
+        Ok(events.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| event).collect())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Signal => self.take_signals(),
+            Event::Uevent => self.take_uevents(),
+            Event::Pipe(pid, stream) => self.take_output(pid, stream),
+            Event::Link => self.converse(),
+            Event::Button(name) => self.take_button(&name),
+        }
+    }
+
+    /// Does what is due, and passes on what changed.
+    fn keep_up(&mut self, now: Instant) {
+        for role in self.children.expire(now) {
+            log!("{role:?} took too long and is ended");
+        }
+        if !self.is_halting() {
+            self.load_modules();
+            self.start_network(now);
+            if self.daemon.start_if_due(&mut self.children, now) {
+                self.tell_everything();
+            }
+        }
+        let state = (self.problems.revision(), self.network.report.clone());
+        if state != self.told {
+            self.told = state;
+            self.tell_state();
+        }
+        self.console.show(&self.view(), now);
+    }
+
+    fn halt(&mut self, how: sys::Reboot, why: &str) {
+        log!("{why}");
+        self.halt.get_or_insert(how);
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                Signal::Child => {
+                    for finished in self.children.reap() {
+                        self.take_end(finished);
+                    }
+                }
+                Signal::PowerOff => self.halt(sys::Reboot::PowerOff, "asked to switch off"),
+                Signal::Reboot => self.halt(sys::Reboot::Restart, "asked to start again"),
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The network child, the daemon, and what they are told and say.
+
+use std::time::Instant;
+
+use appliance::message::ToDaemon;
+
+use super::Machine;
+use crate::children::{Finished, Role, Stream};
+use crate::daemon::News;
+use crate::lines::Line;
+use crate::log;
+use crate::media::drive::Input;
+use crate::media::finding::Finding;
+use crate::net::report::Report;
+use crate::problems::Source;
+use crate::screen::View;
+use crate::tools;
+
+impl Machine {
+    /// Has the network child started.
+    pub fn enable_network(&mut self) {
+        self.network.enabled = true;
+    }
+
+    /// Has the daemon started, with its state in this folder.
+    pub fn enable_daemon(&mut self, state: &'static str) {
+        self.daemon.enable(state);
+    }
+
+    /// Starts nothing any more.
+    pub fn stop_services(&mut self) {
+        self.network.enabled = false;
+        self.daemon.disable();
+    }
+
+    pub(super) fn start_network(&mut self, now: Instant) {
+        if !self.network.enabled || !self.network.supervisor.is_due(now) {
+            return;
+        }
+        match self.children.spawn(tools::own_child(&["net"]), Role::Network, "", None) {
+            Ok(_) => self.network.supervisor.started(now),
+            Err(error) => {
+                self.network.supervisor.ended(now);
+                log!("net: can't be started: {error}");
+            }
+        }
+    }
+
+    pub(super) fn take_end(&mut self, finished: Finished) {
+        let now = Instant::now();
+        match finished.role.clone() {
+            Role::Tool => {
+                self.finished.insert(finished.pid, finished);
+            }
+            // It fails for every device without a driver, which is normal.
+            Role::Modprobe => {}
+            Role::Network => {
+                let wait = self.network.supervisor.ended(now);
+                log!("net: ended with {}; next start in {} s", finished.reason(), wait.as_secs());
+                let sentence = "The network part stopped and is being started again.".into();
+                self.problems.set(Source::Network, vec![sentence]);
+            }
+            Role::Daemon => {
+                for (_, line) in &finished.lines {
+                    self.daemon.wrote(line.text());
+                }
+                let sentence = self.daemon.ended(finished.exit, now);
+                self.problems.set(Source::Daemon, vec![sentence]);
+            }
+            Role::Look(drive) => {
+                let finding = finding(&drive, &finished);
+                self.step(&drive, Input::Looked(finding));
+            }
+            Role::Eject(drive) => {
+                log!("{drive}: ejected: {}", finished.reason());
+                self.step(&drive, Input::Ejected);
+            }
+        }
+    }
+
+    pub(super) fn take_output(&mut self, pid: u32, stream: Stream) {
+        let lines = self.children.read(pid, stream);
+        let Some(role) = self.children.role(pid).cloned() else { return };
+        for line in lines {
+            match (&role, stream) {
+                (Role::Daemon, _) => self.daemon.wrote(line.text()),
+                (Role::Network, Stream::Out) => self.take_report(&line),
+                (Role::Network, Stream::Err) => log!("net: {}", line.text()),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_report(&mut self, line: &Line) {
+        match serde_json::from_slice::<Report>(&line.bytes) {
+            Ok(report) => {
+                log!("net: addresses {:?}", report.addresses);
+                self.problems.set(Source::Network, report.problems.clone());
+                self.network.report = report;
+            }
+            Err(error) => log!("net: a report that can't be read: {error}"),
+        }
+    }
+
+    pub(super) fn converse(&mut self) {
+        for news in self.daemon.converse() {
+            match news {
+                News::Ready => {
+                    self.activity = None;
+                    self.problems.set(Source::Daemon, Vec::new());
+                }
+                News::Eject(drive) => self.step(&drive, Input::Done),
+            }
+        }
+    }
+
+    pub(super) fn tell_everything(&mut self) {
+        let media: Vec<_> = self.drives.iter().flatten().filter_map(|(_, drive)| drive.news()).collect();
+        self.tell_state();
+        for message in media {
+            self.daemon.tell(&message);
+        }
+    }
+
+    pub(super) fn tell_state(&mut self) {
+        self.daemon.tell(&ToDaemon::Problems { sentences: self.problems.sentences() });
+        self.daemon.tell(&ToDaemon::Addresses { addresses: self.network.report.addresses.clone() });
+    }
+
+    pub(super) fn view(&self) -> View {
+        let status = &self.daemon.status;
+        let media = self.drives.iter().flatten().filter_map(|(_, drive)| drive.unusable());
+        let mut problems = self.problems.sentences();
+        for problem in media.chain(status.problems.iter().map(String::as_str)) {
+            // The daemon repeats what init told it.
+            if !problems.iter().any(|known| known == problem) {
+                problems.push(problem.to_owned());
+            }
+        }
+        View {
+            version: env!("CARGO_PKG_VERSION").into(),
+            addresses: self.network.report.addresses.clone(),
+            web_port: status.web_port,
+            seeding: status.seeding,
+            activity: status.activity.clone().or_else(|| self.activity.clone()),
+            problems,
+        }
+    }
+}
+
+/// What the child that looked into a drive said, or that it said nothing.
+fn finding(drive: &str, finished: &Finished) -> Finding {
+    let said = finished.lines.iter().rev().find(|(stream, _)| *stream == Stream::Out);
+    said.and_then(|(_, line)| serde_json::from_slice(&line.bytes).ok()).unwrap_or_else(|| {
+        let reason = finished.reason();
+        Finding::Unusable(format!(
+            "The medium in {drive} can't be read ({reason}): it may be damaged; try another one."
+        ))
+    })
+}

@@ -1,0 +1,25 @@
+//! What a look into a drive found, as the child tells PID 1.
+
+use appliance::message::Medium;
+use serde::{Deserialize, Serialize};
+
+/// The outcome of a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Nothing to import: no disc, or a disk whose partitions are looked at instead.
+    Nothing,
+    /// A medium that is mounted now.
+    Found(Found),
+    /// Something that can't be mounted, with a sentence for people.
+    Unusable(String),
+}
+
+/// A mounted medium and its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What the daemon is told.
+    pub medium: Medium,
+    /// Identity of the file system, to tell two discs with the same label apart.
+    pub uuid: Option<String>,
+}

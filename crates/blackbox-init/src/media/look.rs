@@ -1,0 +1,158 @@
+//! The child that finds out what is in a drive and mounts it: `blackbox-init media NAME`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use appliance::message::Medium;
+use appliance::paths::DAEMON_ID;
+
+use super::finding::{Finding, Found};
+use super::optical::{Verdict, judge};
+use super::{is_mounted, mount_point};
+use crate::blkid::Signatures;
+use crate::block;
+use crate::sys::{self, Access};
+
+/// How long the whole look may take; a scratched disc keeps a drive busy for about a minute.
+pub const LIMIT: Duration = Duration::from_secs(150);
+
+/// How long a drive may need to read a disc in.
+const READY_LIMIT: Duration = Duration::from_mins(1);
+
+/// How often a drive that is not ready is asked again.
+const READY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where the first volume descriptor of ISO 9660 and UDF is, so that a disc with files can be read that far.
+const DESCRIPTOR_AT: u64 = 32 * 1024;
+
+/// File systems that can be mounted, with options that make every file readable for the daemon.
+const FILE_SYSTEMS: [(&str, &str); 6] = [
+    // Rock Ridge can carry permissions that lock the daemon out.
+    ("iso9660", "iocharset=utf8,mode=0444,dmode=0555,overriderockperm"),
+    ("udf", "iocharset=utf8,mode=0444,dmode=0555"),
+    ("vfat", "utf8=1,umask=0222,shortname=mixed"),
+    ("exfat", "iocharset=utf8,umask=0222"),
+    ("ntfs3", "iocharset=utf8,umask=0222"),
+    // No repair and no journal replay: the medium is not ours to write to.
+    ("ext4", "noload"),
+];
+
+/// Looks into a drive and writes what it found as one line.
+///
+/// # Errors
+/// When the line can't be written.
+pub fn tell(drive: &str) -> io::Result<()> {
+    println!("{}", serde_json::to_string(&look(drive))?);
+    Ok(())
+}
+
+fn look(drive: &str) -> Finding {
+    let Some(device) = block::read(Path::new("/sys"), drive) else { return Finding::Nothing };
+    let optical = device.is_optical();
+    if optical {
+        match wait_for_disc(drive) {
+            Verdict::Empty => return Finding::Nothing,
+            Verdict::Unusable(reason) => return Finding::Unusable(reason),
+            Verdict::Wait => return unreadable(drive, "the drive does not get it ready"),
+            Verdict::Try => {}
+        }
+    } else if device.size_bytes == 0 {
+        return Finding::Nothing;
+    }
+    if let Err(error) = read_descriptor(&device.node()) {
+        return unreadable(drive, &error.to_string());
+    }
+    let signatures = match probe(&device.node()) {
+        Ok(signatures) => signatures,
+        Err(error) => return unreadable(drive, &error.to_string()),
+    };
+    if !optical && (signatures.partition_table || signatures.efi_system) {
+        return Finding::Nothing;
+    }
+    match mounted(drive, &signatures, optical) {
+        Ok(found) => Finding::Found(found),
+        Err(reason) => Finding::Unusable(reason),
+    }
+}
+
+fn unreadable(drive: &str, why: &str) -> Finding {
+    Finding::Unusable(format!(
+        "The medium in {drive} can't be read ({why}): it may be blank, dirty or damaged; clean it or try another one."
+    ))
+}
+
+/// Waits until the drive knows its disc.
+fn wait_for_disc(drive: &str) -> Verdict {
+    let end = Instant::now() + READY_LIMIT;
+    loop {
+        // Without O_NONBLOCK opening would wait for the disc, and lock the door.
+        let options = OpenOptions::new().read(true).custom_flags(sys::NONBLOCK).clone();
+        let Ok(file) = options.open(format!("/dev/{drive}")) else { return Verdict::Empty };
+        let status = sys::drive_status(&file).unwrap_or(sys::DriveStatus::Unknown);
+        let disc = (status == sys::DriveStatus::DiscOk).then(|| sys::disc_status(&file).ok()).flatten();
+        match judge(drive, status, disc) {
+            Verdict::Wait if Instant::now() < end => thread::sleep(READY_INTERVAL),
+            verdict => return verdict,
+        }
+    }
+}
+
+/// Reads as far as the first descriptor, which tells a medium that can't be read from one without a file system.
+fn read_descriptor(node: &str) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let read = File::open(node)?.take(DESCRIPTOR_AT + 2048).read_to_end(&mut buffer)?;
+    if read == 0 { Err(io::Error::other("it is empty")) } else { Ok(()) }
+}
+
+/// Asks `blkid` for signatures; none at all is an answer too.
+fn probe(node: &str) -> io::Result<Signatures> {
+    let output = Command::new(crate::tools::BLKID).args(["-p", "-o", "udev", node]).output()?;
+    match output.status.code() {
+        Some(0 | crate::blkid::NOTHING_FOUND) => {
+            Ok(Signatures::parse(&String::from_utf8_lossy(&output.stdout)))
+        }
+        Some(8) => Err(io::Error::other("it carries signatures of several file systems")),
+        _ => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}
+
+/// Mounts the medium, unless one is mounted there already, and describes it.
+fn mounted(drive: &str, signatures: &Signatures, optical: bool) -> Result<Found, String> {
+    let node = format!("/dev/{drive}");
+    let point = mount_point(drive);
+    let kind = signatures.kind.as_deref().ok_or_else(|| {
+        format!("The medium in {drive} holds no file system that is known: it may be blank or damaged; try another one.")
+    })?;
+    let (kind, options) = FILE_SYSTEMS.iter().find(|(name, _)| *name == kind || (*name == "ext4" && matches!(kind, "ext2" | "ext3"))
+        || (*name == "ntfs3" && kind == "ntfs")).ok_or_else(|| {
+        format!("The medium in {drive} holds {kind}, which this box can't read; use ISO 9660, UDF, FAT, exFAT or ext4.")
+    })?;
+    if !is_mounted(&point) {
+        fs::create_dir_all(&point)
+            .and_then(|()| sys::share_with_group(Path::new(&node), DAEMON_ID))
+            .and_then(|()| sys::mount(&node, &point, kind, Access::Read, options))
+            .map_err(|error| {
+                format!("The medium in {drive} ({kind}) can't be mounted ({error}): it may be damaged; try another one.")
+            })?;
+    }
+    let medium = Medium {
+        drive: drive.to_owned(),
+        mount: point.to_string_lossy().into_owned(),
+        label: signatures.label.clone(),
+        size_bytes: size(kind, &node, &point)
+            .map_err(|error| format!("The medium in {drive} has no size ({error})."))?,
+        device: node,
+        ejectable: optical,
+    };
+    Ok(Found { medium, uuid: signatures.uuid.clone() })
+}
+
+/// Size of the volume. ISO 9660 knows its own end; behind it discs have sectors that can't be read.
+fn size(kind: &str, node: &str, point: &Path) -> io::Result<u64> {
+    if kind == "iso9660" { sys::file_system_bytes(point) } else { sys::device_bytes(&File::open(node)?) }
+}

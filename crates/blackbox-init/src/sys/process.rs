@@ -1,0 +1,184 @@
+//! Processes and signals.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::reboot::{RebootMode, set_cad_enabled};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{self, SigSet};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, getpid, setgroups, setresgid, setresuid};
+
+/// Whether this process is PID 1.
+pub fn is_first_process() -> bool {
+    getpid().as_raw() == 1
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// Killed by the signal of this number.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => write!(f, "signal {number}"),
+        }
+    }
+}
+
+/// Collects every child that ended, orphans included.
+pub fn reap() -> Vec<(u32, Exit)> {
+    let mut ended = Vec::new();
+    loop {
+        let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return ended,
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => return ended,
+        };
+        ended.extend(u32::try_from(pid.as_raw()).map(|pid| (pid, exit)));
+    }
+}
+
+/// The signals init knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A child ended.
+    Child,
+    /// Asked to switch off (`SIGTERM`, `SIGPWR`).
+    PowerOff,
+    /// Asked to start again (`SIGINT`: Ctrl-Alt-Del).
+    Reboot,
+}
+
+/// Signals as a descriptor to poll.
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks the signals' usual effect in this process; children started by the standard library get theirs back.
+    pub fn open() -> io::Result<Self> {
+        use signal::Signal::{SIGCHLD, SIGINT, SIGPWR, SIGTERM};
+        let set: SigSet = [SIGCHLD, SIGINT, SIGPWR, SIGTERM].into_iter().collect();
+        set.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// The next signal that came.
+    pub fn next(&self) -> Option<Signal> {
+        let info = self.0.read_signal().ok().flatten()?;
+        let number = i32::try_from(info.ssi_signo).ok()?;
+        Some(match signal::Signal::try_from(number).ok()? {
+            signal::Signal::SIGCHLD => Signal::Child,
+            signal::Signal::SIGINT => Signal::Reboot,
+            _ => Signal::PowerOff,
+        })
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Turns Ctrl-Alt-Del from an instant reset into `SIGINT` for PID 1.
+pub fn catch_keyboard_reboot() -> io::Result<()> {
+    Ok(set_cad_enabled(false)?)
+}
+
+/// Asks (`SIGTERM`) a process to end, or ends (`SIGKILL`) it.
+pub fn kill(pid: u32, force: bool) {
+    send(i32::try_from(pid).ok(), force);
+}
+
+/// The same for a process and the children in its group.
+pub fn kill_group(pid: u32, force: bool) {
+    send(i32::try_from(pid).ok().map(|pid| -pid), force);
+}
+
+/// The same for every process but this one.
+pub fn kill_all(force: bool) {
+    send(Some(-1), force);
+}
+
+fn send(pid: Option<i32>, force: bool) {
+    let signal = if force { signal::Signal::SIGKILL } else { signal::Signal::SIGTERM };
+    if let Some(pid) = pid {
+        // It may have ended already, which is as well.
+        let _ = signal::kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// What a service may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// User and group id; no other groups, no capabilities.
+    pub id: u32,
+    /// Most descriptors it may open.
+    pub files: u64,
+}
+
+/// Makes `command` give up root for good before it starts its program.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub fn become_service(command: &mut Command, identity: Identity) {
+    let (uid, gid) = (Uid::from_raw(identity.id), Gid::from_raw(identity.id));
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe {
+        command.pre_exec(move || {
+            setrlimit(Resource::RLIMIT_NOFILE, identity.files, identity.files)?;
+            setgroups(&[gid])?;
+            setresgid(gid, gid, gid)?;
+            setresuid(uid, uid, uid)?;
+            nix::sys::prctl::set_no_new_privs()?;
+            Ok(())
+        });
+    }
+}
+
+/// Lets `command`'s program keep `fd` open under the same number.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub fn inherit(command: &mut Command, fd: &impl AsFd) -> RawFd {
+    let number = fd.as_fd().as_raw_fd();
+    // SAFETY: one system call; the caller keeps `fd` open until the command has started, so the number is its own.
+    unsafe {
+        command.pre_exec(move || {
+            fcntl(BorrowedFd::borrow_raw(number), FcntlArg::F_SETFD(FdFlag::empty()))?;
+            Ok(())
+        });
+    }
+    number
+}
+
+/// The end of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reboot {
+    /// Switch off.
+    PowerOff,
+    /// Start again.
+    Restart,
+}
+
+/// Ends the kernel; returns only if it refuses.
+pub fn reboot(how: Reboot) -> io::Error {
+    let mode = match how {
+        Reboot::PowerOff => RebootMode::RB_POWER_OFF,
+        Reboot::Restart => RebootMode::RB_AUTOBOOT,
+    };
+    match nix::sys::reboot::reboot(mode) {
+        Ok(never) => match never {},
+        Err(error) => error.into(),
+    }
+}

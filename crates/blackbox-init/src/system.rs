@@ -1,0 +1,143 @@
+//! The system disk: found by its partition's name, read once for `blackbox.toml`, and left alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use appliance::config::MAX_BYTES;
+use appliance::partitions::SYSTEM_NAME;
+use appliance::paths;
+
+use crate::block::{self, BlockDevice};
+use crate::boot::Facts;
+use crate::data::Data;
+use crate::log;
+use crate::machine::{Machine, SYS};
+use crate::problems::Source;
+use crate::settings;
+use crate::sys::{self, Access};
+
+/// Slow USB sticks and RAID controllers need about ten seconds to show their disks.
+const DISK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where the system partition is mounted while it is read.
+const MOUNT: &str = "/run/blackbox/system";
+
+/// Waits for the system partition and reads the settings from it.
+///
+/// # Errors
+/// When it does not appear, or more than one does.
+pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
+    let found = machine.wait_for(DISK_LIMIT, |_| {
+        let devices = block::scan(Path::new(SYS));
+        let named: Vec<BlockDevice> = block::named(&devices, SYSTEM_NAME).into_iter().cloned().collect();
+        (!named.is_empty()).then_some(named)
+    });
+    let Ok(partitions) = found else {
+        facts.settings = Some(Err(format!("{} can't be read without its disk", paths::CONFIG_NAME)));
+        return Err(format!(
+            "No disk with a partition {SYSTEM_NAME} was found: check the disk and its cable, and restart."
+        ));
+    };
+    for partition in &partitions {
+        machine.keep_disk(&partition.disk);
+    }
+    let partition = &partitions[0];
+    log!("system partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
+    facts.system_disk = Some(partition.disk.clone());
+    facts.settings = Some(read_settings(partition));
+    if partitions.len() > 1 {
+        let names: Vec<_> = partitions.iter().map(|partition| partition.disk.as_str()).collect();
+        return Err(format!(
+            "Several disks of a P2P Black Box are connected ({}): the settings of {} are used; take the others out.",
+            names.join(", "),
+            partition.disk
+        ));
+    }
+    Ok(())
+}
+
+/// Mounts the partition for as long as reading one file takes.
+fn read_settings(partition: &BlockDevice) -> Result<Vec<u8>, String> {
+    let mount = Path::new(MOUNT);
+    fs::create_dir_all(mount)
+        .and_then(|()| sys::mount(&partition.node(), mount, "vfat", Access::Read, ""))
+        .map_err(|error| format!("The partition {SYSTEM_NAME} can't be mounted ({error})"))?;
+    let result = read_bounded(&mount.join(paths::CONFIG_NAME)).map_err(|error| {
+        format!("{} on the partition {SYSTEM_NAME} can't be read ({error})", paths::CONFIG_NAME)
+    });
+    if let Err(error) = sys::unmount(mount) {
+        log!("{MOUNT}: {error}");
+    }
+    result
+}
+
+/// Reads one byte more than may be used, so that a longer file is seen to be too long.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Puts the settings in force where the daemon and the network child read them; good ones are kept.
+///
+/// # Errors
+/// When they can't be written, or kept.
+pub fn choose_settings(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
+    let system = facts.settings.take().unwrap_or(Ok(Vec::new()));
+    let choice = settings::choose(system, read_bounded(Path::new(paths::LAST_GOOD_CONFIG)).ok());
+    if let Some(problem) = choice.problem {
+        log!("{problem}");
+        machine.problems.add(Source::Settings, problem);
+    }
+    let in_force = Path::new(paths::CONFIG);
+    write_safely(in_force, &choice.bytes)
+        .and_then(|()| sys::share_with_group(in_force, paths::DAEMON_ID))
+        .map_err(|error| format!("The settings can't be put in force ({error})."))?;
+    if choice.keep && facts.data == Data::Writable {
+        write_safely(Path::new(paths::LAST_GOOD_CONFIG), &choice.bytes)
+            .map_err(|error| format!("The settings can't be kept on the data partition ({error})."))?;
+    }
+    Ok(())
+}
+
+/// Replaces a file so that after a power cut either the old or the new one is there, whole. Only root can read
+/// it: it may hold passwords.
+fn write_safely(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::create_dir_all(directory)?;
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sys::sync_directory(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_kept_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config/blackbox.toml");
+        for text in ["a long first version", "short"] {
+            write_safely(&path, text.as_bytes()).unwrap();
+            assert_eq!(read_bounded(&path).unwrap(), text.as_bytes());
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("long");
+        fs::write(&path, vec![b'#'; MAX_BYTES * 2]).unwrap();
+        assert_eq!(read_bounded(&path).unwrap().len(), MAX_BYTES + 1);
+    }
+}

@@ -1,0 +1,62 @@
+//! The programs of the image that init calls, and what it asks of them.
+
+use std::process::Command;
+use std::time::Duration;
+
+/// Loads kernel modules.
+pub const MODPROBE: &str = "/usr/sbin/modprobe";
+
+/// Finds signatures of file systems and partition tables.
+pub const BLKID: &str = "/usr/sbin/blkid";
+
+/// Edits partition tables.
+pub const SFDISK: &str = "/usr/sbin/sfdisk";
+
+/// Makes ext4 file systems.
+pub const MKFS: &str = "/usr/sbin/mkfs.ext4";
+
+/// Checks and repairs ext4 file systems.
+pub const E2FSCK: &str = "/usr/sbin/e2fsck";
+
+/// This program itself, for its own children.
+const SELF: &str = "/proc/self/exe";
+
+/// A call of a program that a phase waits for.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Absolute path.
+    pub program: &'static str,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// What it reads from standard input; at most a few lines.
+    pub input: String,
+    /// It is ended when it takes longer.
+    pub limit: Duration,
+}
+
+impl Tool {
+    /// A call without input.
+    pub fn new(program: &'static str, arguments: &[&str], limit: Duration) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self { program, arguments, input: String::new(), limit }
+    }
+
+    /// The same call with something to read.
+    pub fn with_input(self, input: String) -> Self {
+        Self { input, ..self }
+    }
+
+    /// The command that makes the call, in an environment that does not depend on where init was started.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(&self.arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C");
+        command
+    }
+}
+
+/// A child of this very program.
+pub fn own_child(arguments: &[&str]) -> Command {
+    let mut command = Command::new(SELF);
+    command.args(arguments).env_clear();
+    command
+}
