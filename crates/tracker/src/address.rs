@@ -98,7 +98,13 @@ pub fn seed_address(listener: SocketAddr, public: &[IpAddr], approach: &Approach
         found.into_iter().chain([local]).chain(public()).collect()
     };
     let usable = |candidate: &IpAddr| {
-        let reachable = Scope::of(*candidate).is_some_and(|scope| scope.is_told_to(asker));
+        let reachable = Scope::of(*candidate).is_some_and(|scope| {
+            // A virtual machine's forwarder is reached at a loopback address and shows a private one of its own. Only
+            // the asker itself is told so, and it is the one who said so.
+            let forwarded =
+                scope == Scope::Loopback && approach.host.map(|host| host.to_canonical()) == Some(*candidate);
+            scope.is_told_to(asker) || (forwarded && Scope::of(asker) == Some(Scope::Local))
+        });
         let heard = candidate.is_ipv4() == bound.is_ipv4() || bound == Ipv6Addr::UNSPECIFIED;
         reachable && heard && candidate.is_ipv4() == asker.is_ipv4()
     };
@@ -233,8 +239,8 @@ mod tests {
             (ANY, "0.0.0.0", "198.51.100.1", "0.0.0.0", "0.0.0.0", ""),
             (ANY, "", "fe80::5", "fe80::10", "", ""),
             ("[::]:0", "203.0.113.1", "198.51.100.1", "203.0.113.1", "", ""),
-            // A loopback host is no address for another machine, even if it says so itself.
-            (ANY, "", "10.0.2.2", "10.0.2.15", "127.0.0.1", "10.0.2.15:6881"),
+            // The host of a virtual machine that forwards its own loopback address.
+            (ANY, "", "10.0.2.2", "10.0.2.15", "127.0.0.1", "127.0.0.1:6881"),
         ] {
             let public: Vec<IpAddr> = public.split_whitespace().map(ip).collect();
             let host = (!host.is_empty()).then(|| ip(host));
