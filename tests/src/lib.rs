@@ -1,1 +1,71 @@
-//! Harness of the system tests.
+//! Harness of the system tests: starts the real daemon or the real image, and meets them as foreign clients do.
+//!
+//! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
+//! - [`vm`], [`image`], [`disc`]: the image in QEMU, its disk, and discs to insert
+//! - [`init`]: plays PID 1 for a hosted daemon
+//! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
+//! - [`clients`]: aria2, transmission and libtorrent
+//! - [`content`]: files to publish, made of seeded chance
+//! - [`network`]: a network of its own for each test
+//! - [`process`], [`wait`]: child processes and waiting, both bounded
+//!
+//! A harness fails by panicking: a panic here is a failed test.
+#![allow(clippy::unwrap_used, clippy::missing_errors_doc)]
+
+pub mod api;
+pub mod clients;
+pub mod content;
+pub mod daemon;
+pub mod disc;
+pub mod http;
+pub mod image;
+pub mod init;
+pub mod network;
+pub mod peer;
+pub mod process;
+pub mod tracker;
+pub mod vm;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
+}
+
+/// A folder that is deleted with the value. In memory where there is room for it: files in memory are not slowed down by
+/// other tests' disk work.
+pub fn temporary_folder() -> tempfile::TempDir {
+    let shared_memory = Path::new("/dev/shm");
+    let roomy = nix::sys::statvfs::statvfs(shared_memory)
+        .is_ok_and(|volume| volume.blocks_available() * volume.fragment_size() > 4 << 30);
+    let parent = if roomy { shared_memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("blackbox-test-").tempdir_in(parent).expect("temporary folder")
+}
+
+/// A folder on disk that is deleted with the value.
+pub fn temporary_folder_on_disk() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("blackbox-test-").tempdir().expect("temporary folder")
+}
+
+/// Says what a run leaves out and why; `scripts/test` prints it at its end.
+pub fn left_out(what: &str, why: &str) {
+    use std::io::Write;
+    eprintln!("left out: {what}: {why}");
+    if let Some(path) = std::env::var_os("BLACKBOX_LEFT_OUT") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("list of what is left out");
+        writeln!(file, "{what}: {why}").expect("list of what is left out");
+    }
+}
+
+/// A program that was built with the tests: named by the environment, or beside the test's own executable.
+fn built(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return root().join(path);
+    }
+    let test = std::env::current_exe().expect("path of the test");
+    let path = test.ancestors().nth(2).expect("target/<profile>/deps/it").join(name);
+    assert!(path.exists(), "{path:?} is missing: build it with `cargo build -p {name}`, or run scripts/test");
+    path
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+"""What the tests need of libtorrent: a client that downloads, and a maker of torrents.
+
+libtorrent_client.py download TORRENT|URL|MAGNET FOLDER    ends when all is there
+libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
+"""
+
+import os
+import pathlib
+import sys
+import time
+import urllib.request
+
+import libtorrent
+
+SETTINGS = {
+    "listen_interfaces": "0.0.0.0:0",
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "allow_multiple_connections_per_ip": True,
+    "min_reconnect_time": 1,
+    "alert_mask": libtorrent.alert.category_t.error_notification
+    | libtorrent.alert.category_t.tracker_notification
+    | libtorrent.alert.category_t.status_notification,
+}
+
+
+def parameters(source):
+    if source.startswith("magnet:"):
+        return libtorrent.parse_magnet_uri(source)
+    if source.startswith("http:"):
+        with urllib.request.urlopen(source, timeout=20) as response:
+            metainfo = response.read()
+    else:
+        metainfo = pathlib.Path(source).read_bytes()
+    added = libtorrent.add_torrent_params()
+    added.ti = libtorrent.torrent_info(libtorrent.bdecode(metainfo))
+    return added
+
+
+def download(source, folder):
+    session = libtorrent.session(SETTINGS)
+    added = parameters(source)
+    added.save_path = folder
+    handle = session.add_torrent(added)
+    while not handle.status().is_seeding:
+        session.wait_for_alert(200)
+        for alert in session.pop_alerts():
+            print(alert, flush=True)
+    # Written, not only received.
+    handle.flush_cache()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        session.wait_for_alert(200)
+        if any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in session.pop_alerts()):
+            return
+    sys.exit("the cache was not flushed")
+
+
+def create(path, piece_length, output):
+    path = pathlib.Path(path)
+    storage = libtorrent.file_storage()
+    if path.is_dir():
+        found = [pathlib.Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+        for file in sorted(found, key=lambda file: [os.fsencode(part) for part in file.relative_to(path).parts]):
+            storage.add_file(str(file.relative_to(path.parent)), file.stat().st_size)
+    else:
+        storage.add_file(path.name, path.stat().st_size)
+    maker = libtorrent.create_torrent(storage, int(piece_length), libtorrent.create_torrent.v1_only)
+    libtorrent.set_piece_hashes(maker, str(path.parent))
+    pathlib.Path(output).write_bytes(libtorrent.bencode(maker.generate()))
+
+
+{"download": download, "create": create}[sys.argv[1]](*sys.argv[2:])

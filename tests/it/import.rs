@@ -1,0 +1,272 @@
+//! Discs that init has mounted: copied, published, ejected.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use appliance::message::{ToDaemon, ToInit};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use system_tests::content::{Chance, assert_same, write_file, write_tree};
+use system_tests::daemon::{Daemon, Site};
+use system_tests::init::Init;
+use system_tests::wait;
+
+/// A disc of a few megabytes is read, published and given back within this.
+const IMPORT: Duration = Duration::from_secs(20);
+
+fn start(site: &Site) -> (Daemon, Init) {
+    let (daemon, mut init) = site.start_with_init();
+    let port = init.wait_for("ready", IMPORT, |message| match message {
+        ToInit::Ready { web_port } => Some(*web_port),
+        _ => None,
+    });
+    assert_eq!(port, daemon.api.address.port());
+    (daemon, init)
+}
+
+/// A folder that stands for a mounted disc.
+fn disc(site: &Site, name: &str) -> PathBuf {
+    let mount = site.folder().join(name);
+    write_tree(&mut Chance::fresh(), &mount);
+    mount
+}
+
+/// Nothing that is half done is left in the publish folder.
+fn assert_no_litter(site: &Site) {
+    let litter: Vec<_> = fs::read_dir(site.publish())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(".import"))
+        .collect();
+    assert!(litter.is_empty(), "{litter:?}");
+}
+
+#[test]
+fn a_disc_is_published_under_its_label_and_ejected() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let mount = disc(&site, "disc");
+    write_file(&mut Chance::fresh(), &mount.join("big"), 20 << 20);
+    init.insert(Some("HOLIDAY_2024"), &mount);
+    init.wait_for_eject(IMPORT);
+    // The tray opens when the world can download it, not before; and without settling.
+    let item = daemon.api.seeding_within("HOLIDAY_2024", Duration::from_millis(100));
+    assert_same(&mount, &site.publish().join("HOLIDAY_2024"));
+    assert_eq!(item.metainfo().1.name, "HOLIDAY_2024");
+    // It is on the screen.
+    init.wait_for("the screen", IMPORT, |message| {
+        matches!(message, ToInit::Screen { seeding: 1, activity: None, .. }).then_some(())
+    });
+    assert_no_litter(&site);
+
+    // The watch sees the copy too, and makes nothing new of it.
+    let hash = item.info_hash;
+    wait::holds_for("published once", Duration::from_secs(13), || {
+        let items = daemon.api.items();
+        items.len() == 1 && items[0]["info_hash_v1"] == hash.to_string() && items[0]["state"] == "seeding"
+    });
+    // And so does a restart.
+    daemon.end();
+    let (daemon, mut init) = start(&site);
+    assert_eq!(daemon.api.seeding_within("HOLIDAY_2024", Duration::from_secs(2)).info_hash, hash);
+    // The same disc again is known, and given back at once.
+    init.insert(Some("HOLIDAY_2024"), &mount);
+    init.wait_for_eject(IMPORT);
+    assert_eq!(daemon.api.items().len(), 1, "{:?}", daemon.api.items());
+}
+
+#[test]
+fn a_second_disc_of_the_same_label_gets_a_name_of_its_own() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let mut names = std::collections::HashSet::new();
+    for number in 0..3 {
+        let mount = disc(&site, &format!("disc {number}"));
+        init.insert(Some("BACKUP"), &mount);
+        init.wait_for_eject(IMPORT);
+        init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
+        let items = daemon.api.items();
+        assert_eq!(items.len(), number + 1, "{items:?}");
+        names.extend(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn labels_that_are_no_names_become_names() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    for label in [None, Some(""), Some(".."), Some("a/../../b"), Some(".hidden"), Some("x\n\u{1}y"), Some("  ")] {
+        let mount = disc(&site, "disc");
+        init.insert(label, &mount);
+        init.wait_for_eject(IMPORT);
+        init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
+        let items = daemon.api.items();
+        assert!(items.iter().all(|item| item["state"] == "seeding"), "{label:?}: {items:?}");
+        fs::remove_dir_all(mount).unwrap();
+    }
+    assert_eq!(daemon.api.items().len(), 7);
+    for item in daemon.api.items() {
+        let name = item["name"].as_str().unwrap();
+        assert!(!name.contains(['/', '\n', '\u{1}']) && !name.starts_with('.') && !name.trim().is_empty(), "{name:?}");
+        assert!(site.publish().join(name).is_dir(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_disc_can_become_one_image() {
+    let site = Site::new().with_config("[import]\nmode = \"image\"\n");
+    let (daemon, mut init) = start(&site);
+    let device = site.folder().join("device");
+    write_file(&mut Chance::fresh(), &device, 3 << 20);
+    init.send(&ToDaemon::MediumInserted(appliance::message::Medium {
+        drive: "sr0".into(),
+        device: device.to_str().unwrap().into(),
+        mount: site.folder().to_str().unwrap().into(),
+        label: Some("DISC".into()),
+        // The drive may say more than the volume has.
+        size_bytes: 2 << 20,
+        ejectable: true,
+    }));
+    init.wait_for_eject(IMPORT);
+    daemon.api.seeding("DISC.iso");
+    let image = fs::read(site.publish().join("DISC.iso")).unwrap();
+    assert!(image == fs::read(device).unwrap()[..2 << 20]);
+}
+
+/// The disc `mount` publishes nothing; it is given back, and the page says why in words that contain `word`.
+#[track_caller]
+fn assert_refused(site: &Site, mount: &Path, word: &str) {
+    let (daemon, mut init) = start(site);
+    fs::write(site.publish().join("good"), b"x").unwrap();
+    daemon.api.seeding("good");
+    init.insert(Some("BAD"), mount);
+    init.wait_for_eject(IMPORT);
+    let item = daemon.api.wait_for("BAD", "failed", Duration::from_secs(2));
+    let error = item["error"].as_str().unwrap();
+    assert!(error.contains(word) && error.contains(' '), "{error}");
+    assert!(daemon.api.get("/").text().contains("BAD"));
+    init.wait_for("the screen", IMPORT, |message| {
+        matches!(message, ToInit::Screen { problems, .. } if problems.iter().any(|p| p.contains(word))).then_some(())
+    });
+    daemon.api.seeding("good");
+    assert!(!site.publish().join("BAD").exists());
+    assert_no_litter(site);
+    daemon.end();
+}
+
+#[test]
+fn an_unreadable_disc_publishes_nothing_and_says_why() {
+    let site = Site::new();
+    let mount = site.folder().join("disc");
+    write_file(&mut Chance::fresh(), &mount.join("good"), 1 << 20);
+    // Reading from the memory of the test process at 0 is an error, as from a scratched disc.
+    fs::create_dir_all(&mount).unwrap();
+    let huge = OpenOptions::new().create(true).truncate(true).write(true).open(mount.join("unreadable")).unwrap();
+    huge.set_len(1 << 20).unwrap();
+    fs::set_permissions(mount.join("unreadable"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    if fs::File::open(mount.join("unreadable")).is_ok() {
+        return system_tests::left_out("hosted: an unreadable disc", "root can read everything; the VM has such a disc");
+    }
+    assert_refused(&site, &mount, "unreadable");
+}
+
+#[test]
+fn an_empty_disc_publishes_nothing_and_says_why() {
+    let site = Site::new();
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    assert_refused(&site, &mount, "no files");
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_named() {
+    let site = Site::new();
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    fs::write(mount.join(OsStr::from_bytes(b"caf\xe9.txt")), b"x").unwrap();
+    assert_refused(&site, &mount, "UTF-8");
+}
+
+#[test]
+fn a_disc_that_does_not_fit_publishes_nothing_and_says_why() {
+    let site = Site::new();
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    // Sparse: larger than any disk that tests run on.
+    let volume = nix::sys::statvfs::statvfs(site.folder()).unwrap();
+    let size = volume.blocks() * volume.fragment_size() + (1 << 30);
+    fs::File::create(mount.join("huge")).unwrap().set_len(size).unwrap();
+    assert_refused(&site, &mount, "free");
+}
+
+#[test]
+fn a_disc_that_is_pulled_out_publishes_nothing_and_says_why() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let mount = site.folder().join("disc");
+    // A sparse file takes long enough to be copied.
+    fs::create_dir(&mount).unwrap();
+    fs::File::create(mount.join("long")).unwrap().set_len(2 << 30).unwrap();
+    init.insert(Some("PULLED"), &mount);
+    let item = daemon.api.wait_for("PULLED", "copying", Duration::from_secs(10));
+    assert!(item["progress"].as_f64().unwrap() < 1.0);
+    init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
+    let item = daemon.api.wait_for("PULLED", "failed", Duration::from_secs(10));
+    assert!(item["error"].as_str().unwrap().contains("taken out"), "{item}");
+    wait::until_holds("the copy is gone", Duration::from_secs(5), || !site.publish().join("PULLED").exists());
+    assert_no_litter(&site);
+}
+
+#[test]
+fn a_copy_cut_off_by_kill_9_leaves_nothing_behind() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    fs::File::create(mount.join("long")).unwrap().set_len(2 << 30).unwrap();
+    init.insert(Some("CUT"), &mount);
+    daemon.api.wait_for("CUT", "copying", Duration::from_secs(10));
+    daemon.kill();
+    let (daemon, mut init) = start(&site);
+    wait::until_holds("no litter", Duration::from_secs(5), || {
+        fs::read_dir(site.publish()).unwrap().all(|entry| !entry.unwrap().file_name().as_bytes().starts_with(b".import"))
+    });
+    // Init tells a restarted daemon of the disc again, and all is well.
+    fs::File::create(mount.join("long")).unwrap().set_len(1 << 20).unwrap();
+    init.insert(Some("CUT"), &mount);
+    init.wait_for_eject(IMPORT);
+    daemon.api.seeding("CUT");
+}
+
+#[test]
+fn init_is_heard_and_its_mistakes_are_survived() {
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let sentence = "No network cable in eth0: plug one in.";
+    init.send(&ToDaemon::Problems { sentences: vec![sentence.into()] });
+    wait::until_holds("the problem is shown", Duration::from_secs(2), || daemon.api.problems() == [sentence]);
+    assert!(daemon.api.get("/").text().contains(sentence));
+    init.send(&ToDaemon::Problems { sentences: Vec::new() });
+    wait::until_holds("it is solved", Duration::from_secs(2), || daemon.api.problems().is_empty());
+    init.send(&ToDaemon::MediumUnusable { drive: "sr0".into(), reason: "This is an audio CD; it can't be published.".into() });
+    wait::until_holds("the reason is shown", Duration::from_secs(2), || daemon.api.get("/").text().contains("audio CD"));
+    init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
+    wait::until_holds("it goes with the disc", Duration::from_secs(5), || !daemon.api.get("/").text().contains("audio CD"));
+    // PID 1 dies only with the machine; a daemon that outlives it must not spin or fall.
+    drop(init);
+    wait::holds_for("it still answers", Duration::from_secs(2), || daemon.api.get("/healthz").status == 200);
+    daemon.end();
+}
+
+#[test]
+fn a_pipe_on_a_disc_does_not_block_the_box() {
+    let site = Site::new();
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    mkfifo(&mount.join("pipe"), Mode::S_IRUSR).unwrap();
+    assert_refused(&site, &mount, "pipe");
+}

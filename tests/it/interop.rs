@@ -1,0 +1,104 @@
+//! Foreign clients download what the box publishes, byte for byte.
+
+use std::fs;
+use std::path::PathBuf;
+
+use system_tests::api::Published;
+use system_tests::clients::{ALL, Client, DOWNLOAD};
+use system_tests::content::{Chance, assert_same, write_file, write_tree};
+use system_tests::daemon::{Daemon, Site};
+use system_tests::network;
+use torrent::Metainfo;
+
+/// A box that publishes a file and a folder.
+struct Published2 {
+    site: Site,
+    daemon: Daemon,
+    items: [Published; 2],
+}
+
+fn publish() -> Published2 {
+    network::make_private();
+    let site = Site::new();
+    let mut chance = Chance::fresh();
+    write_file(&mut chance, &site.publish().join("film ü.iso"), (3 << 20) + 12_345);
+    write_tree(&mut chance, &site.publish().join("folder & co"));
+    let daemon = site.start();
+    let items = ["film ü.iso", "folder & co"].map(|name| daemon.api.seeding(name));
+    Published2 { site, daemon, items }
+}
+
+impl Published2 {
+    /// Downloads both items with each client, from what `source` makes of them.
+    #[track_caller]
+    fn check(&self, clients: &[Client], source: impl Fn(&Published) -> String) {
+        let mut downloads = Vec::new();
+        for client in clients {
+            for item in &self.items {
+                let folder = self.site.folder().join(format!("{client:?} {}", item.name));
+                downloads.push((client.start(&source(item), &folder), folder.join(&item.name), item));
+            }
+        }
+        for (download, path, item) in downloads {
+            download.finish(DOWNLOAD);
+            assert_same(&self.site.publish().join(&item.name), &path);
+        }
+    }
+
+    /// A file with the item's metainfo after `change`.
+    fn changed(&self, item: &Published, change: impl Fn(&mut Metainfo)) -> String {
+        let (mut metainfo, _) = item.metainfo();
+        change(&mut metainfo);
+        let path: PathBuf = self.site.folder().join(format!("{}.torrent", item.info_hash));
+        fs::write(&path, metainfo.to_bytes()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Bytes given away for both items.
+    fn uploaded(&self) -> u64 {
+        self.daemon.api.items().iter().map(|item| item["uploaded_bytes"].as_u64().unwrap()).sum()
+    }
+}
+
+#[test]
+fn clients_download_from_the_torrent_url() {
+    let published = publish();
+    published.check(&ALL, |item| item.torrent_url.clone());
+    // Each client tells the tracker, which tells the page.
+    let completed = |item: &Published| published.daemon.api.item(&item.name).unwrap()["completed"].as_u64();
+    for item in &published.items {
+        assert!(completed(item) >= Some(1), "{}", item.name);
+    }
+    published.daemon.end();
+}
+
+#[test]
+fn clients_download_from_the_magnet_link() {
+    let published = publish();
+    published.check(&ALL, |item| item.magnet.clone());
+}
+
+#[test]
+fn clients_download_from_peers_without_a_web_seed() {
+    let published = publish();
+    published.check(&ALL, |item| published.changed(item, |metainfo| metainfo.web_seeds.clear()));
+    assert!(published.uploaded() > 0);
+}
+
+#[test]
+fn clients_download_from_the_udp_tracker() {
+    let published = publish();
+    published.check(&ALL, |item| {
+        published.changed(item, |metainfo| {
+            metainfo.web_seeds.clear();
+            metainfo.announce.iter_mut().for_each(|tier| tier.retain(|url| url.starts_with("udp:")));
+            assert!(metainfo.announce.iter().any(|tier| !tier.is_empty()), "there is a UDP tracker");
+        })
+    });
+}
+
+#[test]
+fn clients_download_from_the_web_seed_without_peers() {
+    let published = publish();
+    published.check(&ALL, |item| published.changed(item, |metainfo| metainfo.announce.clear()));
+}

@@ -1,0 +1,182 @@
+//! From a file in the publish folder to a seeded item, and back.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+use system_tests::api::{SETTLE, SOON};
+use system_tests::content::{Chance, write_file, write_tree};
+use system_tests::daemon::Site;
+use system_tests::tracker::Announce;
+use system_tests::wait;
+
+/// What a test machine with other tests running may add to the times that are promised.
+const BUSY: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_copied_file_is_seeding_2_seconds_after_settling_and_hashing() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut chance = Chance::fresh();
+    // 64 MB: hashing takes a fraction of a second on any machine, and is allowed one.
+    write_file(&mut chance, &site.publish().join("film.bin"), 64 << 20);
+    let copied = Instant::now();
+    let item = daemon.api.wait_for("film.bin", "settling", Duration::from_secs(3));
+    assert_eq!(item["torrent_url"], serde_json::Value::Null);
+    daemon.api.seeding("film.bin");
+    let took = copied.elapsed();
+    let promised = SETTLE + Duration::from_secs(1 + 2);
+    assert!(took >= SETTLE - Duration::from_secs(1), "seeding after {took:?}: it had no time to settle");
+    assert!(took < promised + BUSY, "seeding after {took:?}");
+    daemon.end();
+}
+
+#[test]
+fn a_file_that_still_grows_is_not_published() {
+    let site = Site::new();
+    let daemon = site.start();
+    let path = site.publish().join("growing");
+    let mut chance = Chance::fresh();
+    let mut file = File::create(&path).unwrap();
+    // One write every 2 s for longer than settling takes.
+    for _ in 0..9 {
+        file.write_all(&chance.bytes(100_000)).unwrap();
+        wait::holds_for("not seeding", Duration::from_secs(2), || {
+            daemon.api.item("growing").is_none_or(|item| item["state"] != "seeding")
+        });
+    }
+    drop(file);
+    let (_, info) = daemon.api.seeding("growing").metainfo();
+    assert_eq!(info.total_length(), 900_000, "all of it is published");
+}
+
+#[test]
+fn deleting_takes_back_and_the_same_bytes_give_the_same_hash() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut chance = Chance::fresh();
+    let folder = site.publish().join("folder");
+    write_tree(&mut chance, &folder);
+    let first = daemon.api.seeding("folder");
+    let announce = Announce::new(first.info_hash, 1);
+    assert_eq!(announce.http(daemon.tracker).failure, None);
+
+    let aside = site.folder().join("aside");
+    fs::rename(&folder, &aside).unwrap();
+    wait::until_holds("the item is gone", Duration::from_secs(5), || daemon.api.item("folder").is_none());
+    assert_eq!(system_tests::http::get_url(&first.torrent_url).status, 404);
+    let failure = announce.http(daemon.tracker).failure;
+    assert_eq!(failure.as_deref(), Some("this torrent is not published here"));
+
+    // Copied, not moved back: other inodes and times, the same bytes.
+    system_tests::process::run("cp", ["-r".as_ref(), aside.as_os_str(), folder.as_os_str()]);
+    assert_eq!(daemon.api.seeding("folder"), first);
+}
+
+#[test]
+fn a_changed_file_is_published_anew_under_another_hash() {
+    let site = Site::new();
+    let daemon = site.start();
+    let path = site.publish().join("file");
+    fs::write(&path, b"first").unwrap();
+    let first = daemon.api.seeding("file");
+    OpenOptions::new().append(true).open(&path).unwrap().write_all(b" and second").unwrap();
+    wait::until_holds("the old one is retired", Duration::from_secs(5), || {
+        system_tests::http::get_url(&first.torrent_url).status == 404
+    });
+    let second = daemon.api.seeding("file");
+    assert_ne!(second.info_hash, first.info_hash);
+}
+
+#[test]
+fn what_can_not_be_published_is_said_and_the_rest_is_published() {
+    let site = Site::new();
+    let daemon = site.start();
+    let publish = site.publish();
+    fs::write(publish.join("good"), b"x").unwrap();
+    fs::write(publish.join(OsStr::from_bytes(b"bad \xff name")), b"x").unwrap();
+    fs::create_dir(publish.join("empty folder")).unwrap();
+    fs::create_dir(publish.join("folder")).unwrap();
+    fs::write(publish.join("folder").join(OsStr::from_bytes(b"inner \xe9")), b"x").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", publish.join("link")).unwrap();
+    for hidden in [".hidden", "half.part", "Thumbs.db"] {
+        fs::write(publish.join(hidden), b"x").unwrap();
+    }
+    daemon.api.seeding("good");
+
+    let bad = daemon.api.wait_for("bad \u{fffd} name", "failed", SOON);
+    assert!(bad["error"].as_str().unwrap().contains("UTF-8"), "{bad}");
+    let folder = daemon.api.wait_for("folder", "failed", SOON);
+    assert!(folder["error"].as_str().unwrap().contains("inner"), "{folder}");
+    let empty = daemon.api.item("empty folder").expect("an empty folder is shown");
+    assert_ne!(empty["state"], "seeding");
+    assert!(empty["error"].as_str().unwrap().contains("empty"), "{empty}");
+    let link = daemon.api.wait_for("link", "failed", SOON);
+    assert!(!link["error"].as_str().unwrap().is_empty(), "{link}");
+    let names: Vec<_> = daemon.api.items().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    // The page says so in words.
+    let page = daemon.api.get("/");
+    assert!(page.text().contains("UTF-8"), "{}", page.text());
+
+    // What is mended is published.
+    fs::rename(publish.join("folder").join(OsStr::from_bytes(b"inner \xe9")), publish.join("folder/inner")).unwrap();
+    daemon.api.seeding("folder");
+}
+
+#[test]
+fn a_missing_publish_folder_takes_nothing_back() {
+    let site = Site::new();
+    let daemon = site.start();
+    fs::write(site.publish().join("kept"), b"content").unwrap();
+    let before = daemon.api.seeding("kept");
+
+    let away = site.folder().join("away");
+    fs::rename(site.publish(), &away).unwrap();
+    let item = daemon.api.wait_for("kept", "offline", Duration::from_secs(10));
+    assert_eq!(item["info_hash_v1"], before.info_hash.to_string(), "it is still the same item");
+    let problems = daemon.api.problems();
+    assert!(problems.iter().any(|sentence| sentence.contains("publish folder")), "{problems:?}");
+    assert!(daemon.api.get("/").text().contains("publish folder"));
+
+    // An empty folder in its place, as when a disk is not mounted, is not taken for the real one.
+    fs::create_dir(site.publish()).unwrap();
+    wait::holds_for("offline", Duration::from_secs(5), || {
+        daemon.api.item("kept").is_some_and(|item| item["state"] == "offline")
+    });
+    fs::remove_dir(site.publish()).unwrap();
+
+    fs::rename(&away, site.publish()).unwrap();
+    // Back without settling or hashing.
+    assert_eq!(daemon.api.seeding_within("kept", Duration::from_secs(6)), before);
+    wait::until_holds("no problem", Duration::from_secs(5), || daemon.api.problems().is_empty());
+}
+
+#[test]
+fn a_missing_publish_folder_at_start_takes_nothing_back() {
+    let site = Site::new();
+    let daemon = site.start();
+    fs::write(site.publish().join("kept"), b"content").unwrap();
+    let before = daemon.api.seeding("kept").info_hash;
+    daemon.end();
+    let away = site.folder().join("away");
+    fs::rename(site.publish(), &away).unwrap();
+    let daemon = site.start();
+    daemon.api.wait_for("kept", "offline", Duration::from_secs(5));
+    fs::rename(&away, site.publish()).unwrap();
+    assert_eq!(daemon.api.seeding_within("kept", Duration::from_secs(6)).info_hash, before);
+}
+
+#[test]
+fn a_thousand_small_items_are_all_published() {
+    let site = Site::new();
+    for number in 0..1000 {
+        fs::write(site.publish().join(format!("item {number:04}")), format!("content of {number}")).unwrap();
+    }
+    let daemon = site.start();
+    let seeding = || daemon.api.items().iter().filter(|item| item["state"] == "seeding").count();
+    wait::until_holds("all are seeding", Duration::from_secs(60), || seeding() == 1000);
+    daemon.end();
+}

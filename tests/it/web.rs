@@ -1,0 +1,321 @@
+//! The page, the web seed and everything for programs.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::IpAddr;
+
+use serde_json::Value;
+use system_tests::content::{Chance, write_file};
+use system_tests::daemon::{Daemon, Site};
+use system_tests::http::{Request, get_url};
+use system_tests::network;
+
+/// Names that break careless markup, URLs and header fields.
+const AWKWARD: [&str; 5] = ["a & <b> \"c\"'.iso", "50% #1?x=y+z;q", "日本語 Ü.bin", "..hidden not", "tab\there\u{1}"];
+
+fn publish(site: &Site, names: &[&str]) -> Daemon {
+    let mut chance = Chance::fresh();
+    for name in names {
+        write_file(&mut chance, &site.publish().join(name), 5000);
+    }
+    let daemon = site.start();
+    names.iter().filter(|name| !name.contains('/')).for_each(|name| drop(daemon.api.seeding(name)));
+    daemon
+}
+
+#[test]
+fn only_get_and_head_are_answered() {
+    let daemon = publish(&Site::new(), &["file"]);
+    let torrent = daemon.api.seeding("file").torrent_url;
+    let torrent = torrent.strip_prefix(&format!("http://{}", daemon.api.address)).unwrap();
+    for (target, kind) in [
+        ("/", "text/html"),
+        ("/admin", "text/html"),
+        ("/feed.xml", "application/rss+xml"),
+        ("/api/v1/items", "application/json"),
+        ("/api/v1/status", "application/json"),
+        ("/metrics", "text/plain"),
+        ("/healthz", "text/plain"),
+        ("/files/file", ""),
+        (torrent, "application/x-bittorrent"),
+    ] {
+        let response = daemon.api.get(target);
+        assert_eq!(response.status, 200, "{target}");
+        assert!(response.field("content-type").unwrap_or_default().starts_with(kind), "{target}: {response:?}");
+        let head = Request::new("HEAD", target).send(daemon.api.address);
+        assert_eq!((head.status, head.body.len()), (200, 0), "HEAD {target}");
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+            let refused = Request::new(method, target).send(daemon.api.address);
+            assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")), "{method} {target}");
+        }
+    }
+    for target in ["/nothing", "/torrents/", "/torrents/x.torrent", "/files/nothing", "/admin/x", "//", "/api/v2/items"] {
+        assert_eq!(daemon.api.get(target).status, 404, "{target}");
+    }
+    let unknown = format!("/torrents/{}.torrent", "ab".repeat(20));
+    assert_eq!(daemon.api.get(&unknown).status, 404);
+}
+
+#[test]
+fn items_have_the_fields_of_the_contract() {
+    let site = Site::new();
+    let daemon = publish(&site, &["folder/one", "folder/two"]);
+    let item = daemon.api.wait_for("folder", "seeding", system_tests::api::SOON);
+    let hash = item["info_hash_v1"].as_str().unwrap();
+    assert_eq!(hash.len(), 40);
+    let (name, size) = (&item["name"], &item["size_bytes"]);
+    assert_eq!((name, size, &item["file_count"]), (&"folder".into(), &10_000.into(), &2.into()));
+    assert_eq!((&item["info_hash_v2"], &item["error"]), (&Value::Null, &Value::Null));
+    assert_eq!(item["progress"], 1.0);
+    assert_eq!(item["torrent_url"], format!("http://{}/torrents/{hash}.torrent", daemon.api.address));
+    assert!(item["magnet"].as_str().unwrap().starts_with(&format!("magnet:?xt=urn:btih:{hash}")), "{item}");
+    for key in ["seeders", "leechers", "completed", "uploaded_bytes"] {
+        assert!(item[key].is_u64(), "{key} in {item}");
+    }
+    let added = item["added"].as_str().unwrap();
+    assert!(added.len() >= 20 && &added[10..11] == "T" && added.ends_with('Z'), "{added} is not RFC 3339");
+
+    // What is not published yet has the same fields.
+    fs::write(site.publish().join("new"), b"x").unwrap();
+    let new = daemon.api.wait_for("new", "settling", std::time::Duration::from_secs(5));
+    let keys = |item: &Value| item.as_object().unwrap().keys().cloned().collect::<HashSet<_>>();
+    assert_eq!(keys(&new), keys(&item));
+    for key in ["info_hash_v1", "info_hash_v2", "torrent_url", "magnet"] {
+        assert_eq!(new[key], Value::Null, "{key}");
+    }
+    assert_eq!(daemon.api.items()[0]["name"], "new", "newest first");
+}
+
+#[test]
+fn awkward_names_work_on_every_surface() {
+    let site = Site::new();
+    let daemon = publish(&site, &AWKWARD);
+    let page = daemon.api.get("/");
+    // Well-formed by the rules of XML is more than HTML asks, and shows that nothing broke out of its place.
+    for marker in ["<b>", "\u{1}"] {
+        assert!(!page.text().contains(marker), "{marker:?} is on the page as it is");
+    }
+    let feed = daemon.api.get("/feed.xml");
+    let feed = roxmltree::Document::parse(feed.text()).unwrap();
+    let enclosures: Vec<_> = feed.descendants().filter(|node| node.has_tag_name("enclosure")).collect();
+    assert_eq!(enclosures.len(), AWKWARD.len());
+    for enclosure in enclosures {
+        let torrent = get_url(enclosure.attribute("url").unwrap());
+        assert_eq!(torrent.status, 200);
+        assert_eq!(enclosure.attribute("type"), Some("application/x-bittorrent"));
+        assert_eq!(enclosure.attribute("length"), Some(torrent.body.len().to_string().as_str()));
+    }
+    for name in AWKWARD {
+        let item = daemon.api.seeding(name);
+        let (metainfo, info) = item.metainfo();
+        assert_eq!(info.name, name);
+        // BEP 19: a client appends the name to the web seed.
+        let seed = format!("{}{}", metainfo.web_seeds[0], percent(name));
+        assert!(get_url(&seed).body == fs::read(site.publish().join(name)).unwrap(), "{seed}");
+        let disposition = get_url(&item.torrent_url).field("content-disposition").unwrap().to_owned();
+        assert!(disposition.starts_with("attachment; ") && !disposition.contains('\u{1}'), "{disposition}");
+    }
+}
+
+fn percent(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn files_are_served_with_ranges() {
+    let site = Site::new();
+    let daemon = publish(&site, &["file", "folder/Ü b"]);
+    let content = fs::read(site.publish().join("file")).unwrap();
+    let whole = daemon.api.get("/files/file");
+    assert!(whole.body == content);
+    assert_eq!(whole.field("accept-ranges"), Some("bytes"));
+    assert!(whole.field("last-modified").is_some());
+    let etag = whole.field("etag").unwrap().to_owned();
+    for (range, status, expected) in [
+        ("bytes=0-0", 206, &content[..1]),
+        ("bytes=1000-1999", 206, &content[1000..2000]),
+        ("bytes=4990-", 206, &content[4990..]),
+        ("bytes=-10", 206, &content[4990..]),
+        ("bytes=4000-99999", 206, &content[4000..]),
+        ("lines=1-2", 200, &content),
+    ] {
+        let part = Request::get("/files/file").field("Range", range).send(daemon.api.address);
+        assert_eq!(part.status, status, "{range}");
+        assert!(part.body == expected, "{range}");
+        if status == 206 {
+            let at = content.windows(expected.len()).position(|window| window == expected).unwrap();
+            let said = format!("bytes {at}-{}/5000", at + expected.len() - 1);
+            assert_eq!(part.field("content-range"), Some(said.as_str()), "{range}");
+        }
+    }
+    let beyond = Request::get("/files/file").field("Range", "bytes=5000-").send(daemon.api.address);
+    assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */5000")));
+    // A download that is resumed gets the rest of the same version, or all of another one.
+    let resume = |etag: &str| {
+        let request = Request::get("/files/file").field("Range", "bytes=10-").field("If-Range", etag);
+        request.send(daemon.api.address).status
+    };
+    assert_eq!((resume(&etag), resume("\"other\"")), (206, 200));
+    let again = Request::get("/files/file").field("If-None-Match", &etag).send(daemon.api.address);
+    assert_eq!(again.status, 304);
+    let head = Request::new("HEAD", "/files/file").send(daemon.api.address);
+    assert_eq!(head.field("content-length"), Some("5000"));
+
+    daemon.api.seeding("folder");
+    assert!(daemon.api.get("/files/folder/%C3%9C%20b").body == fs::read(site.publish().join("folder/Ü b")).unwrap());
+    assert!(daemon.api.get("/files/folder/").text().contains("Ü b"));
+}
+
+#[test]
+fn no_path_leads_out_of_what_is_published() {
+    let site = Site::new();
+    fs::write(site.folder().join("secret"), b"secret").unwrap();
+    fs::create_dir(site.publish().join("folder")).unwrap();
+    fs::write(site.publish().join("folder/.hidden"), b"secret").unwrap();
+    fs::write(site.publish().join(".hidden"), b"secret").unwrap();
+    let daemon = publish(&site, &["file", "folder/inside"]);
+    daemon.api.seeding("folder");
+    for target in [
+        "/files/../secret",
+        "/files/%2e%2e/secret",
+        "/files/folder/../../secret",
+        "/files/folder/%2e%2e/%2e%2e/secret",
+        "/files/folder%2f..%2f..%2fsecret",
+        "/files//etc/passwd",
+        "/files/%2fetc%2fpasswd",
+        "/files/file/",
+        "/files/file/x",
+        "/files/folder/.hidden",
+        "/files/folder//inside",
+        "/files/folder/inside/",
+        "/files/.hidden",
+        "/files/.blackbox-publish-folder",
+        "/files/folder/inside%00",
+        "/files/%ff",
+        "/files/",
+    ] {
+        let response = daemon.api.get(target);
+        assert!([400, 404].contains(&response.status), "{target}: {}", response.status);
+        assert!(!response.body.windows(6).any(|window| window == b"secret"), "{target}");
+    }
+    // A link put in place of a published file leads nowhere.
+    fs::remove_file(site.publish().join("file")).unwrap();
+    std::os::unix::fs::symlink(site.folder().join("secret"), site.publish().join("file")).unwrap();
+    let response = daemon.api.get("/files/file");
+    assert!(response.status >= 400, "{}", response.status);
+}
+
+#[test]
+fn a_file_that_changed_is_not_served() {
+    let site = Site::new();
+    let daemon = publish(&site, &["file"]);
+    fs::write(site.publish().join("file"), vec![1; 5000]).unwrap();
+    let response = daemon.api.get("/files/file");
+    assert!([404, 410].contains(&response.status), "{}", response.status);
+}
+
+#[test]
+fn admin_is_for_the_lan_under_the_boxs_own_names() {
+    if !network::make_private_with(&["192.168.7.1/32", "203.0.113.5/32", "198.51.100.1/32"]) {
+        return system_tests::left_out("who may see /admin", "no network of its own");
+    }
+    let site = Site::new().with_options(&["--web", "[::]:0", "--public-host", "box.example.org"]);
+    let daemon = publish(&site, &["file"]);
+    let port = daemon.api.address.port();
+    let asked = |source: &str, target: &str, host: &str| {
+        let [source, target]: [IpAddr; 2] = [source, target].map(|address| address.parse().unwrap());
+        Request::get("/admin").host(host).send_from(source, (target, port).into()).status
+    };
+    for (source, target, host, status) in [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1", 200),
+        ("192.168.7.1", "192.168.7.1", "192.168.7.1:8080", 200),
+        ("192.168.7.1", "192.168.7.1", "localhost", 200),
+        ("192.168.7.1", "192.168.7.1", "blackbox.local", 200),
+        ("192.168.7.1", "192.168.7.1", "box.example.org", 200),
+        ("::1", "::1", "[::1]", 200),
+        // DNS rebinding.
+        ("192.168.7.1", "192.168.7.1", "evil.example.com", 403),
+        ("127.0.0.1", "127.0.0.1", "localhost.evil.example.com", 403),
+        ("203.0.113.5", "198.51.100.1", "198.51.100.1", 403),
+        ("203.0.113.5", "198.51.100.1", "box.example.org", 403),
+        ("203.0.113.5", "198.51.100.1", "localhost", 403),
+    ] {
+        assert_eq!(asked(source, target, host), status, "{source} asks {target} as {host}");
+    }
+    let outsider = Request::get("/").send_from("203.0.113.5".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into());
+    assert_eq!(outsider.status, 200, "the index is for everybody");
+}
+
+#[test]
+fn admin_can_have_a_password() {
+    let site = Site::new().with_config("[admin]\npassword = \"geheim\"\n");
+    let daemon = site.start();
+    let with = |field: &str| Request::get("/admin").field("Authorization", field).send(daemon.api.address);
+    let without = daemon.api.get("/admin");
+    assert_eq!(without.status, 401);
+    assert!(without.field("www-authenticate").is_some_and(|field| field.starts_with("Basic ")));
+    // admin:geheim, admin:falsch
+    let page = with("Basic YWRtaW46Z2VoZWlt");
+    assert_eq!((page.status, with("Basic YWRtaW46ZmFsc2No").status), (200, 401));
+    assert!(!page.text().contains("geheim"), "the password is not shown");
+}
+
+#[test]
+fn links_follow_the_host_that_was_asked_or_the_public_one() {
+    let daemon = publish(&Site::new(), &["file"]);
+    let items = |host: &str| Request::get("/api/v1/items").host(host).send(daemon.api.address);
+    let url = |host: &str| items(host).json()[0]["torrent_url"].as_str().unwrap().to_owned();
+    assert!(url("box.local:81").starts_with("http://box.local:81/torrents/"));
+    assert!(url("[::1]:81").starts_with("http://[::1]:81/torrents/"));
+    for host in ["a/b", "a b", "\"><script>", "a:b:c", "a@b", "-"] {
+        assert_eq!(items(host).status, 400, "{host}");
+    }
+
+    let site = Site::new().with_options(&["--public-host", "files.example.org"]);
+    let daemon = publish(&site, &["file"]);
+    let torrent = Request::get("/feed.xml").send(daemon.api.address);
+    assert!(torrent.text().contains("http://files.example.org:"), "{}", torrent.text());
+    let items = daemon.api.items();
+    let magnet = items[0]["magnet"].as_str().unwrap();
+    assert!(magnet.contains("files.example.org"), "{magnet}");
+}
+
+#[test]
+fn metrics_are_readable_for_prometheus() {
+    let daemon = publish(&Site::new(), &["file", "a \"b\" \\ c"]);
+    let response = daemon.api.get("/metrics");
+    let text = response.text();
+    let mut typed = HashSet::new();
+    let mut samples = HashSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge"].contains(&kind) && typed.insert(name.to_owned()), "{line}");
+            assert!(!kind.eq("counter") || name.ends_with("_total"), "{line}");
+        } else if !line.starts_with('#') {
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok() && samples.insert(sample.to_owned()), "{line}");
+            assert!(typed.contains(sample.split('{').next().unwrap()), "{line}");
+        }
+    }
+    assert!(samples.iter().any(|sample| sample.starts_with("blackbox_items{state=\"seeding\"}")), "{text}");
+    assert!(text.ends_with('\n'));
+}
+
+#[test]
+fn the_page_asks_nobody_else_for_anything() {
+    let daemon = publish(&Site::new(), &["file"]);
+    for target in ["/", "/admin"] {
+        let page = daemon.api.get(target);
+        let policy = page.field("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("default-src 'none'"), "{target}: {policy}");
+        let text = page.text();
+        assert!(!text.contains("<script"), "{target}");
+        for attribute in ["src=\"", "rel=\"stylesheet\" href=\""] {
+            for found in text.match_indices(attribute) {
+                let url = text[found.0 + attribute.len()..].split('"').next().unwrap();
+                assert!(url.starts_with('/') && daemon.api.get(url).status == 200, "{target}: {url}");
+            }
+        }
+    }
+}

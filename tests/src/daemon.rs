@@ -1,0 +1,187 @@
+//! `blackboxd` on this machine.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::init::Init;
+use crate::process::Process;
+
+/// Time in which the daemon says that it is ready.
+const READY: Duration = Duration::from_secs(15);
+
+/// Time in which SIGTERM ends it, by contract.
+pub const END: Duration = Duration::from_secs(5);
+
+/// The daemon's program.
+pub fn program() -> PathBuf {
+    crate::built("BLACKBOXD", "blackboxd")
+}
+
+/// Folders and options for a daemon; they outlive it, so that it can be started again on the same state.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    options: Vec<String>,
+}
+
+impl Site {
+    /// An empty publish folder and no state.
+    pub fn new() -> Self {
+        Self::in_folder(crate::temporary_folder())
+    }
+
+    /// As [`Site::new`], on a real disk: for tests about reading and writing.
+    pub fn on_disk() -> Self {
+        Self::in_folder(crate::temporary_folder_on_disk())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
+        fs::create_dir(folder.path().join("publish")).expect("new folder");
+        Self { folder, options: Vec::new() }
+    }
+
+    /// With further options on the command line; `--web`, `--tracker` and `--peer` replace port 0 of 127.0.0.1.
+    #[must_use]
+    pub fn with_options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
+        self
+    }
+
+    /// With a `blackbox.toml`.
+    #[must_use]
+    pub fn with_config(self, text: &str) -> Self {
+        let path = self.folder.path().join("blackbox.toml");
+        fs::write(&path, text).expect("new file");
+        let path = path.display().to_string();
+        self.with_options(&["--config", &path])
+    }
+
+    /// A folder besides those of the daemon, deleted with them.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The publish folder.
+    pub fn publish(&self) -> PathBuf {
+        self.folder.path().join("publish")
+    }
+
+    /// The daemon's own folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The command that starts the daemon.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        command.arg("--publish").arg(self.publish()).arg("--state").arg(self.state());
+        for listener in ["--web", "--tracker", "--peer"] {
+            if !self.options.iter().any(|option| option == listener) {
+                command.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        command.args(&self.options);
+        command
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn start(&self) -> Daemon {
+        Daemon::ready(Process::start(self.command()))
+    }
+
+    /// As [`Site::start`], with an init to talk to.
+    ///
+    /// # Panics
+    /// When it is not ready in time.
+    #[track_caller]
+    pub fn start_with_init(&self) -> (Daemon, Init) {
+        let (init, descriptor) = Init::new();
+        let mut command = self.command();
+        command.env(appliance::paths::INIT_FD_VAR, Init::number(&descriptor));
+        (Daemon::ready(Process::start_with(command, Some(descriptor))), init)
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A daemon that is ready. It is killed with the value.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The child.
+    pub process: Process,
+    /// Its page.
+    pub api: Api,
+    /// Its tracker, TCP and UDP.
+    pub tracker: SocketAddr,
+    /// Where peers connect to.
+    pub peer: SocketAddr,
+}
+
+impl Daemon {
+    #[track_caller]
+    fn ready(mut process: Process) -> Self {
+        let line = process.wait_for_line("the ready line", READY, |line| line.starts_with("ready ").then(|| line.to_owned()));
+        let [web, tracker, peer] = addresses(&line);
+        Self { process, api: Api { address: web }, tracker, peer }
+    }
+
+    /// Ends it with SIGTERM.
+    ///
+    /// # Panics
+    /// When that takes longer than it may, or it does not end well.
+    #[track_caller]
+    pub fn end(mut self) {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.wait(END);
+        assert!(status.success(), "SIGTERM is a proper end: {status}");
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Panics
+    /// When the kernel does not.
+    #[track_caller]
+    pub fn kill(mut self) -> ExitStatus {
+        self.process.signal(Signal::SIGKILL);
+        self.process.wait(END)
+    }
+
+    /// Bytes it has read from files so far, wherever they came from. Sockets count too.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn bytes_read(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("a running process");
+        let count = io.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("rchar in /proc/PID/io");
+        count.parse().expect("a number")
+    }
+}
+
+/// The addresses in a ready line.
+///
+/// # Panics
+/// When it is not as in the contract.
+#[track_caller]
+pub fn addresses(line: &str) -> [SocketAddr; 3] {
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["ready", web, tracker, peer] = words[..] else { panic!("not a ready line: {line:?}") };
+    [("web=", web), ("tracker=", tracker), ("peer=", peer)].map(|(key, word)| {
+        let address = word.strip_prefix(key).and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("no {key} in {line:?}"))
+    })
+}

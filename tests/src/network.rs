@@ -1,0 +1,29 @@
+//! A network of its own for each test: all ports are free, every address can be had, nothing gets out.
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::process::run;
+
+/// Moves the calling thread, and what it starts from now on, into a new network that has only a loopback device.
+/// Says whether that was possible: it needs root, or a user namespace as `scripts/test` makes one.
+///
+/// Without it tests share the machine's loopback, where ports that the kernel picks do not collide either.
+pub fn make_private() -> bool {
+    if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+        return false;
+    }
+    run("ip", ["link", "set", "lo", "up"]);
+    true
+}
+
+/// As [`make_private`], with further addresses that are all this machine's own: askers from other networks.
+pub fn make_private_with(addresses: &[&str]) -> bool {
+    if !make_private() {
+        return false;
+    }
+    for address in addresses {
+        let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+        run("ip", ["address", "add", address, "dev", "lo"].iter().chain(nodad));
+    }
+    true
+}
