@@ -42,7 +42,7 @@ const SCREEN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a listener or the catalog can't be opened, or a part of the daemon fails.
-pub fn run(options: Options, config: Config, link: InitLink) -> anyhow::Result<()> {
+pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<()> {
     let publish = std::path::absolute(&options.publish)?;
     raise_file_limit();
     let runtime = runtime()?;
@@ -106,48 +106,39 @@ fn raise_file_limit() {
     }
 }
 
-/// Starts the parts of the daemon; a part that has ended gives its name.
-fn spawn_tasks(tasks: &mut JoinSet<&'static str>, runtime: &Runtime, app: &SharedApp, sockets: Sockets) {
+/// A part of the daemon that has ended, with its name.
+type Ended = (&'static str, std::io::Result<()>);
+
+fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtime: &Runtime, app: &SharedApp, sockets: Sockets) {
     let _entered = runtime.enter();
     let shared = || (Arc::clone(app), app.ending.clone());
     let (app, ending) = shared();
-    tasks.spawn(async move {
-        web::run(app, sockets.web, ending).await;
-        "web"
-    });
+    tasks.spawn(async move { ("web", web::run(app, sockets.web, ending).await) });
     let (app, ending) = shared();
-    tasks.spawn(async move {
-        tracker_http::run(app, sockets.tracker_http, ending).await;
-        "HTTP tracker"
-    });
+    tasks.spawn(async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) });
     let (app, ending) = shared();
-    tasks.spawn(async move {
-        tracker_udp::run(app, sockets.tracker_udp, ending).await;
-        "UDP tracker"
-    });
+    tasks.spawn(async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) });
     let (app, ending) = shared();
-    tasks.spawn(async move {
-        peers::run(app, sockets.peer, ending).await;
-        "peers"
-    });
+    tasks.spawn(async move { ("peers", peers::run(app, sockets.peer, ending).await) });
 }
 
 /// Waits for a signal to end, or for a part of the daemon that ends by itself, which is an error.
-async fn wait(tasks: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
+async fn wait(tasks: &mut JoinSet<Ended>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         Some(ended) = tasks.join_next() => {
-            let part = ended.context("a part of the daemon panicked")?;
+            let (part, result) = ended.context("a part of the daemon panicked")?;
+            result.with_context(|| format!("{part} failed"))?;
             anyhow::bail!("{part} ended by itself")
         }
     }
 }
 
 /// Gives connections the time to end that they have.
-async fn end(mut tasks: JoinSet<&'static str>) {
+async fn end(mut tasks: JoinSet<Ended>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("some connections did not end in {GRACE:?} and are cut");

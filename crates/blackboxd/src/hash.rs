@@ -129,7 +129,7 @@ mod tests {
 
     /// Hashes `content`, handed out in reads of at most `step` bytes, and compares with the incremental hasher.
     fn check(length: usize, piece_length: u32, step: usize) {
-        let content: Vec<u8> = (0..length).map(|i| (i * 31 + i / 251) as u8).collect();
+        let content: Vec<u8> = (0..length).map(|i| (i * 31 + i / 251).to_le_bytes()[0]).collect();
         let mut rest = content.as_slice();
         let pieces = hash_pieces(piece_length, |buffer| {
             let count = rest.len().min(step).min(buffer.len());

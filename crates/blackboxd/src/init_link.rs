@@ -75,9 +75,8 @@ pub fn listen(app: &SharedApp, link: &Arc<InitLink>) {
     loop {
         line.clear();
         match reader.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line) {
-            Ok(0) => break,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => break,
+            Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
         match decode(&line) {

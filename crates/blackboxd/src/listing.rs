@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_published_is_named() {
-        let cases: [(&str, fn(&Path), &str); 4] = [
+        type Make = fn(&Path);
+        let cases: [(&str, Make, &str); 4] = [
             ("way-out", |p| symlink("/etc/passwd", p).unwrap(), "leads out of the item"),
             ("dangling", |p| symlink("nothing", p).unwrap(), "not there"),
             ("circle", |p| symlink("circle", p).unwrap(), "can't be followed"),

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
-    match daemon::run(*options, config, link) {
+    match daemon::run(&options, config, link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("blackboxd: {error:#}");
@@ -64,7 +64,8 @@ fn configuration(options: &Options) -> Result<Config, String> {
     let mut config = match &options.config {
         None => Config::default(),
         Some(path) => {
-            let bytes = fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+            let bytes =
+                fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
             Config::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?
         }
     };

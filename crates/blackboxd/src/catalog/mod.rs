@@ -7,6 +7,7 @@ mod item;
 mod owner;
 mod store;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Catalog {
             .collect();
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
-        newest_first.sort_by(|a, b| b.added.cmp(&a.added));
+        newest_first.sort_by_key(|item| Reverse(item.added));
         Self { newest_first, by_name, by_hash }
     }
 

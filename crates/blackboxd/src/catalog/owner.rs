@@ -59,11 +59,6 @@ impl Handle {
         Arc::clone(&self.snapshots.borrow())
     }
 
-    /// A receiver that is told of every new snapshot.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Catalog>> {
-        self.snapshots.clone()
-    }
-
     /// Makes an item public, in one transaction; it replaces what had that name. Blocks until it is on disk.
     ///
     /// # Errors
@@ -217,4 +212,114 @@ impl Owner {
 
 fn key(item: &Item) -> Key {
     (item.name.clone(), item.medium.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Identity;
+    use std::sync::atomic::Ordering;
+    use torrent::{Info, Mode};
+
+    fn content(name: &str) -> Arc<Content> {
+        let identity = Identity { inode: 1, size: 3, mtime: 2 };
+        let mode = Mode::Single { length: identity.size };
+        let info = Info { name: name.into(), piece_length: 16384, pieces: vec![7; 20], mode, private: false };
+        Arc::new(Content::new(info.to_bytes().into(), &[identity]).unwrap())
+    }
+
+    /// Runs `use_it` with the catalog in `state`, then closes it.
+    fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
+        let (handle, owner) = open(state).unwrap();
+        use_it(&handle);
+        handle.close();
+        owner.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_published_is_there_after_a_restart() {
+        let state = tempfile::tempdir().unwrap();
+        let published = content("one");
+        let mut added = None;
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", Arc::clone(&published)).unwrap();
+            catalog.publish("two", content("two")).unwrap();
+            catalog.retire("two").unwrap();
+            published.counters.uploaded.store(99, Ordering::Relaxed);
+            added = catalog.snapshot().named("one").map(|item| item.added);
+        });
+        with_catalog(state.path(), |catalog| {
+            let snapshot = catalog.snapshot();
+            assert_eq!(snapshot.items().len(), 1);
+            let item = snapshot.seeding(&published.info_hash).expect("the item seeds at once");
+            assert_eq!((item.name.as_str(), Some(item.added)), ("one", added));
+            let content = item.content.as_ref().unwrap();
+            assert_eq!(content.files[0].identity, published.files[0].identity);
+            assert_eq!(content.info_bytes, published.info_bytes);
+            assert_eq!(content.counters.uploaded.load(Ordering::Relaxed), 99);
+        });
+    }
+
+    #[test]
+    fn a_retired_item_ends_its_connections_and_is_found_nowhere() {
+        let state = tempfile::tempdir().unwrap();
+        with_catalog(state.path(), |catalog| {
+            let content = content("one");
+            catalog.publish("one", Arc::clone(&content)).unwrap();
+            assert!(!content.retired.is_cancelled());
+            catalog.retire("one").unwrap();
+            assert!(content.retired.is_cancelled());
+            let snapshot = catalog.snapshot();
+            assert!(snapshot.seeding(&content.info_hash).is_none() && snapshot.named("one").is_none());
+        });
+    }
+
+    #[test]
+    fn work_in_progress_never_hides_what_is_published() {
+        let state = tempfile::tempdir().unwrap();
+        with_catalog(state.path(), |catalog| {
+            let content = content("one");
+            catalog.publish("one", Arc::clone(&content)).unwrap();
+            catalog.show(Item::unpublished("one", Timestamp::now(), State::Settling));
+            let mut from_disc = Item::unpublished("one", Timestamp::now(), State::Copying);
+            from_disc.medium = Some("sr0".into());
+            catalog.show(from_disc);
+            catalog.hide("one");
+            // Answered after all commands before it.
+            catalog.retire("another").unwrap();
+            let snapshot = catalog.snapshot();
+            assert_eq!(snapshot.named("one").map(|item| item.state), Some(State::Seeding));
+            assert_eq!(snapshot.items().len(), 2, "the medium of the same name is shown beside it");
+        });
+    }
+
+    #[test]
+    fn offline_items_are_kept_but_not_served() {
+        let state = tempfile::tempdir().unwrap();
+        with_catalog(state.path(), |catalog| {
+            let content = content("one");
+            catalog.publish("one", Arc::clone(&content)).unwrap();
+            for (offline, state) in [(true, State::Offline), (false, State::Seeding)] {
+                catalog.set_offline(offline);
+                catalog.retire("another").unwrap();
+                let snapshot = catalog.snapshot();
+                assert_eq!(snapshot.named("one").map(|item| item.state), Some(state));
+                assert_eq!(snapshot.seeding(&content.info_hash).is_some(), !offline);
+            }
+        });
+    }
+
+    #[test]
+    fn a_catalog_that_cannot_be_read_is_kept_aside() {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("catalog.redb");
+        std::fs::write(&file, "this is not a database, and long enough to be looked at".repeat(100)).unwrap();
+        with_catalog(state.path(), |catalog| {
+            assert!(catalog.snapshot().items().is_empty());
+            catalog.publish("one", content("one")).unwrap();
+        });
+        let names: Vec<_> =
+            std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.iter().any(|name| name.to_string_lossy().contains("unreadable")), "{names:?}");
+    }
 }

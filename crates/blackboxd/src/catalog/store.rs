@@ -1,12 +1,13 @@
 //! The catalog on disk: one redb file, one transaction for each change, durable when it returns.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::{Content, Counters, Identity, Item};
@@ -49,7 +50,7 @@ pub enum StoreError {
         /// What was tried, as a participle.
         operation: &'static str,
         /// The cause.
-        source: redb::Error,
+        source: Box<redb::Error>,
     },
     /// The state folder can't be used.
     #[error("the state folder {path:?} can't be used: {source}")]
@@ -80,10 +81,7 @@ impl Store {
         fs::create_dir_all(state).map_err(folder)?;
         let path = state.join(FILE);
         let database = match create(&path) {
-            Err(
-                error @ (redb::DatabaseError::Storage(redb::StorageError::Corrupted(_))
-                | redb::DatabaseError::UpgradeRequired(_)),
-            ) => {
+            Err(error) if is_unreadable(&error) => {
                 let aside = state.join(format!("{FILE}.unreadable-{}", Timestamp::now().as_second()));
                 tracing::error!(
                     "{path:?} can't be read ({error}); it is kept as {aside:?} and rebuilt from the files"
@@ -95,8 +93,17 @@ impl Store {
         };
         let database = database.map_err(|error| Self::error(&path, "opened")(error.into()))?;
         let store = Self { path, database };
-        store.write("made", |_, _, _| Ok(()))?;
+        // Not written to again without need: a box with a full disk must be able to start.
+        if !store.has_tables()? {
+            store.write("made", |_, _, _| Ok(()))?;
+        }
         Ok(store)
+    }
+
+    fn has_tables(&self) -> Result<bool, StoreError> {
+        let count =
+            || -> Result<usize, redb::Error> { Ok(self.database.begin_read()?.list_tables()?.count()) };
+        count().map(|count| count > 0).map_err(Self::error(&self.path, "read"))
     }
 
     /// All published items. One whose record can't be used is left out (it is published anew from its files).
@@ -174,7 +181,7 @@ impl Store {
             &mut redb::Table<&'static str, &'static [u8]>,
             &mut redb::Table<&'static str, &'static [u8]>,
             &mut redb::Table<&'static str, (u64, u64)>,
-        ) -> Result<(), redb::StorageError>,
+        ) -> Result<(), StorageError>,
     ) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
@@ -191,12 +198,25 @@ impl Store {
     }
 
     fn error(path: &Path, operation: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
-        move |source| StoreError::Database { path: path.to_owned(), operation, source }
+        move |source| StoreError::Database { path: path.to_owned(), operation, source: Box::new(source) }
     }
 }
 
-fn create(path: &Path) -> Result<Database, redb::DatabaseError> {
+fn create(path: &Path) -> Result<Database, DatabaseError> {
     Database::builder().set_cache_size(CACHE).create(path)
+}
+
+/// Whether the file's content is at fault, so that another start would not help.
+fn is_unreadable(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Storage(StorageError::Corrupted(_))
+        | DatabaseError::UpgradeRequired(_)
+        | DatabaseError::RepairAborted => true,
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+        }
+        _ => false,
+    }
 }
 
 fn item(name: &str, record: &[u8], info_bytes: &[u8]) -> Result<Item, String> {

@@ -1,5 +1,6 @@
 //! One medium: listed, copied and hashed in one pass, put in its place, published.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -35,6 +36,15 @@ pub(super) enum Imported {
     New(String),
     /// The item of that name is the same.
     Known(String),
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New(name) => write!(f, "published as {name:?}"),
+            Self::Known(name) => write!(f, "the same as {name:?}, which is published already"),
+        }
+    }
 }
 
 /// Why a medium was not published; prints as a sentence for people.
@@ -190,7 +200,7 @@ struct OpenCopy<'a> {
     copied: u64,
 }
 
-impl<'a> Copier<'a> {
+impl Copier<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ImportError> {
         loop {
             if self.removed.load(Ordering::Relaxed) {

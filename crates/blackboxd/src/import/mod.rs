@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use crate::app::SharedApp;
 use crate::catalog::{Item, Progress, State};
 use crate::init_link::InitLink;
-use copy::{ImportError, Imported};
+use copy::ImportError;
 
 /// Staging folders start with this; being dotfiles, they are never published.
 const STAGING: &str = ".import-";
@@ -125,12 +125,7 @@ fn run(app: &SharedApp, medium: &Medium, name: &str, removed: &AtomicBool) {
     }
     match result {
         Ok(imported) => {
-            match imported {
-                Imported::New(name) => tracing::info!("published {name:?} from {}", medium.drive),
-                Imported::Known(name) => {
-                    tracing::info!("{} holds {name:?}, which is published already", medium.drive)
-                }
-            }
+            tracing::info!("{}: {imported}", medium.drive);
             app.catalog.hide_medium(name, &medium.drive);
         }
         Err(ImportError::Removed) if app.is_ending() => app.catalog.hide_medium(name, &medium.drive),

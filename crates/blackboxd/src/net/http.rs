@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 /// Connections a listener holds at once; more wait in the kernel's queue. A thousand idle ones cost about 16 MB.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// Connections up to which clients may keep theirs open between requests.
-const MAX_KEPT_ALIVE: usize = MAX_CONNECTIONS / 2;
+/// Connections from which on the server is crowded: new ones can't be kept open between requests and get less time.
+const CROWDED: usize = MAX_CONNECTIONS / 2;
 
 /// Bytes of a request's line and header fields; also the write buffer. A scrape of 74 info hashes has 5 KB.
 const MAX_HEAD: usize = 16 * 1024;
@@ -45,6 +45,10 @@ const MAX_FIELDS: usize = 64;
 /// Time for a request's head to arrive, counted from the connection or the end of the answer before: the limit for
 /// slow senders and for idle connections alike.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The same when the server is crowded: whoever holds all connections open without asking for anything keeps others
+/// waiting no longer than this.
+const CROWDED_HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time after which the kernel gives up a client that takes nothing of what we send.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -138,10 +142,10 @@ where
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let keep_alive = places.available_permits() >= MAX_CONNECTIONS - MAX_KEPT_ALIVE;
+        let crowded = MAX_CONNECTIONS - places.available_permits() > CROWDED;
         let (handler, shutdown) = (handler.clone(), shutdown.clone());
         connections.spawn(async move {
-            converse(stream, peer, handler, keep_alive, shutdown).await;
+            converse(stream, peer, handler, crowded, shutdown).await;
             drop(place);
         });
     }
@@ -170,7 +174,7 @@ async fn converse<H, F>(
     stream: TcpStream,
     peer: SocketAddr,
     handler: H,
-    keep_alive: bool,
+    crowded: bool,
     shutdown: CancellationToken,
 ) where
     H: Fn(Request) -> F,
@@ -188,10 +192,10 @@ async fn converse<H, F>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(if crowded { CROWDED_HEAD_TIMEOUT } else { HEAD_TIMEOUT })
         .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD)
-        .keep_alive(keep_alive)
+        .keep_alive(!crowded)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     // How a connection ends concerns nobody but its client.

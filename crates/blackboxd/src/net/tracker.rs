@@ -47,12 +47,13 @@ impl Tracker {
         let mut swarms = self.app.swarms();
         let downloaded = |scrape: Option<Scrape>| scrape.unwrap_or_default().downloaded;
         let before = downloaded(swarms.scrape(&announce.info_hash));
-        let answer = swarms.announce(now, announce, own, &mut || self.random.next());
+        let mut answer = swarms.announce(now, announce, own, &mut || self.random.next());
         let after = downloaded(swarms.scrape(&announce.info_hash));
         drop(swarms);
         if let Some(content) = content {
             let finished = u64::from(after.saturating_sub(before));
             content.counters.completed.fetch_add(finished, Ordering::Relaxed);
+            answer.scrape.downloaded = completed(&content);
         }
         Ok(answer)
     }
@@ -64,9 +65,7 @@ impl Tracker {
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
         scrape.complete = scrape.complete.saturating_add(1);
-        // Unlike the store's count this one outlives a restart.
-        let completed = content.counters.completed.load(Ordering::Relaxed);
-        scrape.downloaded = u32::try_from(completed).unwrap_or(u32::MAX);
+        scrape.downloaded = completed(&content);
         Some(scrape)
     }
 
@@ -82,6 +81,11 @@ impl Tracker {
     fn own_address(&self, approach: &Approach) -> Option<SocketAddr> {
         seed_address(self.app.listeners.peer, &self.public_host.addresses(), approach)
     }
+}
+
+/// Downloads that finished; unlike the store's count this one outlives a restart.
+fn completed(content: &Content) -> u32 {
+    u32::try_from(content.counters.completed.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
 }
 
 /// Numbers that choose peers (`SplitMix64`): evenly spread, cheap, and shared without a lock. Who guesses them knows

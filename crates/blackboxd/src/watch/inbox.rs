@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::ignore::is_ignored;
 use super::job::Outcome;
 
 /// Things to look at, shared by all who notice something and the publisher's thread.
@@ -29,7 +30,9 @@ pub(super) struct News {
 impl Inbox {
     /// Something happened to this item.
     pub fn item(&self, name: &OsStr) {
-        self.change(|news| drop(news.names.insert(name.to_owned())));
+        self.change(|news| {
+            news.names.insert(name.to_owned());
+        });
     }
 
     /// Everything should be looked at again.
@@ -59,6 +62,7 @@ impl Inbox {
             Ok(event) if !event.need_rescan() => {
                 for path in &event.paths {
                     match path.strip_prefix(&publish).map(|below| below.components().next()) {
+                        Ok(Some(Component::Normal(name))) if is_ignored(name) => {}
                         Ok(Some(Component::Normal(name))) => inbox.item(name),
                         _ => inbox.rescan(),
                     }

@@ -134,7 +134,7 @@ impl Publisher {
         let seconds = RESCAN.as_secs();
         watch()
             .inspect_err(|error| {
-                tracing::warn!("no file events ({error}); changes are looked for every {seconds} s")
+                tracing::warn!("no file events ({error}); changes are looked for every {seconds} s");
             })
             .ok()
     }
@@ -144,10 +144,8 @@ impl Publisher {
         let problem = folder::check(&self.app.publish, &self.app.catalog.snapshot()).err();
         let there = problem.is_none();
         if self.app.health.set_publish_folder(problem.clone()) {
-            match problem {
-                Some(sentence) => tracing::error!("{sentence}"),
-                None => tracing::info!("publishing from {:?}", self.app.publish),
-            }
+            let sentence = problem.unwrap_or_else(|| "The publish folder is there again.".into());
+            tracing::warn!("{sentence}");
             self.app.catalog.set_offline(!there);
             // The watch is on the folder that went away.
             self.watcher = None;
@@ -260,7 +258,7 @@ impl Publisher {
                 }
             }
             Err(PublishError::Changed | PublishError::Cancelled) => {
-                self.settler.restart(Instant::now(), &name)
+                self.settler.restart(Instant::now(), &name);
             }
             Err(error) => self.refuse(&name, fingerprint, error.to_string()),
         }

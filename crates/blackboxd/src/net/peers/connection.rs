@@ -50,7 +50,7 @@ pub(super) async fn serve(app: &App, stream: TcpStream, address: SocketAddr) -> 
     match greet(app, &stream, &mut session, address).await {
         Ok((name, content)) => {
             let stats = session.stats().expect("invariant: greet attaches a torrent");
-            let place = app.peers.enter(address, content.info_hash, stats);
+            let place = app.peers.enter(stats);
             let connection = Connection {
                 app,
                 stream,

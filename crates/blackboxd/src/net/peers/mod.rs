@@ -26,7 +26,10 @@ const MAX_PEERS: u64 = 10_000;
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Accepts and serves peers until `ending` is cancelled.
-pub async fn run(app: SharedApp, listener: TcpListener, ending: CancellationToken) {
+///
+/// # Errors
+/// None: a peer that can't be accepted is no reason to end.
+pub async fn run(app: SharedApp, listener: TcpListener, ending: CancellationToken) -> io::Result<()> {
     let tasks = TaskTracker::new();
     tasks.spawn(registry::unchoke(Arc::clone(&app), ending.clone()));
     let places = Arc::new(Semaphore::new(places()));
@@ -50,6 +53,7 @@ pub async fn run(app: SharedApp, listener: TcpListener, ending: CancellationToke
     }
     tasks.close();
     tasks.wait().await;
+    Ok(())
 }
 
 async fn accept(

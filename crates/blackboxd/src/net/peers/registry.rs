@@ -1,7 +1,6 @@
 //! Who is connected, and who of them is unchoked.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +8,6 @@ use std::time::{Duration, Instant};
 use seeder::{PeerStats, rank};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use torrent::InfoHash;
 
 use crate::app::SharedApp;
 
@@ -32,11 +30,7 @@ pub struct Registry {
 
 /// A connected peer, as its connection and the choker see it.
 #[derive(Debug)]
-pub struct Peer {
-    /// Where it connected from.
-    pub address: SocketAddr,
-    /// The item it wants.
-    pub info_hash: InfoHash,
+struct Peer {
     stats: Mutex<PeerStats>,
     unchoke: AtomicBool,
     /// Woken when `unchoke` changes.
@@ -57,16 +51,9 @@ impl Registry {
         self.lock().len()
     }
 
-    /// The connected peers, in no particular order.
-    pub fn peers(&self) -> Vec<Arc<Peer>> {
-        self.lock().values().cloned().collect()
-    }
-
-    pub(super) fn enter(&self, address: SocketAddr, info_hash: InfoHash, stats: PeerStats) -> Place<'_> {
+    pub(super) fn enter(&self, stats: PeerStats) -> Place<'_> {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let peer = Arc::new(Peer {
-            address,
-            info_hash,
             stats: Mutex::new(stats),
             unchoke: AtomicBool::new(false),
             verdict: Notify::new(),
@@ -82,7 +69,7 @@ impl Registry {
 
 impl Peer {
     /// Its figures when it last did something.
-    pub fn stats(&self) -> PeerStats {
+    fn stats(&self) -> PeerStats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
