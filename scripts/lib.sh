@@ -44,11 +44,16 @@ need_packages() {
   apt_install "${missing[@]}"
 }
 
-# Fetches the package lists, once, if they are missing or a week old.
+# Fetches the package lists, at most once in a run of a command and the commands that it calls.
 apt_update() {
-  if [[ -z $(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -7 -print -quit 2>/dev/null) ]]; then
-    as_root apt-get update -qq >&2
-  fi
+  [[ -z ${BLACKBOX_APT_UPDATED:-} ]] || return 0
+  as_root apt-get update -qq >&2
+  export BLACKBOX_APT_UPDATED=1
+}
+
+# Fetches the package lists if there are none, or none of the last week.
+apt_update_if_old() {
+  [[ -n $(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -7 -print -quit 2>/dev/null) ]] || apt_update
 }
 
 # Whether the first version is at least the second.
@@ -81,7 +86,7 @@ need_build_tools() {
 
 # What making the image from packages needs besides.
 need_image_tools() {
-  apt_update
+  apt_update_if_old
   need_packages genimage mtools dosfstools zstd xz-utils cpio
 }
 
