@@ -37,6 +37,10 @@ const RESCAN: Duration = Duration::from_mins(5);
 /// How often the publish folder itself is looked at.
 const FOLDER_CHECK: Duration = Duration::from_secs(2);
 
+/// What was meant for members is rather kept from them than given to everyone.
+const MEMBERS_ONLY: &str = "blackbox.toml names [members], but this version can't keep items to members yet, so nothing is \
+                            served. Remove [members] to publish to everyone.";
+
 /// File events as long as it is held; `None` where the file system or a limit of the kernel's refuses them.
 type Subscription = Option<RecommendedWatcher>;
 
@@ -70,6 +74,7 @@ impl Publisher {
 
     /// Runs until [`Inbox::stop`].
     pub fn run(mut self) {
+        self.app.inbox.rescan();
         loop {
             let folder_check = Instant::now() + FOLDER_CHECK;
             let due = self.settler.next_due().filter(|_| self.watcher.is_some());
@@ -141,7 +146,11 @@ impl Publisher {
 
     /// Whether the publish folder can be trusted; otherwise everything is offline and nothing is looked at.
     fn folder_is_there(&mut self) -> bool {
-        let problem = folder::check(&self.app.publish, &self.app.catalog.snapshot()).err();
+        let problem = if self.app.config.members.is_empty() {
+            folder::check(&self.app.publish, &self.app.catalog.snapshot()).err()
+        } else {
+            Some(MEMBERS_ONLY.to_owned())
+        };
         let there = problem.is_none();
         if self.app.health.set_publish_folder(problem.clone()) {
             let sentence = problem.unwrap_or_else(|| "The publish folder is there again.".into());
@@ -295,9 +304,10 @@ impl Publisher {
     /// Shows why an item can't be published, until it changes.
     fn refuse(&mut self, name: &OsStr, fingerprint: u64, sentence: String) {
         let shown = name.to_string_lossy();
-        tracing::warn!("{shown:?} can't be published: {sentence}");
         self.settler.forget(name);
-        self.refused.insert(name.to_owned(), fingerprint);
+        if self.refused.insert(name.to_owned(), fingerprint) != Some(fingerprint) {
+            tracing::warn!("{shown:?} can't be published: {sentence}");
+        }
         if let Some(content) = self.published(&shown) {
             self.retire(&shown, &content);
         }
