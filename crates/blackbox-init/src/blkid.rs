@@ -73,7 +73,8 @@ impl Contents {
             }
             (0, Some(kind)) => Self::Foreign(kind),
             (0, None) if found.partition_table => Self::Foreign("a partition table".into()),
-            (NOTHING_FOUND, None) => Self::Nothing,
+            // Of an empty partition the entry in the partition table is told, and nothing else.
+            (0 | NOTHING_FOUND, None) if !output.contains("ID_FS_") => Self::Nothing,
             _ => Self::Foreign("several signatures, or it can't be read".into()),
         }
     }
@@ -145,6 +146,7 @@ mod tests {
     fn only_what_is_surely_empty_may_be_formatted() {
         for (code, output, contents) in [
             (2, "", Contents::Nothing),
+            (0, "ID_PART_ENTRY_NAME=BLACKBOX-DATA\nID_PART_ENTRY_NUMBER=3\n", Contents::Nothing),
             (0, "ID_FS_TYPE=ext4\nID_FS_LABEL_ENC=BLACKBOX-DATA\n", Contents::Data { labelled: true }),
             (0, "ID_FS_TYPE=ext4\nID_FS_LABEL_ENC=home\n", Contents::Data { labelled: false }),
             (0, "ID_FS_TYPE=ntfs\n", Contents::Foreign("ntfs".into())),
@@ -152,7 +154,9 @@ mod tests {
         ] {
             assert_eq!(Contents::judge(code, output), contents, "{code} {output}");
         }
-        for (code, output) in [(8, ""), (4, ""), (-1, ""), (0, ""), (2, "ID_FS_TYPE=ext4\n")] {
+        for (code, output) in
+            [(8, ""), (4, ""), (-1, ""), (0, "ID_FS_USAGE=raid\n"), (2, "ID_FS_TYPE=ext4\n")]
+        {
             assert!(matches!(Contents::judge(code, output), Contents::Foreign(_)), "{code} {output}");
         }
     }

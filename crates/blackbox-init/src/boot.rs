@@ -150,7 +150,7 @@ fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(),
 const KERNEL_SETTINGS: [(&str, &str); 10] = [
     // Only errors reach the screen, which shows the status.
     ("/proc/sys/kernel/printk", "4 4 1 4"),
-    ("/proc/sys/kernel/printk_devkmsg", "on"),
+    ("/proc/sys/kernel/printk_devkmsg", "on\n"),
     // File systems and character sets load their modules through this.
     ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
     ("/proc/sys/kernel/dmesg_restrict", "1"),

@@ -138,6 +138,7 @@ impl Children {
     ) -> io::Result<u32> {
         let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        sys::unblock_signals(&mut command);
         let mut process = command.spawn()?;
         if let Some(mut stdin) = process.stdin.take() {
             // Inputs are shorter than a pipe is deep, so this does not wait. A child that ended early says why itself.

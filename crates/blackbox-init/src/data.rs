@@ -2,8 +2,8 @@
 //!
 //! Nothing that carries a signature is ever formatted, and nothing is formatted twice.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -93,8 +93,7 @@ fn find(machine: &mut Machine) -> Result<Option<BlockDevice>, String> {
     };
     let mut found = present();
     if found.is_empty() {
-        // An error means that it never got quiet or the box is being switched off; the result is the same.
-        let _ = machine.wait_for(QUIET_LIMIT, |machine| (machine.quiet_for() >= QUIET).then_some(()));
+        machine.settle(QUIET, QUIET_LIMIT);
         found = present();
     }
     if found.len() > 1 {
@@ -171,6 +170,12 @@ fn mount(machine: &mut Machine, partition: &BlockDevice) -> Result<Data, String>
             ));
         }
         Contents::Nothing => {
+            // What can't be read carries no signature either.
+            run(machine, &Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT)).map_err(|why| {
+                format!(
+                    "The data partition {name} can't be read and stays untouched: {why} Replace the disk."
+                )
+            })?;
             machine.activity = Some("Preparing the data partition ...".into());
             let arguments = [&MKFS_OPTIONS[..], &["remount-ro", &node]].concat();
             run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT)).map_err(|why| {
@@ -233,6 +238,18 @@ fn run(machine: &mut Machine, tool: &Tool) -> Result<String, String> {
         Exit::Code(0) => Ok(finished.text(Stream::Out)),
         _ => Err(format!("{}: {}.", tool.program, finished.reason())),
     }
+}
+
+/// How much of a partition must be readable before it may be called empty: file systems have their signatures there.
+const READABLE_BYTES: u64 = 1 << 20;
+
+/// The child that tells whether a partition's beginning can be read: `blackbox-init readable NODE`.
+///
+/// # Errors
+/// When it can't.
+pub fn readable(node: &str) -> io::Result<()> {
+    let read = io::copy(&mut File::open(node)?.take(READABLE_BYTES), &mut io::sink())?;
+    if read == READABLE_BYTES { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Makes the folders of a new data partition. The state is made last: where it is, `publish` was too, and one

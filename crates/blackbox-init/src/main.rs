@@ -4,6 +4,7 @@
 //!   but `poll`, and has one thread.
 //! - `net`: links, DHCP, addresses
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
+//! - `readable NODE`: tells an empty partition from one that can't be read
 //! - `unmount`: writes everything back at shutdown
 
 mod blkid;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ["net"] => exit(net::run()),
         ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
+        ["readable", node] => exit(data::readable(node)),
         ["unmount"] => exit(shutdown::unmount()),
         _ => {
             eprintln!("blackbox-init is PID 1 of the P2P Black Box and does nothing elsewhere.");

@@ -19,7 +19,7 @@ pub const MKFS: &str = "/usr/sbin/mkfs.ext4";
 pub const E2FSCK: &str = "/usr/sbin/e2fsck";
 
 /// This program itself, for its own children.
-const SELF: &str = "/proc/self/exe";
+pub const SELF: &str = "/proc/self/exe";
 
 /// A call of a program that a phase waits for.
 #[derive(Debug, Clone)]

@@ -50,11 +50,6 @@ impl Machine {
         self.own_disks.insert(disk.to_owned());
     }
 
-    /// How long no device came or went.
-    pub fn quiet_for(&self) -> Duration {
-        self.last_uevent.elapsed()
-    }
-
     pub(super) fn take_uevents(&mut self) {
         let mut buffer = [0; uevent::MAX_BYTES];
         for _ in 0..MAX_AT_ONCE {

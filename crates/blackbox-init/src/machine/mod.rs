@@ -9,6 +9,7 @@ mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,13 @@ struct Network {
     report: Report,
 }
 
+/// What the daemon was told last.
+#[derive(Default, PartialEq, Eq)]
+struct Told {
+    problems: Option<u64>,
+    addresses: Option<Vec<IpAddr>>,
+}
+
 /// Everything PID 1 looks after.
 pub struct Machine {
     signals: Signals,
@@ -65,7 +73,7 @@ pub struct Machine {
     daemon: Daemon,
     console: Console,
     halt: Option<sys::Reboot>,
-    told: (u64, Report),
+    told: Told,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -102,7 +110,7 @@ impl Machine {
             daemon: Daemon::new(now),
             console: Console::default(),
             halt: None,
-            told: (0, Report::default()),
+            told: Told::default(),
             problems: Problems::default(),
             activity: None,
         })
@@ -157,6 +165,14 @@ impl Machine {
         }
     }
 
+    /// Turns the loop until no device came or went for `quiet`, at most for `limit`.
+    pub fn settle(&mut self, quiet: Duration, limit: Duration) {
+        let end = Instant::now() + limit;
+        while !self.is_halting() && Instant::now() < end.min(self.last_uevent + quiet) {
+            self.turn(end.min(self.last_uevent + quiet));
+        }
+    }
+
     /// Calls a program and turns the loop until it has ended.
     ///
     /// # Errors
@@ -195,9 +211,10 @@ impl Machine {
         done(self)
     }
 
-    /// Waits until something happens, at most until `until`, and deals with it.
+    /// Does what is due, waits until something happens, at most until `until`, and deals with it.
     pub fn turn(&mut self, until: Instant) {
         let now = Instant::now();
+        self.keep_up(now);
         let until = self.deadlines(now).fold(until, Instant::min);
         match self.poll(until) {
             Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
@@ -207,7 +224,6 @@ impl Machine {
                 std::thread::sleep(Duration::from_secs(1));
             }
         }
-        self.keep_up(Instant::now());
     }
 
     fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
@@ -259,11 +275,7 @@ impl Machine {
                 self.tell_everything();
             }
         }
-        let state = (self.problems.revision(), self.network.report.clone());
-        if state != self.told {
-            self.told = state;
-            self.tell_state();
-        }
+        self.tell_changes();
         self.console.show(&self.view(), now);
     }
 

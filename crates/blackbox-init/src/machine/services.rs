@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use appliance::message::ToDaemon;
 
-use super::Machine;
+use super::{Machine, Told};
 use crate::children::{Finished, Role, Stream};
 use crate::daemon::News;
 use crate::lines::Line;
@@ -94,7 +94,9 @@ impl Machine {
     fn take_report(&mut self, line: &Line) {
         match serde_json::from_slice::<Report>(&line.bytes) {
             Ok(report) => {
-                log!("net: addresses {:?}", report.addresses);
+                if report.addresses != self.network.report.addresses {
+                    log!("net: addresses {:?}", report.addresses);
+                }
                 self.problems.set(Source::Network, report.problems.clone());
                 self.network.report = report;
             }
@@ -114,17 +116,26 @@ impl Machine {
         }
     }
 
+    /// Tells a daemon that was started anew what is in the drives; the rest it has missed counts as changed.
     pub(super) fn tell_everything(&mut self) {
+        self.told = Told::default();
         let media: Vec<_> = self.drives.iter().flatten().filter_map(|(_, drive)| drive.news()).collect();
-        self.tell_state();
         for message in media {
             self.daemon.tell(&message);
         }
     }
 
-    pub(super) fn tell_state(&mut self) {
-        self.daemon.tell(&ToDaemon::Problems { sentences: self.problems.sentences() });
-        self.daemon.tell(&ToDaemon::Addresses { addresses: self.network.report.addresses.clone() });
+    /// Tells the daemon what changed since it was told last.
+    pub(super) fn tell_changes(&mut self) {
+        if self.told.problems != Some(self.problems.revision()) {
+            self.told.problems = Some(self.problems.revision());
+            self.daemon.tell(&ToDaemon::Problems { sentences: self.problems.sentences() });
+        }
+        let addresses = &self.network.report.addresses;
+        if self.told.addresses.as_ref() != Some(addresses) {
+            self.told.addresses = Some(addresses.clone());
+            self.daemon.tell(&ToDaemon::Addresses { addresses: addresses.clone() });
+        }
     }
 
     pub(super) fn view(&self) -> View {

@@ -35,6 +35,9 @@ const CLIENT_PORT: u16 = 68;
 /// The state is looked at this often even if nothing is heard.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Drivers load and links come up within a few seconds; before that nothing is missing.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// DHCP packets taken from one link before the others have their turn.
 const MAX_PACKETS: usize = 32;
 
@@ -46,7 +49,12 @@ pub fn run() -> io::Result<()> {
     let settings =
         fs::read(paths::CONFIG).ok().and_then(|bytes| Config::parse(&bytes).ok()).unwrap_or_default();
     let hints = sys::link_socket()?;
-    let mut network = Network { settings: settings.network, links: Vec::new(), resolv_conf: String::new() };
+    let mut network = Network {
+        settings: settings.network,
+        started: Instant::now(),
+        links: Vec::new(),
+        resolv_conf: String::new(),
+    };
     let mut last = None;
     loop {
         let now = Instant::now();
@@ -85,12 +93,15 @@ enum Mode {
 
 struct Link {
     facts: LinkFacts,
+    /// When it was seen first, or had its cable last.
+    plugged: Instant,
     mode: Mode,
     router: Option<IpAddr>,
 }
 
 struct Network {
     settings: Settings,
+    started: Instant,
     links: Vec<Link>,
     resolv_conf: String,
 }
@@ -106,8 +117,11 @@ impl Network {
             }
             match self.links.iter_mut().find(|link| link.facts.index == facts.index) {
                 Some(link) => link.facts = facts,
-                None => self.links.push(Link { facts, mode: Mode::Off, router: None }),
+                None => self.links.push(Link { facts, plugged: now, mode: Mode::Off, router: None }),
             }
+        }
+        for link in self.links.iter_mut().filter(|link| link.facts.carrier) {
+            link.plugged = now;
         }
         let chosen = self.links.iter().position(|link| link.facts.carrier);
         for (n, link) in self.links.iter_mut().enumerate() {
@@ -161,7 +175,11 @@ impl Network {
             .filter(|(name, _)| self.links.iter().any(|link| link.facts.name == *name && link.facts.carrier))
             .map(|(_, address)| address)
             .collect();
-        Ok(Report::new(&stages, &addresses))
+        let mut report = Report::new(&stages, &addresses);
+        if self.links.is_empty() && now.duration_since(self.started) < PATIENCE {
+            report.problems.clear();
+        }
+        Ok(report)
     }
 
     fn write_resolv_conf(&mut self) {
@@ -212,7 +230,7 @@ impl Link {
 
     fn stage(&self, now: Instant) -> Stage {
         match &self.mode {
-            _ if !self.facts.carrier => Stage::NoCable,
+            _ if !self.facts.carrier && now.duration_since(self.plugged) >= PATIENCE => Stage::NoCable,
             Mode::Dhcp(client, _) if client.is_silent(now) => Stage::Silent,
             _ => Stage::Fine,
         }

@@ -21,7 +21,7 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 pub use device::{DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray};
 pub use process::{
     Exit, Identity, Reboot, Signal, Signals, become_service, catch_keyboard_reboot, inherit,
-    is_first_process, kill, kill_all, kill_group, reap, reboot,
+    is_first_process, kill, kill_all, kill_group, reap, reboot, unblock_signals,
 };
 pub use socket::{
     Received, UeventSocket, addresses, bind_dhcp, link_socket, receive_netlink, request_netlink,

@@ -68,7 +68,7 @@ pub enum Signal {
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks the signals' usual effect in this process; children started by the standard library get theirs back.
+    /// Blocks the signals' usual effect in this process; [`unblock_signals`] gives it back to children.
     pub fn open() -> io::Result<Self> {
         use signal::Signal::{SIGCHLD, SIGINT, SIGPWR, SIGTERM};
         let set: SigSet = [SIGCHLD, SIGINT, SIGPWR, SIGTERM].into_iter().collect();
@@ -91,6 +91,15 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Gives `command`'s program the signals that [`Signals::open`] blocks here; a blocked signal is inherited.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub fn unblock_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only a system call is made: no allocation, no lock.
+    unsafe {
+        command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
     }
 }
 
