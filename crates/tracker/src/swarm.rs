@@ -229,7 +229,9 @@ impl Swarm {
         let complete = announce.is_complete();
         let finished = complete && announce.event == Event::Completed && !counted_before;
         self.downloaded = self.downloaded.saturating_add(u32::from(finished));
-        let counted = counted_before || finished || (complete && v4.is_none() && v6.is_none());
+        // Who starts from a magnet link says that nothing is left, as long as it does not know how much there is.
+        let came_with_all = complete && announce.event != Event::Started && v4.is_none() && v6.is_none();
+        let counted = counted_before || finished || came_with_all;
         let (port, place) = (announce.port, Place { scope, complete });
         match address {
             IpAddr::V4(address) => self.v4.put(place, Peer { tag, expires, address, port, counted }),
@@ -256,7 +258,9 @@ impl Swarm {
             complete: announce.is_complete(),
         };
         let seed = self_seed.filter(|seed| Scope::of(seed.ip()).is_some() && seed.port() != 0);
-        if let Some(seed) = seed.filter(|_| wanted > 0 && !asker.complete) {
+        // Seeds are told of the box too: among them are those who come by a magnet link and do not know yet how much is
+        // left. A real one hangs up when it sees that the box has everything.
+        if let Some(seed) = seed.filter(|_| wanted > 0) {
             answer.push(seed);
         }
         // A client that was restarted has a new peer id; its old entry is not told to it either.

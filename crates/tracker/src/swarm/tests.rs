@@ -72,7 +72,16 @@ fn counts_follow_what_peers_say() {
         ("at no address", vec![announce(1, "0.0.0.0"), announce(2, "fe80::1")], (0, 0, 0)),
         ("a seeder", vec![seed(1, V4)], (1, 0, 0)),
         ("a download ends", vec![announce(1, V4), with(Event::Completed, seed(1, V4))], (1, 0, 1)),
-        ("a seeder says so", vec![seed(1, V4), with(Event::Completed, seed(1, V4))], (1, 0, 0)),
+        (
+            "a seeder known since before a restart says so",
+            vec![with(Event::None, seed(1, V4)), with(Event::Completed, seed(1, V4))],
+            (1, 0, 0),
+        ),
+        (
+            "one with a magnet link, who did not know what was left",
+            vec![seed(1, V4), with(Event::Completed, seed(1, V4))],
+            (1, 0, 1),
+        ),
         ("first heard of at its end", vec![with(Event::Completed, seed(1, V4))], (1, 0, 1)),
         ("it says so twice", vec![with(Event::Completed, seed(1, V4)); 2], (1, 0, 1)),
         ("without having all", vec![with(Event::Completed, announce(1, V4))], (0, 1, 0)),
@@ -126,7 +135,7 @@ fn the_box_comes_first_and_counts() {
         (with(Event::Stopped, announce(1, V4)), None, "192.0.2.1:6881", "", 0, 6),
         (announce(1, V4), None, "0.0.0.0:6881", "", 10, 6),
         (announce(1, V4), None, "192.0.2.1:0", "", 10, 6),
-        (seed(1, V4), None, "192.0.2.1:6881", "", 5, 7),
+        (seed(1, V4), None, "192.0.2.1:6881", "192.0.2.1:6881", 6, 7),
     ] {
         let mut tracker = tracker(Limits::default());
         for peer in 100..105 {
@@ -312,7 +321,7 @@ impl Model {
         let counted = [false, true].iter().any(|v6| self.counted.contains(&id(*v6)));
         let finished = announce.event == Event::Completed && announce.left == 0 && !counted;
         *self.downloaded.entry(announce.info_hash).or_default() += u32::from(finished);
-        if finished || counted || (!known && announce.left == 0) {
+        if finished || counted || (!known && announce.left == 0 && announce.event != Event::Started) {
             self.counted.insert(own);
         }
         self.entries.insert(own, (announce.clone(), expires));
