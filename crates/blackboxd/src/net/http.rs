@@ -209,3 +209,137 @@ async fn converse<H, F>(
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// A server whose handler says who asked for what under which address, and the server's end.
+    struct Server {
+        address: SocketAddr,
+        shutdown: CancellationToken,
+        ended: tokio::task::JoinHandle<()>,
+    }
+
+    impl Server {
+        async fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let shutdown = CancellationToken::new();
+            let ended = tokio::spawn(serve(listener, answer, shutdown.clone()));
+            Self { address, shutdown, ended }
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+
+        /// Everything the server sends until it closes the connection.
+        async fn ask(&self, request: &[u8]) -> String {
+            let mut stream = self.connect().await;
+            stream.write_all(request).await.unwrap();
+            rest(&mut stream).await
+        }
+    }
+
+    async fn answer(request: Request) -> Response {
+        match request.head.uri.path() {
+            "/broken" => {
+                let (parts, body) = mpsc::channel(2);
+                parts.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
+                parts.send(Err(io::Error::other("the disk is gone"))).await.unwrap();
+                let mut response = Response::new(Body::Stream(body));
+                response.headers_mut().insert(hyper::header::CONTENT_LENGTH, HeaderValue::from_static("8"));
+                response
+            }
+            "/slow" => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                response(StatusCode::OK, "text/plain", "done")
+            }
+            path => response(
+                StatusCode::OK,
+                "text/plain",
+                format!("{path} for {} at {}", request.peer, request.local),
+            ),
+        }
+    }
+
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        // A server that closes while we still send resets the connection; what it said before counts.
+        let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("the server closes");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_handler_knows_both_addresses() {
+        let server = Server::start().await;
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let body = format!("/x for {} at {}", stream.local_addr().unwrap(), server.address);
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 200 OK\r\n") && said.ends_with(&body), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_mapped_address_is_told_as_the_ipv4_address_it_is() {
+        let mapped = "[::ffff:192.0.2.1]:80".parse().unwrap();
+        assert_eq!(canonical(mapped), "192.0.2.1:80".parse().unwrap());
+    }
+
+    #[tokio::test]
+    async fn bodies_are_not_read_and_end_the_connection() {
+        let server = Server::start().await;
+        for head in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
+            let said = server.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n").as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn heads_are_bounded() {
+        let server = Server::start().await;
+        let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(MAX_HEAD));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS + 1));
+        for request in [long, many] {
+            let said = server.ask(request.as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_does_not_look_whole() {
+        let said = Server::start().await.ask(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let body = said.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        assert!(body.len() < 8, "{said}");
+    }
+
+    #[tokio::test]
+    async fn shutdown_lets_answers_finish_and_ends_idle_connections() {
+        let server = Server::start().await;
+        let mut idle = server.connect().await;
+        let mut busy = server.connect().await;
+        busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        // The idle one has been accepted for certain when it has had an answer.
+        idle.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        idle.readable().await.unwrap();
+        server.shutdown.cancel();
+        let (idle, busy) = tokio::join!(rest(&mut idle), rest(&mut busy));
+        assert!(idle.contains("/x for"), "{idle}");
+        assert!(busy.ends_with("done"), "{busy}");
+        tokio::time::timeout(GRACE, server.ended).await.expect("it ends in time").unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[test]
+    fn only_get_and_head_are_known() {
+        assert!([Method::GET, Method::HEAD].iter().all(|method| refuse_method(method).is_none()));
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT] {
+            let refusal = refuse_method(&method).unwrap();
+            assert_eq!(refusal.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(refusal.headers()[hyper::header::ALLOW], "GET, HEAD");
+        }
+    }
+}

@@ -14,6 +14,7 @@ use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
 use super::{access, basic_auth, reply, words};
 use crate::app::{App, Listeners};
+use crate::catalog::State;
 use crate::net::http::{Request, Response};
 
 /// What a wrong password costs, so that trying many takes long.
@@ -30,6 +31,7 @@ struct Facts<'a> {
     listeners: Listeners,
     config: &'a Config,
     space: Option<Space>,
+    peers: usize,
     uptime: Duration,
 }
 
@@ -37,6 +39,10 @@ struct Facts<'a> {
 #[template(path = "admin.html")]
 struct AdminPage {
     problems: Vec<String>,
+    /// What matters when there are no problems with the box as a whole.
+    summary: String,
+    /// Whether something will change by itself soon.
+    refresh: bool,
     /// Name and value.
     box_facts: Vec<(&'static str, String)>,
     network: Vec<(&'static str, String)>,
@@ -76,6 +82,7 @@ pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Respon
         listeners: app.listeners,
         config: &app.config,
         space: space::of(&app.publish).await,
+        peers: app.peers.len(),
         uptime: app.started.elapsed(),
     };
     let page = reply::page(StatusCode::OK, &AdminPage::new(facts));
@@ -94,6 +101,8 @@ impl AdminPage {
         // Stable: newest first among those in trouble, in progress, and the rest.
         items.sort_by_key(|listed| listed.seeding().is_some());
         Self {
+            summary: summary(&facts.listed),
+            refresh: facts.listed.iter().any(Listed::is_in_progress),
             box_facts: box_facts(&facts),
             network: network(&facts),
             config: config(facts.config),
@@ -117,6 +126,16 @@ impl Row {
     }
 }
 
+fn summary(listed: &[Listed]) -> String {
+    let stuck =
+        listed.iter().filter(|listed| matches!(listed.item.state, State::Failed | State::Offline)).count();
+    match stuck {
+        0 => "All is well.".into(),
+        1 => "1 item can't be downloaded; the list below says why.".into(),
+        _ => format!("{stuck} items can't be downloaded; the list below says why."),
+    }
+}
+
 fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
     let states = STATES.into_iter().filter_map(|state| {
         let count = facts.listed.iter().filter(|listed| listed.item.state == state).count();
@@ -131,6 +150,7 @@ fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
         ("Version", env!("CARGO_PKG_VERSION").into()),
         ("Running for", words::duration(facts.uptime)),
         ("Items", if states.is_empty() { "none".into() } else { states }),
+        ("Connected peers", facts.peers.to_string()),
         ("Given away", words::bytes(facts.listed.iter().map(Listed::uploaded).sum())),
         ("Completed downloads", facts.listed.iter().map(Listed::completed).sum::<u64>().to_string()),
         ("Disk space", space),
@@ -185,7 +205,6 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
 mod tests {
     use super::super::view::tests::{published, unpublished};
     use super::*;
-    use crate::catalog::State;
 
     fn html(config: &Config) -> String {
         let facts = Facts {
@@ -199,6 +218,7 @@ mod tests {
             },
             config,
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
+            peers: 7,
             uptime: Duration::from_hours(1),
         };
         AdminPage::new(facts).render().unwrap()
@@ -214,12 +234,19 @@ mod tests {
             "1.0 MB free of 2.0 MB",
             "1 hour",
             "1 seeding, 1 failed",
-            "a name is odd.",
+            "A name is odd.",
             env!("CARGO_PKG_VERSION"),
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
         assert!(html.find("bad").unwrap() < html.find("fine").unwrap(), "trouble comes first");
+    }
+
+    #[test]
+    fn all_is_well_only_when_everything_can_be_downloaded() {
+        let (fine, failed) = (published("fine", &[]), unpublished("bad", State::Failed, None));
+        assert_eq!(summary(std::slice::from_ref(&fine)), "All is well.");
+        assert!(summary(&[fine, failed]).starts_with("1 item can't be downloaded"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl ApiItem {
             file_count: item.file_count,
             state: item.state,
             progress: item.fraction(),
-            error: item.error.clone(),
+            error: listed.error.clone(),
             torrent_url: seeding.map(|content| links.torrent(&content.info_hash)),
             magnet: seeding.map(|content| links.magnet(content)),
             seeders: listed.seeders,

@@ -42,6 +42,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         if let Err(error) = download.run(range).await {
             tracing::info!("a download was broken off: {error}");
+            download.app.inbox.item(download.content.info.name.as_ref());
             // Tells the connection to end without pretending that all is there.
             let _ = download.parts.send(Err(io::Error::other(error))).await;
         }

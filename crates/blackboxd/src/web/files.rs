@@ -127,7 +127,7 @@ async fn file(web: &Web, request: &Request, content: Arc<Content>, index: usize)
         Err(refusal) => return refusal,
     };
     let name = published.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let mut response = http::response(status, "application/octet-stream", "");
+    let mut response = reply::guarded(http::response(status, "application/octet-stream", ""));
     *response.body_mut() = body;
     let fields = response.headers_mut();
     fields.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
@@ -161,6 +161,7 @@ async fn body(
         Ok(Ok(file)) => file,
         Ok(Err(error)) => {
             tracing::warn!("a file can't be downloaded: {error}");
+            web.app.inbox.item(content.info.name.as_ref());
             return Err(gone());
         }
         Err(_) => return Err(gone()),

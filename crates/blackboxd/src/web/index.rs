@@ -154,7 +154,7 @@ mod tests {
         let failed = unpublished("<b>", State::Failed, Some("<script> is no name."));
         let html = html(&[failed], &["No <cable>: plug one in."], 1);
         assert!(html.contains("No &#60;cable&#62;: plug one in."), "{html}");
-        assert!(html.contains("Not published: &#60;script&#62; is no name."), "{html}");
+        assert!(html.contains("Not published. &#60;script&#62; is no name."), "{html}");
         assert!(!html.contains("<script"), "{html}");
     }
 

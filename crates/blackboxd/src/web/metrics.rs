@@ -14,6 +14,12 @@ pub(super) struct Facts {
     pub(super) problems: usize,
     /// Since the daemon started.
     pub(super) uptime: Duration,
+    /// Connected peers.
+    pub(super) peers: usize,
+    /// Peers that the tracker knows.
+    pub(super) tracker_peers: usize,
+    /// Bytes read to hash them since the daemon started.
+    pub(super) hashed: u64,
     /// Free and all bytes of the volume of the publish folder, when it is there.
     pub(super) space: Option<Space>,
 }
@@ -28,17 +34,16 @@ pub(super) fn render(facts: &Facts) -> String {
 fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
     family(text, "blackbox_build_info", "gauge", "Always 1; the label is the version of the daemon.")?;
     writeln!(text, "blackbox_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
-    single(text, "blackbox_uptime_seconds", "Time since the daemon started.", facts.uptime.as_secs())?;
-    single(
-        text,
-        "blackbox_problems",
-        "Things that are wrong with the box right now.",
-        facts.problems as u64,
-    )?;
+    gauge(text, "blackbox_uptime_seconds", "Time since the daemon started.", facts.uptime.as_secs())?;
+    gauge(text, "blackbox_problems", "Things that are wrong with the box right now.", facts.problems as u64)?;
+    gauge(text, "blackbox_peers", "Peers that are connected.", facts.peers as u64)?;
+    gauge(text, "blackbox_tracker_peers", "Peers that the tracker knows.", facts.tracker_peers as u64)?;
+    let help = "Bytes of content read to hash them since the daemon started.";
+    single(text, "blackbox_hashed_bytes_total", "counter", help, facts.hashed)?;
     if let Some(space) = facts.space {
         let volume = "of the volume that the publish folder is on.";
-        single(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
-        single(text, "blackbox_publish_size_bytes", &format!("Size {volume}"), space.total)?;
+        gauge(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
+        gauge(text, "blackbox_publish_size_bytes", &format!("Size {volume}"), space.total)?;
     }
     family(text, "blackbox_items", "gauge", "Items in each state.")?;
     for state in STATES {
@@ -78,9 +83,13 @@ fn family(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result 
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn single(text: &mut String, name: &str, help: &str, value: u64) -> fmt::Result {
-    family(text, name, "gauge", help)?;
+fn single(text: &mut String, name: &str, kind: &str, help: &str, value: u64) -> fmt::Result {
+    family(text, name, kind, help)?;
     writeln!(text, "{name} {value}")
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: u64) -> fmt::Result {
+    single(text, name, "gauge", help, value)
 }
 
 /// The value of a label, escaped.
@@ -109,6 +118,9 @@ mod tests {
             listed: vec![published("a \"b\" \\\nc", &[]), unpublished("x", State::Failed, None)],
             problems: 2,
             uptime: Duration::from_millis(61_500),
+            peers: 3,
+            tracker_peers: 4,
+            hashed: 5,
             space: Some(Space { free: 10, total: 100 }),
         })
     }
@@ -120,6 +132,10 @@ mod tests {
         for line in [
             "blackbox_uptime_seconds 61",
             "blackbox_problems 2",
+            "blackbox_peers 3",
+            "blackbox_tracker_peers 4",
+            "# TYPE blackbox_hashed_bytes_total counter",
+            "blackbox_hashed_bytes_total 5",
             "blackbox_publish_free_bytes 10",
             "blackbox_items{state=\"seeding\"} 1",
             "blackbox_items{state=\"failed\"} 1",

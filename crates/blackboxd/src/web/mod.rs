@@ -31,6 +31,7 @@ mod view;
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -105,10 +106,14 @@ fn status(app: &App) -> api::Status {
 }
 
 async fn metrics(app: &App) -> metrics::Facts {
+    let space = space::of(&app.publish).await;
     metrics::Facts {
         listed: view::listed(app),
         problems: app.health.problems().len(),
         uptime: app.started.elapsed(),
-        space: space::of(&app.publish).await,
+        peers: app.peers.len(),
+        tracker_peers: app.swarms().peer_count(),
+        hashed: app.hashed_bytes.load(Ordering::Relaxed),
+        space,
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn versioned(response: Response, version: &Version) -> Response {
 }
 
 /// Browsers take the content type for what it is and tell other sites nothing of ours.
-fn guarded(response: Response) -> Response {
+pub(super) fn guarded(response: Response) -> Response {
     let response = with(response, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     with(response, REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
 }

@@ -18,14 +18,25 @@ pub(super) struct Listed {
     pub(super) seeders: u32,
     /// Who is downloading it.
     pub(super) leechers: u32,
+    /// What is wrong with it, in a sentence.
+    pub(super) error: Option<String>,
 }
 
 /// All items, newest first.
 pub(super) fn listed(app: &App) -> Vec<Listed> {
     let catalog = app.catalog.snapshot();
+    // What keeps items offline is wrong with the whole publish folder, and comes first.
+    let offline = app.health.problems().into_iter().next();
     let swarms = app.swarms();
-    let scrape = |item: &Item| swarms.scrape(&item.content.as_ref()?.info_hash);
-    catalog.items().iter().map(|item| Listed::new(Arc::clone(item), scrape(item))).collect()
+    let listed = |item: &Arc<Item>| {
+        let scrape = item.content.as_ref().and_then(|content| swarms.scrape(&content.info_hash));
+        let mut listed = Listed::new(Arc::clone(item), scrape);
+        if item.state == State::Offline && listed.error.is_none() {
+            listed.error.clone_from(&offline);
+        }
+        listed
+    };
+    catalog.items().iter().map(listed).collect()
 }
 
 impl Listed {
@@ -33,7 +44,12 @@ impl Listed {
     pub(super) fn new(item: Arc<Item>, scrape: Option<Scrape>) -> Self {
         let others = scrape.unwrap_or_default();
         let own = u32::from(item.state == State::Seeding);
-        Self { seeders: others.complete.saturating_add(own), leechers: others.incomplete, item }
+        Self {
+            seeders: others.complete.saturating_add(own),
+            leechers: others.incomplete,
+            error: item.error.clone(),
+            item,
+        }
     }
 
     /// The content, if it can be downloaded now.
@@ -56,27 +72,19 @@ impl Listed {
         matches!(self.item.state, State::Settling | State::Copying | State::Hashing)
     }
 
-    /// Where it stands, in a sentence; of an item that can't be downloaded it also says why.
+    /// Where it stands, and what is wrong with it.
     pub(super) fn standing(&self) -> String {
         let percent = words::percent(self.item.fraction());
-        let (words, error) = match self.item.state {
-            State::Seeding => (words::swarm(self.seeders, self.leechers), None),
-            State::Settling => ("Waiting until copying has finished.".to_owned(), None),
-            State::Copying => (format!("Being copied: {percent} %."), None),
-            State::Hashing => (format!("Being prepared: {percent} % read."), None),
-            State::Offline => {
-                let nothing_lost = "its disk is not there now. Nothing is lost; it comes back with the disk.";
-                ("Offline: ".to_owned(), Some(self.item.error.as_deref().unwrap_or(nothing_lost)))
-            }
-            State::Failed => {
-                let unknown = "the reason is not known.";
-                ("Not published: ".to_owned(), Some(self.item.error.as_deref().unwrap_or(unknown)))
-            }
+        let words = match self.item.state {
+            State::Seeding => words::swarm(self.seeders, self.leechers),
+            State::Settling => "Waiting until copying has finished.".to_owned(),
+            State::Copying => format!("Being copied: {percent} %."),
+            State::Hashing => format!("Being prepared: {percent} % read."),
+            State::Offline => "Offline, but nothing is lost.".to_owned(),
+            State::Failed => "Not published.".to_owned(),
         };
-        // An item in progress can have a word of warning too.
-        match error.or(self.item.error.as_deref().filter(|_| self.is_in_progress())) {
-            Some(error) if words.ends_with(' ') => words + error,
-            Some(error) => format!("{words} {error}"),
+        match &self.error {
+            Some(error) => format!("{words} {}", words::sentence(error)),
             None => words,
         }
     }
@@ -153,13 +161,9 @@ pub(super) mod tests {
             (State::Settling, None, "Waiting until copying has finished."),
             (State::Copying, None, "Being copied: 0 %."),
             (State::Hashing, Some("It is slow."), "Being prepared: 0 % read. It is slow."),
-            (
-                State::Offline,
-                None,
-                "Offline: its disk is not there now. Nothing is lost; it comes back with the disk.",
-            ),
-            (State::Offline, Some("no disk."), "Offline: no disk."),
-            (State::Failed, Some("a name is not UTF-8"), "Not published: a name is not UTF-8"),
+            (State::Offline, None, "Offline, but nothing is lost."),
+            (State::Offline, Some("No disk."), "Offline, but nothing is lost. No disk."),
+            (State::Failed, Some("a name is not UTF-8"), "Not published. A name is not UTF-8."),
         ] {
             assert_eq!(unpublished("x", state, error).standing(), sentence);
         }

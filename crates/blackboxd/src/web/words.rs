@@ -52,6 +52,15 @@ pub(super) fn duration(duration: Duration) -> String {
     words.join(" ")
 }
 
+/// A reason as a sentence: with a capital letter and a full stop.
+pub(super) fn sentence(reason: &str) -> String {
+    let reason = reason.trim();
+    let mut rest = reason.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{}{stop}", first.collect::<String>(), rest.as_str())
+}
+
 /// How a swarm is doing; `seeders` includes the box.
 pub(super) fn swarm(seeders: u32, leechers: u32) -> String {
     let have = match seeders.saturating_sub(1) {
@@ -108,6 +117,18 @@ mod tests {
             (190_000, "2 days 4 hours"),
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn reasons_become_sentences() {
+        for (reason, words) in [
+            ("it is empty; put files in", "It is empty; put files in."),
+            ("Done.", "Done."),
+            ("\u{fc}ber", "\u{dc}ber."),
+            ("\"x\" is odd ", "\"x\" is odd."),
+        ] {
+            assert_eq!(sentence(reason), words);
         }
     }
 
