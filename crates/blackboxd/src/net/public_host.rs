@@ -39,16 +39,23 @@ impl PublicHost {
     /// Keeps the addresses up to date; never ends.
     pub async fn watch(&self) {
         let Some(name) = &self.name else { return std::future::pending().await };
+        let mut told = false;
         loop {
             let pause = match lookup_host((name.as_str(), 0)).await {
                 Ok(found) => {
                     let found =
                         found.map(|address| address.ip().to_canonical()).take(MAX_ADDRESSES).collect();
                     *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = found;
+                    told = false;
                     REFRESH
                 }
                 Err(error) => {
-                    tracing::warn!("the address of public_host {name} is not known: {error}; trying again");
+                    if !told {
+                        tracing::warn!(
+                            "the address of public_host {name} is not known: {error}; trying again"
+                        );
+                    }
+                    told = true;
                     RETRY
                 }
             };
