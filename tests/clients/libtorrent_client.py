@@ -23,7 +23,8 @@ SETTINGS = {
     "min_reconnect_time": 1,
     "alert_mask": libtorrent.alert.category_t.error_notification
     | libtorrent.alert.category_t.tracker_notification
-    | libtorrent.alert.category_t.status_notification,
+    | libtorrent.alert.category_t.status_notification
+    | libtorrent.alert.category_t.storage_notification,
 }
 
 

@@ -54,6 +54,13 @@ impl Site {
         self
     }
 
+    /// With all listeners on that address, at ports that the kernel picks.
+    #[must_use]
+    pub fn listening_on(self, address: &str) -> Self {
+        let any = format!("{address}:0");
+        self.with_options(&["--web", &any, "--tracker", &any, "--peer", &any])
+    }
+
     /// With a `blackbox.toml`.
     #[must_use]
     pub fn with_config(self, text: &str) -> Self {
