@@ -9,6 +9,10 @@ pub const SYSTEM_NAME: &str = "BLACKBOX";
 /// GPT name and ext4 label of the data partition.
 pub const DATA_NAME: &str = "BLACKBOX-DATA";
 
+/// GPT name of a data partition that is still being made; only a partition of this name is ever formatted. It
+/// gets [`DATA_NAME`] when its file system is there.
+pub const NEW_DATA_NAME: &str = "BLACKBOX-NEW";
+
 /// Type of the FAT partition: EFI System Partition, because firmware only promises to boot from that type.
 pub const SYSTEM_TYPE: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 

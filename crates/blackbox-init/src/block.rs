@@ -20,6 +20,8 @@ pub struct BlockDevice {
     pub disk: String,
     /// Name of the partition in the GPT.
     pub partname: Option<String>,
+    /// Number of the partition in the table of its disk.
+    pub number: Option<u32>,
     /// Whether it hangs on USB or says that its medium can be taken out.
     pub removable: bool,
     /// Size in bytes; 0 for a drive without a medium.
@@ -74,6 +76,7 @@ pub fn read(sys: &Path, name: &str) -> Option<BlockDevice> {
         name: name.to_owned(),
         disk: disk.file_name()?.to_str()?.to_owned(),
         partname: fields.get("PARTNAME").cloned(),
+        number: number(&path.join("partition")).and_then(|number| u32::try_from(number).ok()),
         removable: usb || number(&disk.join("removable")) == Some(1),
         size_bytes: number(&path.join("size"))?.saturating_mul(SYSFS_SECTOR),
         sector_bytes: number(&disk.join("queue/logical_block_size")).unwrap_or(SYSFS_SECTOR),

@@ -124,7 +124,10 @@ impl Daemon {
         self.link = None;
         self.status = Status::default();
         let wait = self.supervisor.ended(now).as_secs();
-        log!("blackboxd: ended with {exit}; next start in {wait} s");
+        log!(
+            "blackboxd: ended with {exit}{}",
+            self.state.map_or(String::new(), |_| format!("; next start in {wait} s"))
+        );
         describe_end(exit, &std::mem::take(&mut self.last_words))
     }
 

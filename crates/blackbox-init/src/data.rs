@@ -1,13 +1,14 @@
 //! The data partition: found, or made in the free space behind the system; checked and mounted.
 //!
-//! Nothing that carries a signature is ever formatted, and nothing is formatted twice.
+//! A partition is formatted only while it has the name of one that is being made, and only if it carries no
+//! signature. Under its final name it is never formatted, not even when it is damaged beyond recognition.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use appliance::partitions::DATA_NAME;
+use appliance::partitions::{DATA_NAME, NEW_DATA_NAME};
 use appliance::paths;
 
 use crate::blkid::Contents;
@@ -41,17 +42,16 @@ const QUIET_LIMIT: Duration = Duration::from_secs(15);
 
 /// Options of the file system: one inode for 32 KiB, as items are large files; no reserve for root, who
 /// stores nothing there; no discard of a whole disk while someone waits.
-const MKFS_OPTIONS: [&str; 10] = [
+const MKFS_OPTIONS: [&str; 9] = [
     "-q",
-    "-L",
-    DATA_NAME,
     "-i",
     "32768",
     "-m",
     "0",
+    "-e",
+    "remount-ro",
     "-E",
     "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
-    "-e",
 ];
 
 /// What became of the data partition.
@@ -73,7 +73,8 @@ pub enum Data {
 pub fn prepare(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     let partition = match find(machine)? {
         Some(partition) => partition,
-        None => make(machine, facts.system_disk.as_deref())?,
+        None => make(machine, facts.system_disk.as_deref())
+            .map_err(|why| format!("There is no data partition and none can be made: {why}"))?,
     };
     machine.keep_disk(&partition.disk);
     log!("data partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
@@ -85,16 +86,18 @@ pub fn prepare(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     Ok(())
 }
 
+/// The partitions of this name that there are now.
+fn present(name: &str) -> Vec<BlockDevice> {
+    let devices = block::scan(Path::new(SYS));
+    block::named(&devices, name).into_iter().cloned().collect()
+}
+
 /// The data partition, wherever it is.
 fn find(machine: &mut Machine) -> Result<Option<BlockDevice>, String> {
-    let present = || {
-        let devices = block::scan(Path::new(SYS));
-        block::named(&devices, DATA_NAME).into_iter().cloned().collect::<Vec<_>>()
-    };
-    let mut found = present();
+    let mut found = present(DATA_NAME);
     if found.is_empty() {
         machine.settle(QUIET, QUIET_LIMIT);
-        found = present();
+        found = present(DATA_NAME);
     }
     if found.len() > 1 {
         let names: Vec<_> = found.iter().map(|partition| partition.name.as_str()).collect();
@@ -107,34 +110,54 @@ fn find(machine: &mut Machine) -> Result<Option<BlockDevice>, String> {
     Ok(found.pop())
 }
 
-/// Makes the partition behind the system's own. If a data partition was there before, its contents come back.
+/// Makes the partition behind the system's own, or goes on with one that a power cut left half made. If there was
+/// a data partition before, its contents come back.
 fn make(machine: &mut Machine, disk: Option<&str>) -> Result<BlockDevice, String> {
-    let none = |why: &str| format!("There is no data partition and none can be made: {why}");
-    let disk = disk.ok_or_else(|| none("the system disk is missing."))?;
-    let device = block::read(Path::new(SYS), disk).ok_or_else(|| none("the system disk is gone."))?;
+    let partition = match present(NEW_DATA_NAME).pop() {
+        Some(partition) => partition,
+        None => add_partition(machine, disk.ok_or("the system disk is missing.")?)?,
+    };
+    machine.activity = Some("Preparing the data partition ...".into());
+    let node = partition.node();
+    match contents(machine, &node, None)? {
+        Contents::Data { labelled: true } => log!("{node} has its file system already"),
+        Contents::Nothing => {
+            // What can't be read carries no signature either.
+            run(machine, &Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT))?;
+            let arguments = [&MKFS_OPTIONS[..], &["-L", DATA_NAME, &node]].concat();
+            run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT))?;
+        }
+        Contents::Data { labelled: false } => return Err(foreign(&partition.disk, "ext4")),
+        Contents::Foreign(what) => return Err(foreign(&partition.disk, &what)),
+    }
+    let number = partition.number.ok_or("the new partition has no number.")?.to_string();
+    let disk = format!("/dev/{}", partition.disk);
+    run(machine, &Tool::new(tools::SFDISK, &["--part-label", &disk, &number, DATA_NAME], LOOK_LIMIT))?;
+    Ok(partition)
+}
+
+/// Adds the partition to the table of the system disk, unless something foreign is in its place.
+fn add_partition(machine: &mut Machine, disk: &str) -> Result<BlockDevice, String> {
+    let device = block::read(Path::new(SYS), disk).ok_or("the system disk is gone.")?;
     let node = device.node();
-    let table =
-        run(machine, &Tool::new(tools::SFDISK, &["--json", &node], LOOK_LIMIT)).map_err(|why| none(&why))?;
+    let table = run(machine, &Tool::new(tools::SFDISK, &["--json", &node], LOOK_LIMIT))?;
     let region = Disk::parse(&table, device.sector_bytes, device.size_bytes)
         .and_then(|disk| disk.free_region())
-        .map_err(|error| none(&format!("{disk}: {error}.")))?;
+        .map_err(|error| format!("{disk}: {error}."))?;
     match contents(machine, &node, Some((region, device.sector_bytes)))? {
         Contents::Nothing | Contents::Data { labelled: true } => {}
-        Contents::Data { labelled: false } => return Err(none(&foreign(disk, "ext4"))),
-        Contents::Foreign(what) => return Err(none(&foreign(disk, &what))),
+        Contents::Data { labelled: false } => return Err(foreign(disk, "ext4")),
+        Contents::Foreign(what) => return Err(foreign(disk, &what)),
     }
     log!("making the data partition on {disk}: {region:?}");
     // The image is smaller than the disk, so its backup table is in the middle of the disk.
-    let relocate = Tool::new(tools::SFDISK, &["--relocate", "gpt-bak-std", &node], LOOK_LIMIT);
-    run(machine, &relocate).map_err(|why| none(&why))?;
+    run(machine, &Tool::new(tools::SFDISK, &["--relocate", "gpt-bak-std", &node], LOOK_LIMIT))?;
     let arguments = ["--append", "--wipe", "never", "--wipe-partitions", "never", &node];
     let append = Tool::new(tools::SFDISK, &arguments, LOOK_LIMIT).with_input(region.sfdisk_line());
-    run(machine, &append).map_err(|why| none(&why))?;
-    let appeared = machine.wait_for(APPEAR_LIMIT, |_| {
-        let devices = block::scan(Path::new(SYS));
-        block::named(&devices, DATA_NAME).first().map(|partition| (*partition).clone())
-    });
-    appeared.map_err(|_| none("the new partition does not appear; restart the box."))
+    run(machine, &append)?;
+    machine
+        .wait_for(APPEAR_LIMIT, |_| present(NEW_DATA_NAME).pop())
+        .map_err(|_| "the new partition does not appear; restart the box.".into())
 }
 
 fn foreign(disk: &str, what: &str) -> String {
@@ -159,65 +182,38 @@ fn contents(machine: &mut Machine, node: &str, region: Option<(Region, u64)>) ->
     })
 }
 
-/// Makes or checks the file system, and mounts it.
+/// Checks the file system and mounts it. It is never formatted, whatever is wrong with it.
 fn mount(machine: &mut Machine, partition: &BlockDevice) -> Result<Data, String> {
     let (name, node) = (&partition.name, partition.node());
+    let untouched = |what: &str| {
+        format!(
+            "The data partition {name} {what}. It stays untouched and nothing is published: repair it on another \
+             computer, or wipe the whole disk and write the image again."
+        )
+    };
     match contents(machine, &node, None)? {
-        Contents::Foreign(what) => {
-            return Err(format!(
-                "The data partition {name} holds something else ({what}) and stays untouched: nothing is published. \
-                 Save what you need from it and wipe it."
-            ));
-        }
-        Contents::Nothing => {
-            // What can't be read carries no signature either.
-            run(machine, &Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT)).map_err(|why| {
-                format!(
-                    "The data partition {name} can't be read and stays untouched: {why} Replace the disk."
-                )
-            })?;
-            machine.activity = Some("Preparing the data partition ...".into());
-            let arguments = [&MKFS_OPTIONS[..], &["remount-ro", &node]].concat();
-            run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT)).map_err(|why| {
-                format!("The data partition {name} can't be formatted: {why} Is the disk all right?")
-            })?;
-        }
-        Contents::Data { .. } => {
-            machine.activity = Some("Checking the data partition ...".into());
-            if let Err(why) = check(machine, &node) {
-                log!("{name}: {why}");
-                machine.problems.add(
-                    Source::Data,
-                    format!(
-                        "The data partition {name} is damaged and is only read: {why} What is published stays \
-                         published; save it and repair or replace the disk."
-                    ),
-                );
-                return mount_read_only(name, &node);
-            }
-        }
+        Contents::Data { .. } => {}
+        Contents::Nothing => return Err(untouched("is damaged: its file system is not recognised")),
+        Contents::Foreign(what) => return Err(untouched(&format!("holds something else ({what})"))),
     }
-    match sys::mount(&node, Path::new(paths::DATA), "ext4", Access::Write, "errors=remount-ro") {
-        Ok(()) => Ok(Data::Writable),
-        Err(error) => {
-            machine.problems.add(
-                Source::Data,
-                format!(
-                    "The data partition {name} can't be written ({error}) and is only read: replace the disk."
-                ),
-            );
-            mount_read_only(name, &node)
-        }
-    }
-}
-
-/// Without replaying the journal, if that is what fails.
-fn mount_read_only(name: &str, node: &str) -> Result<Data, String> {
+    machine.activity = Some("Checking the data partition ...".into());
     let data = Path::new(paths::DATA);
-    sys::mount(node, data, "ext4", Access::Read, "")
-        .or_else(|_| sys::mount(node, data, "ext4", Access::Read, "noload"))
-        .map(|()| Data::ReadOnly)
-        .map_err(|error| format!("The data partition {name} can't be read ({error}): nothing is published."))
+    let checked = check(machine, &node).and_then(|()| {
+        sys::mount(&node, data, "ext4", Access::Write, "errors=remount-ro").map_err(|error| error.to_string())
+    });
+    let Err(why) = checked else { return Ok(Data::Writable) };
+    // The second try replays no journal, if that is what fails.
+    sys::mount(&node, data, "ext4", Access::Read, "")
+        .or_else(|_| sys::mount(&node, data, "ext4", Access::Read, "noload"))
+        .map_err(|error| untouched(&format!("is damaged ({why}; {error})")))?;
+    machine.problems.add(
+        Source::Data,
+        format!(
+            "The data partition {name} is damaged ({why}) and is only read: what is on it stays published, nothing \
+             new is. Save its contents, then repair or replace the disk."
+        ),
+    );
+    Ok(Data::ReadOnly)
 }
 
 /// Replays the journal and repairs what can be repaired without losing anything.
@@ -227,7 +223,7 @@ fn check(machine: &mut Machine, node: &str) -> Result<(), String> {
     match finished.exit {
         // Errors corrected (1), and a restart needed if it had been mounted (2).
         Exit::Code(0..=3) => Ok(()),
-        _ => Err(format!("{}.", finished.reason())),
+        exit => Err(format!("e2fsck can't repair it, {exit}")),
     }
 }
 

@@ -1,15 +1,19 @@
 //! Where on the system disk the data partition goes. Pure: facts of the disk in, region out.
 //!
-//! The data partition fills everything behind the last partition of the image, aligned to MiB. An image that is
-//! flashed over an older one ends at the same place, so the region is where the data was before.
+//! The data partition fills everything behind the last partition of the image, aligned to MiB, but for a gap. An
+//! image that is flashed over an older one ends in that gap, with the backup of its own partition table, so the
+//! region is where the data was before, and untouched.
 
 use std::fmt;
 
-use appliance::partitions::{DATA_NAME, DATA_TYPE, MIN_DATA_BYTES};
+use appliance::partitions::{DATA_TYPE, MIN_DATA_BYTES, NEW_DATA_NAME};
 use serde::Deserialize;
 
 /// Partitions start and end at multiples of this (bytes): right for every flash and RAID geometry in use.
 const ALIGNMENT: u64 = 1 << 20;
+
+/// What stays free (bytes) behind the last partition of the image, for the backup GPT at the image's end.
+const GAP: u64 = 1 << 20;
 
 /// Size (bytes) of a GPT's partition array: 128 entries of 128 bytes.
 const GPT_ARRAY: u64 = 128 * 128;
@@ -46,7 +50,7 @@ pub struct Region {
 impl Region {
     /// The line that makes `sfdisk` add this partition.
     pub fn sfdisk_line(self) -> String {
-        format!("start={}, size={}, type={DATA_TYPE}, name=\"{DATA_NAME}\"\n", self.start, self.sectors)
+        format!("start={}, size={}, type={DATA_TYPE}, name=\"{NEW_DATA_NAME}\"\n", self.start, self.sectors)
     }
 }
 
@@ -101,15 +105,15 @@ impl Disk {
         Ok(Self { sector_bytes, sectors: size_bytes / sector_bytes, partitions: table.partitions })
     }
 
-    /// The region behind the last partition.
+    /// The region behind the last partition and the gap.
     ///
     /// # Errors
     /// [`LayoutError::NoRoom`] when it is smaller than [`MIN_DATA_BYTES`].
     pub fn free_region(&self) -> Result<Region, LayoutError> {
         let alignment = (ALIGNMENT / self.sector_bytes).max(1);
         let end = self.partitions.iter().map(|p| p.start.saturating_add(p.size)).max().unwrap_or(0);
-        // A disk without partitions still starts with the protective MBR and the GPT itself.
-        let start = end.max(1).checked_next_multiple_of(alignment).unwrap_or(u64::MAX);
+        let start = end.saturating_add((GAP / self.sector_bytes).max(1));
+        let start = start.checked_next_multiple_of(alignment).unwrap_or(u64::MAX);
         // The backup GPT: the array and one sector of header.
         let backup = GPT_ARRAY.div_ceil(self.sector_bytes) + 1;
         let limit = self.sectors.saturating_sub(backup) / alignment * alignment;
@@ -140,19 +144,30 @@ mod tests {
     #[test]
     fn the_region_is_what_is_behind_the_last_partition() {
         let image = [(MIB, MIB), (2 * MIB, 256 * MIB)];
-        let end = 258 * MIB;
+        let end = 259 * MIB;
         check(512, 1 << 30, &image, Ok((end, (1 << 30) - MIB - end)));
         check(4096, 1 << 30, &image, Ok((end, (1 << 30) - MIB - end)));
         // The order in the table means nothing, and a gap between partitions is left alone.
         check(512, 1 << 30, &[image[1], (0, 512)], Ok((end, (1 << 30) - MIB - end)));
         // An end between two MiB is rounded up.
-        check(512, 1 << 30, &[(MIB, 512)], Ok((2 * MIB, (1 << 30) - 3 * MIB)));
+        check(512, 1 << 30, &[(MIB, 512)], Ok((3 * MIB, (1 << 30) - 4 * MIB)));
         check(512, 1 << 30, &[], Ok((MIB, (1 << 30) - 2 * MIB)));
     }
 
     #[test]
+    fn an_image_written_over_the_disk_ends_before_the_region() {
+        let image_bytes = 258 * MIB + 33 * 512;
+        let disk = Disk {
+            sector_bytes: 512,
+            sectors: 1 << 30,
+            partitions: vec![Partition { start: 4096, size: 524_288 }],
+        };
+        assert!(disk.free_region().unwrap().start * 512 >= image_bytes);
+    }
+
+    #[test]
     fn a_region_that_is_too_small_is_refused() {
-        let image = [(MIB, 257 * MIB)];
+        let image = [(MIB, 256 * MIB)];
         let end = 258 * MIB;
         let backup = 33 * 512;
         check(512, end + NEEDED + backup, &image, Ok((end, NEEDED)));
@@ -170,10 +185,10 @@ mod tests {
             {"node": "/dev/vda2","start": 2048,"size": 524288,"type": "T","uuid": "U","name": "BLACKBOX"} ] } }"#;
         let disk = Disk::parse(json, 512, 1 << 30).unwrap();
         let region = disk.free_region().unwrap();
-        assert_eq!(region, Region { start: 526_336, sectors: (1 << 21) - 2048 - 526_336 });
+        assert_eq!(region, Region { start: 528_384, sectors: (1 << 21) - 2048 - 528_384 });
         assert_eq!(
             region.sfdisk_line(),
-            "start=526336, size=1568768, type=0fc63daf-8483-4772-8e79-3d69d8477de4, name=\"BLACKBOX-DATA\"\n"
+            "start=528384, size=1566720, type=0fc63daf-8483-4772-8e79-3d69d8477de4, name=\"BLACKBOX-NEW\"\n"
         );
         for bad in ["", "{}", r#"{"partitiontable":{"label":"dos","partitions":[]}}"#] {
             assert!(matches!(Disk::parse(bad, 512, 1 << 30), Err(LayoutError::Table(_))), "{bad}");

@@ -47,7 +47,8 @@ fn main() -> ExitCode {
         // The kernel hands on words of its command line that it does not know, so PID 1 ignores them.
         _ if sys::is_first_process() => first_process(),
         ["net"] => exit(net::run()),
-        ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive)),
+        ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive, false)),
+        ["media", drive, "briefly"] if media::is_drive_name(drive) => exit(media::look::tell(drive, true)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
         ["readable", node] => exit(data::readable(node)),
         ["unmount"] => exit(shutdown::unmount()),

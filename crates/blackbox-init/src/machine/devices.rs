@@ -24,6 +24,9 @@ const MODPROBE_LIMIT: Duration = Duration::from_mins(2);
 /// Uevents taken before others have their turn.
 const MAX_AT_ONCE: usize = 256;
 
+/// A disc that no event told of is found within this time.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Drives and sticks looked after at once.
 const MAX_DRIVES: usize = 64;
 
@@ -139,6 +142,20 @@ impl Machine {
         }
     }
 
+    /// Looks into the optical drives when that was long ago.
+    pub(super) fn look_routinely(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_INTERVAL;
+        let optical = |name: &&String| block::is_optical(name);
+        let names: Vec<String> =
+            self.drives.iter().flatten().map(|(name, _)| name).filter(optical).cloned().collect();
+        for name in names {
+            self.step(&name, Input::Routine);
+        }
+    }
+
     /// Looks into a drive, if it is one for media.
     fn look_at(&mut self, name: &str) {
         let Some(drives) = &mut self.drives else { return };
@@ -170,14 +187,15 @@ impl Machine {
                     self.daemon.tell(&message);
                 }
                 Output::Detach => media::detach(name),
-                Output::Look => self.start_look(name),
+                Output::Look { briefly } => self.start_look(name, briefly),
                 Output::Eject => self.start_eject(name),
             }
         }
     }
 
-    fn start_look(&mut self, name: &str) {
-        let command = tools::own_child(&["media", name]);
+    fn start_look(&mut self, name: &str, briefly: bool) {
+        let mut command = tools::own_child(&["media", name]);
+        command.args(briefly.then_some("briefly"));
         if let Err(error) = self.children.spawn(command, Role::Look(name.to_owned()), "", Some(look::LIMIT)) {
             log!("{name}: can't be looked into: {error}");
         }

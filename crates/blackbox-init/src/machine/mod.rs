@@ -68,6 +68,7 @@ pub struct Machine {
     buttons: BTreeMap<String, File>,
     /// `None` until media are looked for.
     drives: Option<BTreeMap<String, Drive>>,
+    next_look: Instant,
     own_disks: BTreeSet<String>,
     network: Network,
     daemon: Daemon,
@@ -105,6 +106,7 @@ impl Machine {
             aliases: Aliases::default(),
             buttons: BTreeMap::new(),
             drives: None,
+            next_look: now,
             own_disks: BTreeSet::new(),
             network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
             daemon: Daemon::new(now),
@@ -228,9 +230,9 @@ impl Machine {
 
     fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
         let network = self.network.supervisor.deadline().filter(|_| self.network.enabled);
-        [self.children.deadline(), network, self.daemon.deadline(), self.console.deadline(now)]
-            .into_iter()
-            .flatten()
+        let look = self.drives.is_some().then_some(self.next_look);
+        let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now)];
+        others.into_iter().chain([network, look]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -270,6 +272,7 @@ impl Machine {
         }
         if !self.is_halting() {
             self.load_modules();
+            self.look_routinely(now);
             self.start_network(now);
             if self.daemon.start_if_due(&mut self.children, now) {
                 self.tell_everything();

@@ -49,6 +49,8 @@ impl Machine {
     pub(super) fn take_end(&mut self, finished: Finished) {
         let now = Instant::now();
         match finished.role.clone() {
+            // It was ended, which says nothing about the medium.
+            Role::Look(_) | Role::Eject(_) if self.is_halting() => {}
             Role::Tool => {
                 self.finished.insert(finished.pid, finished);
             }
@@ -56,7 +58,7 @@ impl Machine {
             Role::Modprobe => {}
             Role::Network => {
                 let wait = self.network.supervisor.ended(now);
-                log!("net: ended with {}; next start in {} s", finished.reason(), wait.as_secs());
+                log!("net: ended ({}); if needed, next start in {} s", finished.reason(), wait.as_secs());
                 let sentence = "The network part stopped and is being started again.".into();
                 self.problems.set(Source::Network, vec![sentence]);
             }

@@ -9,6 +9,8 @@ use super::finding::{Finding, Found};
 pub enum Input {
     /// There may be something new in it: an event, or it was found at start.
     Changed,
+    /// It is time for a look even without an event: drives keep blank or damaged discs to themselves.
+    Routine,
     /// Its eject button was pressed.
     ButtonPressed,
     /// The daemon is done with the medium.
@@ -25,7 +27,10 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Start the child that looks.
-    Look,
+    Look {
+        /// Whether it is enough to see that something is still in the drive, without reading it.
+        briefly: bool,
+    },
     /// Start the child that unmounts and opens the tray.
     Eject,
     /// Take the mount out of the tree at once.
@@ -87,17 +92,20 @@ impl Drive {
     pub fn step(&mut self, input: Input) -> Vec<Output> {
         let mut outputs = Vec::new();
         match input {
-            Input::Changed if self.work == Work::Idle => self.look(&mut outputs),
+            Input::Changed if self.work == Work::Idle => self.look(false, &mut outputs),
             Input::Changed => self.again = true,
+            Input::Routine if self.work == Work::Idle => {
+                self.look(self.holds != Holds::Nothing, &mut outputs);
+            }
             Input::ButtonPressed | Input::Done => self.eject(&mut outputs),
             Input::Looked(finding) if self.work == Work::Looking => self.looked(finding, &mut outputs),
             // An answer to a look that ejecting has overtaken. Its mount, if any, is the eject child's to undo.
-            Input::Looked(_) => {}
+            Input::Looked(_) | Input::Routine => {}
             Input::Ejected => {
                 self.work = Work::Idle;
                 // A tray that closed again while it was opening holds perhaps another disc.
                 if std::mem::take(&mut self.again) {
-                    self.look(&mut outputs);
+                    self.look(false, &mut outputs);
                 }
             }
             Input::Gone => self.replace(Holds::Nothing, &mut outputs),
@@ -105,9 +113,9 @@ impl Drive {
         outputs
     }
 
-    fn look(&mut self, outputs: &mut Vec<Output>) {
+    fn look(&mut self, briefly: bool, outputs: &mut Vec<Output>) {
         self.work = Work::Looking;
-        outputs.push(Output::Look);
+        outputs.push(Output::Look { briefly });
     }
 
     fn eject(&mut self, outputs: &mut Vec<Output>) {
@@ -137,11 +145,12 @@ impl Drive {
                     self.replace(Holds::Medium(found), outputs);
                 }
             }
+            Finding::Unchanged => {}
             Finding::Nothing => self.replace(Holds::Nothing, outputs),
             Finding::Unusable(reason) => self.replace(Holds::Unusable(reason), outputs),
         }
         if again {
-            self.look(outputs);
+            self.look(false, outputs);
         }
     }
 
@@ -199,7 +208,8 @@ mod tests {
                 .step(input.clone())
                 .into_iter()
                 .map(|output| match output {
-                    Output::Look => "look".to_owned(),
+                    Output::Look { briefly: false } => "look".to_owned(),
+                    Output::Look { briefly: true } => "glance".to_owned(),
                     Output::Eject => "eject".to_owned(),
                     Output::Detach => "detach".to_owned(),
                     Output::Tell(ToDaemon::MediumInserted(medium)) => format!("+{}", medium.label.unwrap()),
@@ -299,6 +309,28 @@ mod tests {
             (Input::ButtonPressed, "eject"),
             (looked("A"), ""),
             (Input::Ejected, ""),
+        ]);
+    }
+
+    #[test]
+    fn a_routine_look_finds_what_no_event_told_and_leaves_the_rest_alone() {
+        const UNCHANGED: Input = Input::Looked(Finding::Unchanged);
+        check(&[
+            (Input::Routine, "look"),
+            (Input::Routine, ""),
+            (NOTHING, ""),
+            (Input::Routine, "look"),
+            (looked("A"), "+A"),
+            (Input::Routine, "glance"),
+            (UNCHANGED, ""),
+            (Input::Routine, "glance"),
+            (NOTHING, "detach -"),
+        ]);
+        check(&[
+            (Input::Routine, "look"),
+            (unusable(), "?blank"),
+            (Input::Routine, "glance"),
+            (UNCHANGED, ""),
         ]);
     }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Finding {
     /// Nothing to import: no disc, or a disk whose partitions are looked at instead.
     Nothing,
+    /// Still what it was before; only said when asked for a drive that is known to hold something.
+    Unchanged,
     /// A medium that is mounted now.
     Found(Found),
     /// Something that can't be mounted, with a sentence for people.
