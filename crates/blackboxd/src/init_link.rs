@@ -13,6 +13,7 @@ use appliance::paths::INIT_FD_VAR;
 use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, State};
 use crate::import::Importer;
+use crate::words;
 
 /// How long init may take to read a line before it is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -116,9 +117,8 @@ fn screen(catalog: &Catalog, mut problems: Vec<String>) -> ToInit {
             State::Hashing => "Hashing",
             _ => return None,
         };
-        let gigabytes = |bytes| bytes as f64 / 1e9;
-        let (done, total) = (gigabytes(item.progress.done()), gigabytes(item.progress.total()));
-        Some(format!("{verb} {}, {done:.1} of {total:.1} GB", item.name))
+        let (done, total) = (words::bytes(item.progress.done()), words::bytes(item.progress.total()));
+        Some(format!("{verb} {}, {done} of {total}", item.name))
     });
     let failed = catalog.items().iter().filter(|item| item.state == State::Failed);
     problems.extend(failed.filter_map(|item| Some(format!("{}: {}", item.name, item.error.as_ref()?))));

@@ -14,6 +14,7 @@ mod publish;
 mod storage;
 mod watch;
 mod web;
+mod words;
 
 use std::env;
 use std::fs;

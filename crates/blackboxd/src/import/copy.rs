@@ -22,6 +22,7 @@ use crate::catalog::{Catalog, Content, Identity, Item, Progress, StoreError};
 use crate::hash::hash_pieces;
 use crate::listing::{ListError, Listing};
 use crate::publish::{PublishError, content};
+use crate::words;
 
 /// Space that stays free on the data volume for the box itself, in bytes.
 const RESERVE: u64 = 32 << 20;
@@ -63,9 +64,9 @@ pub(super) enum ImportError {
     )]
     Read { path: String, offset: u64, source: io::Error },
     #[error(
-        "It holds {needed} MB, but only {free} MB are free. Delete something from the publish folder, or use a larger disk."
+        "It holds {needed}, but only {free} are free. Delete something from the publish folder, or use a larger disk."
     )]
-    NoSpace { needed: u64, free: u64 },
+    NoSpace { needed: String, free: String },
     #[error("The copy {path:?} can't be written: {source}.")]
     Write { path: PathBuf, source: io::Error },
     #[error("It was copied, but can't be published: {0}")]
@@ -179,7 +180,7 @@ fn check_space(publish: &Path, needed: u64) -> Result<(), ImportError> {
     if needed <= free {
         return Ok(());
     }
-    Err(ImportError::NoSpace { needed: needed.div_ceil(1_000_000), free: free / 1_000_000 })
+    Err(ImportError::NoSpace { needed: words::bytes(needed), free: words::bytes(free) })
 }
 
 /// Reads the source from its first to its last byte and writes the same into the target.

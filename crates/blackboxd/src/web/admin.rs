@@ -12,10 +12,11 @@ use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE}
 use super::host::Host;
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
-use super::{access, basic_auth, reply, words};
+use super::{access, basic_auth, reply};
 use crate::app::{App, Listeners};
 use crate::catalog::State;
 use crate::net::http::{Request, Response};
+use crate::words;
 
 /// What a wrong password costs, so that trying many takes long.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);

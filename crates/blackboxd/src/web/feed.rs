@@ -6,7 +6,7 @@ use super::conditional::http_date;
 use super::links::{Links, item_path};
 use super::torrent_file;
 use super::view::Listed;
-use super::words;
+use crate::words;
 
 const TITLE: &str = "P2P Black Box";
 

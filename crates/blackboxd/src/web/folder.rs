@@ -7,9 +7,10 @@ use hyper::StatusCode;
 use torrent::{File, Mode};
 
 use super::links::{files_path, segment};
-use super::{files, reply, words};
+use super::{files, reply};
 use crate::catalog::Content;
 use crate::net::http::{Request, Response};
+use crate::words;
 
 /// Entries on one page; a folder can have a million.
 const MAX_ENTRIES: usize = 500;

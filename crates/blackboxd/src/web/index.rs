@@ -4,11 +4,12 @@ use askama::Template;
 use hyper::StatusCode;
 
 use super::links::{Links, item_path, torrent_path};
+use super::reply;
 use super::view::{self, Listed};
-use super::{reply, words};
 use crate::app::App;
 use crate::catalog::State;
 use crate::net::http::{Request, Response};
+use crate::words;
 
 /// Items on one page.
 const PER_PAGE: usize = 100;

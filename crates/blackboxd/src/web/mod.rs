@@ -5,7 +5,7 @@
 //!
 //! - [`host`], [`links`]: the host a request came to, and absolute URLs made of it
 //! - [`reply`], [`conditional`], [`range`]: answers, `If-None-Match` and its kin, `Range`
-//! - [`view`]: what all surfaces show of an item; [`words`]: figures as people say them
+//! - [`view`]: what all surfaces show of an item
 //! - [`index`], [`admin`], [`folder`]: HTML; [`feed`], [`api`], [`metrics`]: for programs
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
 //! - [`access`], [`basic_auth`]: who may see the admin page; [`space`]: room on the disk
@@ -28,7 +28,6 @@ mod reply;
 mod space;
 mod torrent_file;
 mod view;
-mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

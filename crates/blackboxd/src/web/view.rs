@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use tracker::Scrape;
 
-use super::words;
 use crate::app::App;
 use crate::catalog::{Content, Item, State};
+use crate::words;
 
 /// An item with its swarm's figures.
 #[derive(Debug, Clone)]

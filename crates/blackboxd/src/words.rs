@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bytes in decimal units, as disks and downloads are sold: `512 bytes`, `4.7 GB`.
-pub(super) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return if bytes == 1 { "1 byte".into() } else { format!("{bytes} bytes") };
@@ -19,19 +19,19 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// `1 file`, `2 files`.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A part from 0 to 1 in whole per cent; 100 only when nothing is left.
-pub(super) fn percent(part: f64) -> u8 {
+pub fn percent(part: f64) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
     let percent = (part.clamp(0.0, 1.0) * 100.0) as u8;
     percent
 }
 
 /// The two largest units of a time: `3 days 4 hours`, `12 seconds`.
-pub(super) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     const UNITS: [(u64, &str, &str); 4] = [
         (86_400, "day", "days"),
         (3_600, "hour", "hours"),
@@ -53,7 +53,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// A reason as a sentence: with a capital letter and a full stop.
-pub(super) fn sentence(reason: &str) -> String {
+pub fn sentence(reason: &str) -> String {
     let reason = reason.trim();
     let mut rest = reason.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
@@ -62,7 +62,7 @@ pub(super) fn sentence(reason: &str) -> String {
 }
 
 /// How a swarm is doing; `seeders` includes the box.
-pub(super) fn swarm(seeders: u32, leechers: u32) -> String {
+pub fn swarm(seeders: u32, leechers: u32) -> String {
     let have = match seeders.saturating_sub(1) {
         0 => "This box has all of it".to_owned(),
         1 => "This box and 1 other have all of it".to_owned(),
