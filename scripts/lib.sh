@@ -15,6 +15,12 @@ die() {
   exit 1
 }
 
+# The value of an option, given what is left of the command line.
+option_value() {
+  (($# > 1)) || die "$1 wants a value"
+  printf '%s\n' "$2"
+}
+
 as_root() {
   if ((EUID == 0)); then
     "$@"
