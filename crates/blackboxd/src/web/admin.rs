@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 
 use super::host::Host;
+use super::memory::{self, Memory};
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
 use super::{access, basic_auth, reply};
@@ -32,6 +33,7 @@ struct Facts<'a> {
     listeners: Listeners,
     config: &'a Config,
     space: Option<Space>,
+    memory: Option<Memory>,
     peers: usize,
     uptime: Duration,
 }
@@ -83,6 +85,7 @@ pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Respon
         listeners: app.listeners,
         config: &app.config,
         space: space::of(&app.publish).await,
+        memory: memory::now(),
         peers: app.peers.len(),
         uptime: app.started.elapsed(),
     };
@@ -144,9 +147,11 @@ fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
     });
     let states = states.collect::<Vec<_>>().join(", ");
     let space = match facts.space {
-        Some(space) => format!("{} free of {}", words::bytes(space.free), words::bytes(space.total)),
+        Some(Space { free, total }) => free_of(free, total),
         None => "the volume of the publish folder can't be asked".into(),
     };
+    let memory =
+        facts.memory.map_or_else(|| "not known".into(), |memory| free_of(memory.available, memory.total));
     vec![
         ("Version", env!("CARGO_PKG_VERSION").into()),
         ("Running for", words::duration(facts.uptime)),
@@ -155,7 +160,12 @@ fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
         ("Given away", words::bytes(facts.listed.iter().map(Listed::uploaded).sum())),
         ("Completed downloads", facts.listed.iter().map(Listed::completed).sum::<u64>().to_string()),
         ("Disk space", space),
+        ("Memory", memory),
     ]
+}
+
+fn free_of(free: u64, total: u64) -> String {
+    format!("{} free of {}", words::bytes(free), words::bytes(total))
 }
 
 fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
@@ -219,6 +229,7 @@ mod tests {
             },
             config,
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
+            memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
             peers: 7,
             uptime: Duration::from_hours(1),
         };

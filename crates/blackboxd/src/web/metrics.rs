@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use super::memory::Memory;
 use super::space::Space;
 use super::view::{Listed, STATES, state_name};
 
@@ -22,6 +23,8 @@ pub(super) struct Facts {
     pub(super) hashed: u64,
     /// Free and all bytes of the volume of the publish folder, when it is there.
     pub(super) space: Option<Space>,
+    /// The machine's memory.
+    pub(super) memory: Option<Memory>,
 }
 
 /// The exposition.
@@ -44,6 +47,11 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
         let volume = "of the volume that the publish folder is on.";
         gauge(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
         gauge(text, "blackbox_publish_size_bytes", &format!("Size {volume}"), space.total)?;
+    }
+    if let Some(memory) = facts.memory {
+        let help = "Memory of the machine that programs could still have.";
+        gauge(text, "blackbox_memory_available_bytes", help, memory.available)?;
+        gauge(text, "blackbox_memory_size_bytes", "Memory of the machine.", memory.total)?;
     }
     family(text, "blackbox_items", "gauge", "Items in each state.")?;
     for state in STATES {
@@ -122,6 +130,7 @@ mod tests {
             tracker_peers: 4,
             hashed: 5,
             space: Some(Space { free: 10, total: 100 }),
+            memory: Some(Memory { available: 20, total: 200 }),
         })
     }
 

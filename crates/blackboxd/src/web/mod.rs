@@ -8,7 +8,7 @@
 //! - [`view`]: what all surfaces show of an item
 //! - [`index`], [`admin`], [`folder`]: HTML; [`feed`], [`api`], [`metrics`]: for programs
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
-//! - [`access`], [`basic_auth`]: who may see the admin page; [`space`]: room on the disk
+//! - [`access`], [`basic_auth`]: who may see the admin page; [`space`], [`memory`]: room on the disk, and for programs
 
 mod access;
 mod admin;
@@ -22,6 +22,7 @@ mod folder;
 mod host;
 mod index;
 mod links;
+mod memory;
 mod metrics;
 mod range;
 mod reply;
@@ -114,5 +115,6 @@ async fn metrics(app: &App) -> metrics::Facts {
         tracker_peers: app.swarms().peer_count(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
         space,
+        memory: memory::now(),
     }
 }
