@@ -23,6 +23,8 @@ pub struct Signatures {
     pub label: Option<String>,
     /// Identity of the file system.
     pub uuid: Option<String>,
+    /// Whether it is a file system, and not swap, a part of a RAID, or encrypted.
+    pub file_system: bool,
     /// Whether there is a partition table.
     pub partition_table: bool,
     /// Whether it is a partition that belongs to the firmware.
@@ -41,6 +43,7 @@ impl Signatures {
             kind: fields.remove("ID_FS_TYPE"),
             label,
             uuid: fields.remove("ID_FS_UUID"),
+            file_system: fields.get("ID_FS_USAGE").is_some_and(|usage| usage == "filesystem"),
             partition_table: fields.contains_key("ID_PART_TABLE_TYPE"),
             efi_system: fields
                 .get("ID_PART_ENTRY_TYPE")
@@ -130,15 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn firmware_partitions_and_tables_are_seen() {
-        for (output, table, efi) in [
-            ("ID_PART_TABLE_TYPE=gpt\n", true, false),
-            ("ID_FS_TYPE=vfat\nID_PART_ENTRY_TYPE=0xef\n", false, true),
-            ("ID_PART_ENTRY_TYPE=c12a7328-f81f-11d2-ba4b-00a0c93ec93b\n", false, true),
-            ("ID_PART_ENTRY_TYPE=0xc\n", false, false),
+    fn what_is_not_for_people_is_told_apart() {
+        for (output, table, efi, file_system) in [
+            ("ID_PART_TABLE_TYPE=gpt\n", true, false, false),
+            ("ID_FS_USAGE=filesystem\nID_FS_TYPE=vfat\nID_PART_ENTRY_TYPE=0xef\n", false, true, true),
+            ("ID_PART_ENTRY_TYPE=c12a7328-f81f-11d2-ba4b-00a0c93ec93b\n", false, true, false),
+            ("ID_FS_USAGE=crypto\nID_PART_ENTRY_TYPE=0xc\n", false, false, false),
         ] {
             let found = Signatures::parse(output);
-            assert_eq!((found.partition_table, found.efi_system), (table, efi), "{output}");
+            let judged = (found.partition_table, found.efi_system, found.file_system);
+            assert_eq!(judged, (table, efi, file_system), "{output}");
         }
     }
 

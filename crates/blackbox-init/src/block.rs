@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use appliance::partitions::{DATA_NAME, NEW_DATA_NAME, SYSTEM_NAME};
+
 use crate::uevent;
 
 /// More block devices than any machine has; the rest is ignored.
@@ -41,10 +43,14 @@ impl BlockDevice {
         is_optical(&self.name)
     }
 
-    /// Whether something in it can be imported: an optical drive, or a disk or partition people plug in.
+    /// Whether something in it can be imported: an optical drive, or a disk or partition people plug in. What
+    /// belongs to this or another box is not imported.
     pub fn can_hold_media(&self) -> bool {
+        let boxes = [SYSTEM_NAME, DATA_NAME, NEW_DATA_NAME].map(Some).contains(&self.partname.as_deref());
         self.is_optical()
-            || (self.removable && ["sd", "mmcblk", "nvme"].iter().any(|kind| self.name.starts_with(kind)))
+            || (self.removable
+                && !boxes
+                && ["sd", "mmcblk", "nvme"].iter().any(|kind| self.name.starts_with(kind)))
     }
 }
 
@@ -116,6 +122,7 @@ mod tests {
             ("pci0/ata1/block/sda/sda2", "DEVTYPE=partition\nPARTNAME=BLACKBOX\n", 0, 50),
             ("pci0/usb1/1-1/host6/block/sdb", "DEVTYPE=disk\n", 0, 20),
             ("pci0/usb1/1-1/host6/block/sdb/sdb1", "DEVTYPE=partition\n", 0, 10),
+            ("pci0/usb1/1-1/host6/block/sdb/sdb2", "DEVTYPE=partition\nPARTNAME=BLACKBOX-DATA\n", 0, 10),
             ("pci0/ata2/block/sr0", "DEVTYPE=disk\n", 1, 0),
             ("virtual/block/loop0", "DEVTYPE=disk\n", 0, 0),
         ]);
@@ -126,7 +133,7 @@ mod tests {
         assert_eq!(system.len(), 1);
         assert_eq!((system[0].node().as_str(), system[0].disk.as_str()), ("/dev/sda2", "sda"));
         assert_eq!(system[0].size_bytes, 50 * 512);
-        assert!(named(&devices, "BLACKBOX-DATA").is_empty());
+        assert_eq!(named(&devices, "BLACKBOX-DATA").len(), 1, "names are compared whole");
         assert_eq!(read(sys.path(), "sdz"), None);
     }
 

@@ -231,3 +231,64 @@ impl Children {
         expired
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a shell script to its end; also returns the lines that were handed on before.
+    fn run(
+        children: &mut Children,
+        script: &str,
+        role: Role,
+        limit: Option<Duration>,
+    ) -> (Finished, Vec<String>) {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let pid = children.spawn(command, role, "input\n", limit).unwrap();
+        let mut handed_on = Vec::new();
+        let end = Instant::now() + Duration::from_mins(1);
+        loop {
+            assert!(Instant::now() < end, "{script:?} does not end");
+            let pipes: Vec<_> = children.pipes().map(|(pid, stream, _)| (pid, stream)).collect();
+            let waited: Vec<_> = children.pipes().map(|(_, _, fd)| (fd, sys::Wait::Read)).collect();
+            let ready = sys::poll(&waited, Instant::now() + Duration::from_millis(20)).unwrap();
+            for ((pid, stream), _) in pipes.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+                handed_on.extend(children.read(pid, stream).iter().map(Line::text));
+            }
+            children.expire(Instant::now());
+            if let Some(finished) = children.reap().into_iter().find(|finished| finished.pid == pid) {
+                return (finished, handed_on);
+            }
+        }
+    }
+
+    /// One test, because ended children are collected for the whole process.
+    #[test]
+    fn children_are_heard_ended_and_collected() {
+        // As in PID 1: a child that inherits these blocked can't be asked to end.
+        let _signals = sys::Signals::open().unwrap();
+        let mut children = Children::default();
+        let script = "read line; echo \"out $line\"; echo err >&2; printf last; exit 3";
+        let (finished, handed_on) = run(&mut children, script, Role::Tool, None);
+        assert_eq!(finished.exit, Exit::Code(3));
+        assert_eq!(finished.text(Stream::Out), "out input\nlast");
+        assert_eq!(finished.text(Stream::Err), "err");
+        assert!(handed_on.is_empty(), "a tool's output is kept for its end");
+
+        let (finished, mut lines) = run(&mut children, "echo one; echo two", Role::Network, None);
+        lines.extend(finished.lines.iter().map(|(_, line)| line.text()));
+        assert_eq!(lines, ["one", "two"], "a service's output is handed on, and none of it is lost");
+
+        // The grandchild holds the pipes open, which must not keep the end from being seen.
+        let limit = Some(Duration::from_millis(100));
+        let (finished, _) = run(&mut children, "sleep 1000 & sleep 1000", Role::Tool, limit);
+        assert_eq!((finished.exit, finished.overdue), (Exit::Signal(9), true));
+        assert_eq!(finished.reason(), "it took too long");
+
+        let (finished, _) = run(&mut children, "kill -TERM $$; sleep 1000", Role::Tool, None);
+        assert_eq!(finished.exit, Exit::Signal(15), "signals have their usual effect in children");
+        assert!(children.pids().is_empty());
+        assert!(children.spawn(Command::new("/nonexistent"), Role::Tool, "", None).is_err());
+    }
+}

@@ -77,3 +77,29 @@ impl Console {
         screen.into_iter().chain(serial).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_shown_at_once_and_then_not_too_often() {
+        let mut console = Console::default();
+        let start = Instant::now();
+        let view = |seeding| View { seeding, web_port: Some(80), ..View::default() };
+        console.show(&view(1), start);
+        assert_eq!(console.deadline(start), None, "shown at once");
+        console.show(&view(2), start);
+        assert_eq!(console.deadline(start), Some(start + SCREEN_INTERVAL));
+        console.show(&view(2), start + SCREEN_INTERVAL);
+        assert_eq!(
+            console.deadline(start),
+            Some(start + SERIAL_INTERVAL),
+            "the screen has it, serial is to come"
+        );
+        console.show(&view(3), start + SERIAL_INTERVAL);
+        assert_eq!(console.deadline(start), None, "what came last is shown everywhere");
+        console.show(&view(3), start + SERIAL_INTERVAL * 9);
+        assert_eq!(console.deadline(start), None);
+    }
+}

@@ -122,8 +122,11 @@ fn make(machine: &mut Machine, disk: Option<&str>) -> Result<BlockDevice, String
     match contents(machine, &node, None)? {
         Contents::Data { labelled: true } => log!("{node} has its file system already"),
         Contents::Nothing => {
-            // What can't be read carries no signature either.
-            run(machine, &Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT))?;
+            // On what can't be read `blkid` finds no signature either.
+            let finished = machine.run(&Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT))?;
+            if finished.exit != Exit::Code(0) {
+                return Err(format!("its place on {} can't be read; replace the disk.", partition.disk));
+            }
             let arguments = [&MKFS_OPTIONS[..], &["-L", DATA_NAME, &node]].concat();
             run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT))?;
         }

@@ -142,12 +142,17 @@ impl Machine {
 
     pub(super) fn view(&self) -> View {
         let status = &self.daemon.status;
-        let media = self.drives.iter().flatten().filter_map(|(_, drive)| drive.unusable());
         let mut problems = self.problems.sentences();
-        for problem in media.chain(status.problems.iter().map(String::as_str)) {
+        if status.web_port.is_none() {
+            // A daemon that runs reports these itself.
+            problems.extend(
+                self.drives.iter().flatten().filter_map(|(_, drive)| drive.unusable()).map(str::to_owned),
+            );
+        }
+        for problem in &status.problems {
             // The daemon repeats what init told it.
-            if !problems.iter().any(|known| known == problem) {
-                problems.push(problem.to_owned());
+            if !problems.contains(problem) {
+                problems.push(problem.clone());
             }
         }
         View {

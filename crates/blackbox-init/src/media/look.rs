@@ -73,7 +73,9 @@ fn look(drive: &str, briefly: bool) -> Finding {
         Ok(signatures) => signatures,
         Err(error) => return unreadable(drive, &error.to_string()),
     };
-    if !optical && (signatures.partition_table || signatures.efi_system) {
+    // Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
+    let bare = device.number.is_some() && !signatures.file_system;
+    if !optical && (signatures.partition_table || signatures.efi_system || bare) {
         return Finding::Nothing;
     }
     match mounted(drive, &signatures, optical) {

@@ -128,6 +128,11 @@ impl Network {
             let wanted = link.facts.carrier && (self.settings.address.is_none() || chosen == Some(n));
             match (&link.mode, wanted) {
                 (Mode::Off, true) => link.start(&self.settings, now),
+                (&Mode::Static(cidr), true)
+                    if link.addresses(|address| address == cidr.address).is_empty() =>
+                {
+                    link.configure(cidr, self.settings.gateway);
+                }
                 (Mode::Static(_) | Mode::Dhcp(..), false) => {
                     eprintln!("{}: cable out", link.facts.name);
                     link.deconfigure();
@@ -314,7 +319,7 @@ impl Link {
     }
 }
 
-/// Logs what did not work; the next look or timeout tries again.
+/// Logs what did not work; the next look, or the next renewal, tries again.
 fn check(name: &str, what: &str, result: io::Result<()>) {
     if let Err(error) = result {
         eprintln!("{name}: {what}: {error}");
