@@ -1,5 +1,7 @@
 //! Absolute URLs of what the box gives away, for the one who asks.
 
+use std::net::IpAddr;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use torrent::{InfoHash, Magnet, Mode};
 
@@ -15,13 +17,17 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(super) struct Links {
     /// Scheme, host and port of the page, without a slash at the end.
     page: String,
-    announce: [String; 2],
+    announce: Vec<String>,
 }
 
 impl Links {
     /// The page's port is the one the client used, which need not be the listener's behind a router that forwards;
     /// under another name than the public host's it is the listener's. The tracker's is always its listener's.
-    pub(super) fn new(public_host: Option<&str>, asked: &Host, listeners: &Listeners) -> Self {
+    ///
+    /// `local` is the address at which the request arrived. If the client used another one, somebody forwards, and the
+    /// UDP tracker is left out: its packets do not say which address the asker used, so its answers would name one of
+    /// the box that is of no use to the asker, and many clients ask no further tracker then.
+    pub(super) fn new(public_host: Option<&str>, asked: &Host, local: IpAddr, listeners: &Listeners) -> Self {
         let (name, port) = match public_host {
             Some(public) if !public.eq_ignore_ascii_case(asked.name()) => (public, listeners.web.port()),
             Some(public) => (public, asked.port()),
@@ -29,9 +35,12 @@ impl Links {
         };
         let host = UrlHost(name);
         let tracker = listeners.tracker.port();
+        let is_forwarded = public_host.is_none() && asked.address().is_some_and(|address| address != local);
+        let http = format!("http://{host}:{tracker}/announce");
+        let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}"));
         Self {
             page: if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") },
-            announce: [format!("http://{host}:{tracker}/announce"), format!("udp://{host}:{tracker}")],
+            announce: [http].into_iter().chain(udp).collect(),
         }
     }
 
@@ -61,7 +70,7 @@ impl Links {
             info_hash: content.info_hash,
             name: content.info.name.clone(),
             length: Some(content.size_bytes()),
-            trackers: self.announce.to_vec(),
+            trackers: self.announce.clone(),
             web_seeds: vec![self.web_seed()],
         }
         .to_string()
@@ -104,7 +113,29 @@ pub(super) mod tests {
             tracker: "[::]:6969".parse().unwrap(),
             peer: "[::]:6881".parse().unwrap(),
         };
-        Links::new(public_host, &Host::parse(asked).unwrap(), &listeners)
+        let asked = Host::parse(asked).unwrap();
+        let local = asked.address().unwrap_or(IpAddr::from([192, 168, 1, 10]));
+        Links::new(public_host, &asked, local, &listeners)
+    }
+
+    #[test]
+    fn behind_a_forwarder_there_is_only_the_tracker_that_hears_which_address_was_used() {
+        let sockets = Listeners {
+            web: "[::]:80".parse().unwrap(),
+            tracker: "[::]:6969".parse().unwrap(),
+            peer: "[::]:6881".parse().unwrap(),
+        };
+        for (public_host, asked, count) in [
+            (None, "127.0.0.1:8080", 1),
+            (None, "10.0.2.15", 2),
+            (None, "box.local", 2),
+            (Some("a.org"), "127.0.0.1", 2),
+        ] {
+            let asked = Host::parse(asked).unwrap();
+            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets);
+            assert_eq!(links.announce().len(), count, "{public_host:?} {asked:?}");
+            assert!(links.announce()[0].starts_with("http://"));
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn respond(web: &Web, request: &Request) -> Response {
     }
     let Some(host) = Host::of(&request.head, request.local) else { return reply::bad_host() };
     let app = &web.app;
-    let links = Links::new(app.config.public_host.as_deref(), &host, &app.listeners);
+    let links = Links::new(app.config.public_host.as_deref(), &host, request.local.ip(), &app.listeners);
     let path = request.head.uri.path();
     match path {
         "/" => index::respond(app, request, &links),

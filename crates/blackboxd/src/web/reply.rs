@@ -53,7 +53,9 @@ pub(super) fn text(content_type: &'static str, text: impl Into<Bytes>) -> Respon
 /// An HTML page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
-        Ok(html) => {
+        Ok(mut html) => {
+            // Names of files can hold control characters, HTML can't.
+            html.retain(|char| char == '\n' || !char.is_control());
             let response = guarded(http::response(status, "text/html; charset=utf-8", html));
             let response = with(response, CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
             with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache"))
