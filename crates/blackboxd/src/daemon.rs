@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,9 @@ use crate::web;
 
 /// Connections and transfers get this long to end; SIGTERM promises 5 s in all.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Threads get this long: one that waits for a disk that does not answer must not keep the daemon from ending.
+const THREAD_GRACE: Duration = Duration::from_secs(2);
 
 /// How often the counters are saved: what a power cut may cost of them.
 const SAVE_COUNTERS: Duration = Duration::from_mins(1);
@@ -77,9 +80,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     let result = runtime.block_on(wait(&mut tasks));
     app.ending.cancel();
     runtime.block_on(end(tasks));
-    threads.end();
-    app.catalog.close();
-    drop(owner.join());
+    threads.end(owner);
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
 }
@@ -174,16 +175,31 @@ impl Threads {
         Ok(Self { app: Arc::clone(app), link, publisher, listener, housekeeper })
     }
 
-    fn end(self) {
+    /// Ends all threads, and the catalog's `owner` after everything that these still had to say to it.
+    fn end(self, owner: JoinHandle<()>) {
         self.app.inbox.stop();
         self.link.close();
         self.housekeeper.thread().unpark();
-        for thread in [self.publisher, self.listener, self.housekeeper] {
-            let name = thread.thread().name().unwrap_or_default().to_owned();
-            if thread.join().is_err() {
-                tracing::error!("{name} panicked");
+        let (all_ended, ended) = mpsc::channel();
+        thread::spawn(move || {
+            for thread in [self.publisher, self.listener, self.housekeeper] {
+                join(thread);
             }
+            self.app.catalog.close();
+            join(owner);
+            // Nobody listens when it took too long.
+            let _ = all_ended.send(());
+        });
+        if ended.recv_timeout(THREAD_GRACE).is_err() {
+            tracing::warn!("a disk does not answer; it is left behind");
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!("{name} panicked");
     }
 }
 
