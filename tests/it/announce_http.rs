@@ -37,7 +37,11 @@ fn peers_hear_of_the_box_and_of_each_other_but_not_of_themselves() {
     for more in ["", "&compact=1", "&compact=0", "&compact=0&no_peer_id=1"] {
         let answer = second.clone().more(more).http(daemon.tracker);
         assert_eq!(answer.peers, expected, "{more}");
-        assert_eq!((answer.complete, answer.incomplete), (1, 2), "{more}: announced again it is still one peer");
+        assert_eq!(
+            (answer.complete, answer.incomplete),
+            (1, 2),
+            "{more}: announced again it is still one peer"
+        );
     }
     assert_eq!(second.clone().more("&numwant=0").http(daemon.tracker).peers, []);
     assert_eq!(second.clone().more("&numwant=1").http(daemon.tracker).peers.len(), 1);
@@ -95,10 +99,12 @@ fn scrapes_tell_the_figures() {
     let unknown = escape(&[9; 20]);
     let target = format!("/scrape?info_hash={}&info_hash={unknown}", escape(info_hash.as_bytes()));
     let response = http::get(daemon.tracker, &target);
-    let root = bencode::scan(&response.body, Limits { bytes: 4096, depth: 4 }).unwrap().as_dictionary().unwrap();
-    let files = root.get(b"files").and_then(|files| files.as_dictionary()).unwrap();
-    let swarm = files.get(info_hash.as_bytes()).and_then(|swarm| swarm.as_dictionary()).unwrap();
-    let figures = [&b"complete"[..], b"downloaded", b"incomplete"].map(|key| swarm.get(key).unwrap().as_integer());
+    let root =
+        bencode::scan(&response.body, Limits { bytes: 4096, depth: 4 }).unwrap().as_dictionary().unwrap();
+    let files = root.get(b"files").and_then(torrent::bencode::Value::as_dictionary).unwrap();
+    let swarm = files.get(info_hash.as_bytes()).and_then(torrent::bencode::Value::as_dictionary).unwrap();
+    let figures =
+        [&b"complete"[..], b"downloaded", b"incomplete"].map(|key| swarm.get(key).unwrap().as_integer());
     assert_eq!(figures, [Some(1), Some(0), Some(1)]);
     assert!(files.get(&[9; 20]).is_none(), "nothing is said of what is not published");
 }
@@ -118,8 +124,9 @@ fn what_is_not_published_or_malformed_is_refused_in_words() {
         "info_hash=%zz&peer_id=-TS0001-000000000001&port=1&left=0".to_owned(),
     ] {
         let response = http::get(daemon.tracker, &format!("/announce?{query}"));
-        let answer = bencode::scan(&response.body, Limits { bytes: 4096, depth: 2 }).unwrap().as_dictionary().unwrap();
-        let reason = answer.get(b"failure reason").and_then(|reason| reason.as_str());
+        let answer =
+            bencode::scan(&response.body, Limits { bytes: 4096, depth: 2 }).unwrap().as_dictionary().unwrap();
+        let reason = answer.get(b"failure reason").and_then(torrent::bencode::Value::as_str);
         assert!(reason.is_some_and(|reason| reason.contains(' ')), "{query}: {reason:?}");
     }
     assert_eq!(http::get(daemon.tracker, "/").status, 404);
@@ -151,8 +158,14 @@ fn a_retired_item_comes_back_with_an_empty_swarm() {
 }
 
 /// Addresses of a machine with one foot in a LAN and one in the world, and of askers in both.
-const ADDRESSES: [&str; 6] =
-    ["192.168.7.1/32", "198.51.100.1/32", "192.168.7.20/32", "203.0.113.5/32", "fd00:7::1/128", "2001:db8::5/128"];
+const ADDRESSES: [&str; 6] = [
+    "192.168.7.1/32",
+    "198.51.100.1/32",
+    "192.168.7.20/32",
+    "203.0.113.5/32",
+    "fd00:7::1/128",
+    "2001:db8::5/128",
+];
 
 #[test]
 fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
@@ -172,12 +185,18 @@ fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
     ] {
         let [asker, asked]: [IpAddr; 2] = [asker, asked].map(|address| address.parse().unwrap());
         let answer = Announce::new(info_hash, 1).http_from(asker, SocketAddr::new(asked, tracker));
-        assert_eq!(answer.peers.first(), Some(&SocketAddr::new(asked, peer)), "{asker} asked {asked}: {answer:?}");
+        assert_eq!(
+            answer.peers.first(),
+            Some(&SocketAddr::new(asked, peer)),
+            "{asker} asked {asked}: {answer:?}"
+        );
         Announce::new(info_hash, 1).event("stopped").http_from(asker, SocketAddr::new(asked, tracker));
     }
     // A peer of the LAN is told to its neighbours and to nobody outside.
-    let [neighbour, stranger]: [IpAddr; 2] = ["192.168.7.20", "203.0.113.5"].map(|address| address.parse().unwrap());
-    let [inside, outside]: [IpAddr; 2] = ["192.168.7.1", "198.51.100.1"].map(|address| address.parse().unwrap());
+    let [neighbour, stranger]: [IpAddr; 2] =
+        ["192.168.7.20", "203.0.113.5"].map(|address| address.parse().unwrap());
+    let [inside, outside]: [IpAddr; 2] =
+        ["192.168.7.1", "198.51.100.1"].map(|address| address.parse().unwrap());
     let first = Announce::new(info_hash, 1);
     first.http_from(neighbour, SocketAddr::new(inside, tracker));
     let answer = Announce::new(info_hash, 2).http_from(stranger, SocketAddr::new(outside, tracker));
@@ -191,7 +210,8 @@ fn strangers_are_told_the_public_address() {
     if !network::make_private_with(&ADDRESSES) {
         return system_tests::left_out("public address of the box", "no network of its own");
     }
-    let options = ["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0", "--public-host", "198.51.100.77"];
+    let options =
+        ["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0", "--public-host", "198.51.100.77"];
     let site = Site::new().with_options(&options);
     let (daemon, info_hash) = publish(&site);
     let stranger: IpAddr = "203.0.113.5".parse().unwrap();

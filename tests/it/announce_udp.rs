@@ -77,12 +77,19 @@ fn a_forged_source_is_sent_nothing() {
 
 #[test]
 fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
-    if !network::make_private_with(&["192.168.7.1/32", "198.51.100.1/32", "192.168.7.20/32", "203.0.113.5/32"]) {
+    if !network::make_private_with(&[
+        "192.168.7.1/32",
+        "198.51.100.1/32",
+        "192.168.7.20/32",
+        "203.0.113.5/32",
+    ]) {
         return system_tests::left_out("addresses of the box over UDP", "no network of its own");
     }
     let site = Site::new().with_options(&["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0"]);
     let (daemon, info_hash) = publish(&site);
-    for (asker, asked) in [("127.0.0.1", "127.0.0.1"), ("192.168.7.20", "192.168.7.1"), ("203.0.113.5", "198.51.100.1")] {
+    for (asker, asked) in
+        [("127.0.0.1", "127.0.0.1"), ("192.168.7.20", "192.168.7.1"), ("203.0.113.5", "198.51.100.1")]
+    {
         let tracker = format!("{asked}:{}", daemon.tracker.port()).parse().unwrap();
         // The answer must come from the address that was asked, or a connected socket never sees it.
         let client = UdpClient::connect(format!("{asker}:0").parse().unwrap(), tracker);

@@ -1,1 +1,276 @@
-//! Later.
+//! The image on a machine: what its owner does with it, and what he does wrong.
+//!
+//! Machines take tens of seconds to boot without hardware acceleration, so each test is a story of several chapters.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use system_tests::api::Published;
+use system_tests::clients::{ALL, Client, DOWNLOAD, make_with_libtorrent};
+use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
+use system_tests::image::Disk;
+use system_tests::vm::{DISC, Hardware, READY, Vm};
+use system_tests::{disc, network, wait};
+use tempfile::TempDir;
+use torrent::Metainfo;
+
+/// Far below what is published, and above what starting reads: the catalog, the file system's own blocks, and the system's
+/// two files, which BIOS and GRUB read.
+const BOOTING: u64 = 90 << 20;
+
+/// Figures for people, in the output of `scripts/test`.
+fn figure(what: &str, value: impl std::fmt::Debug) {
+    if let Some(path) = std::env::var_os("BLACKBOX_FIGURES") {
+        use std::io::Write;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{what}: {value:.1?}").unwrap();
+    }
+}
+
+/// A folder for a machine, in a network where it can be reached; `None` where there is none.
+fn bench() -> Option<TempDir> {
+    if network::make_lan() {
+        // On disk: a machine's disk grows.
+        return Some(system_tests::temporary_folder_on_disk());
+    }
+    system_tests::left_out("the image in QEMU", "no network of its own");
+    None
+}
+
+/// A disc that holds a tree and a file of 24 MB, and the folder it was burnt from.
+fn make_disc(bench: &Path, label: &str) -> (PathBuf, PathBuf) {
+    let mut chance = Chance::fresh();
+    let folder = bench.join(label);
+    write_tree(&mut chance, &folder.join("tree"));
+    write_file(&mut chance, &folder.join("film.bin"), 24 << 20);
+    (disc::burn(&folder, label, &bench.join(format!("{label}.iso"))), folder)
+}
+
+/// Inserts a disc and waits until its item is seeding and the tray is open.
+#[track_caller]
+fn import(vm: &mut Vm, disc: &Path, label: &str, limit: Duration) -> (Published, Duration) {
+    let inserted = Instant::now();
+    vm.insert(disc);
+    let item = vm.api.seeding_within(label, limit);
+    let took = inserted.elapsed();
+    vm.wait_for_open_tray(Duration::from_secs(20));
+    (item, took)
+}
+
+/// The item's metainfo without web seeds, as a file.
+fn peers_only(bench: &Path, item: &Published) -> PathBuf {
+    let (mut metainfo, _) = item.metainfo();
+    metainfo.web_seeds.clear();
+    let path = bench.join(format!("{}.torrent", item.info_hash));
+    fs::write(&path, metainfo.to_bytes()).unwrap();
+    path
+}
+
+#[test]
+fn from_first_boot_to_power_cut() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 8192);
+    let items = first_boot(bench, &disk);
+    // Three steps on one disk: off by the button, killed daemon, power cut.
+    assert!(disk.data_is_clean(), "the power button leaves a clean file system");
+    disk.write_settings("[limits]\nupload_rate = \"4 MiB/s\"\n");
+    // Lets the kernel kill a process when asked by keyboard; the box itself has no shell to do that with.
+    disk.add_kernel_option("sysrq_always_enabled");
+    second_boot(bench, &disk, &items);
+    after_power_cut(&disk, &items);
+}
+
+/// A new disk: two discs become two items, and every client has them.
+fn first_boot(bench: &Path, disk: &Disk) -> Vec<Published> {
+    let mut vm = Vm::start(disk, &Hardware::default());
+    figure("first boot, BIOS, to the ready line", vm.wait_until_ready());
+    vm.wait_for_console(&format!("P2P Black Box http://{}/", network::BOX), Duration::from_mins(1));
+    assert_eq!(vm.api.problems(), Vec::<String>::new());
+
+    let (holiday, folder) = make_disc(bench, "HOLIDAY");
+    let (item, took) = import(&mut vm, &holiday, "HOLIDAY", DISC);
+    figure("disc of 24 MB from insertion to seeding", took);
+    let mut downloads: Vec<_> = ALL
+        .iter()
+        .map(|client| {
+            let target = bench.join(format!("{client:?}"));
+            (client.start(&item.torrent_url, &target), target)
+        })
+        .collect();
+    let target = bench.join("magnet");
+    downloads.push((Client::Libtorrent.start(&item.magnet, &target), target));
+    let target = bench.join("peers");
+    downloads.push((Client::Transmission.start(peers_only(bench, &item).to_str().unwrap(), &target), target));
+    let target = bench.join("more peers");
+    downloads.push((Client::Libtorrent.start(peers_only(bench, &item).to_str().unwrap(), &target), target));
+    for (download, target) in downloads {
+        download.finish(2 * DOWNLOAD);
+        assert_downloaded(&folder, &target.join("HOLIDAY"));
+    }
+
+    let udf_folder = bench.join("udf");
+    write_tree(&mut Chance::fresh(), &udf_folder);
+    let udf = disc::burn_udf(&udf_folder, "UDF DISC", &bench.join("udf.iso"));
+    let (udf_item, _) = import(&mut vm, &udf, "UDF DISC", DISC);
+    let target = bench.join("udf download");
+    Client::Aria2.download(&udf_item.torrent_url, &target, DOWNLOAD);
+    assert_downloaded(&udf_folder, &target.join("UDF DISC"));
+
+    // The first one again: known, and given back.
+    vm.insert(&holiday);
+    vm.wait_for_open_tray(DISC);
+    assert_eq!(vm.api.items().len(), 2);
+    vm.wait_for_console("2 items are published.", Duration::from_secs(20));
+    super::pictures::take(&mut vm);
+    vm.power_off();
+    vec![item, udf_item]
+}
+
+/// The same hashes at once; then the daemon is killed under a client that downloads.
+fn second_boot(bench: &Path, disk: &Disk, items: &[Published]) {
+    let mut vm = Vm::start(disk, &Hardware::default());
+    figure("second boot, BIOS, to the ready line", vm.wait_until_ready());
+    assert_seeds_again(&mut vm, items);
+
+    let film = &items[0];
+    let target = bench.join("killed");
+    let download = Client::Libtorrent.start(peers_only(bench, film).to_str().unwrap(), &target);
+    let uploaded = |vm: &Vm| vm.api.item(&film.name).unwrap()["uploaded_bytes"].as_u64().unwrap();
+    let before = uploaded(&vm);
+    wait::until_holds("the download is under way", DOWNLOAD, || uploaded(&vm) > before + (4 << 20));
+    // The kernel's out-of-memory killer takes the largest process: SIGKILL to the daemon.
+    vm.press(&["alt", "sysrq", "f"]);
+    vm.wait_for_ready_lines(2);
+    download.finish(2 * DOWNLOAD);
+    assert_downloaded(&bench.join("HOLIDAY"), &target.join("HOLIDAY"));
+    // A power cut, in the middle of whatever it does.
+    drop(vm);
+}
+
+fn after_power_cut(disk: &Disk, items: &[Published]) {
+    let mut vm = Vm::start(disk, &Hardware::default());
+    vm.wait_until_ready();
+    assert_seeds_again(&mut vm, items);
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}
+
+/// Within 2 s of the ready line, and without reading what is published.
+#[track_caller]
+fn assert_seeds_again(vm: &mut Vm, items: &[Published]) {
+    let ready = Instant::now();
+    for item in items {
+        assert_eq!(vm.api.seeding_within(&item.name, Duration::from_secs(2)).info_hash, item.info_hash);
+    }
+    assert!(ready.elapsed() < Duration::from_secs(2), "{:?}", ready.elapsed());
+    // A page of metrics is enough to see the first scan done.
+    let metrics = vm.api.get("/metrics");
+    let hashed = metrics.text().lines().find_map(|line| line.strip_prefix("blackbox_hashed_bytes_total "));
+    assert_eq!(hashed, Some("0"), "files were hashed again");
+    let read = vm.disk_bytes_read();
+    assert!(read < BOOTING, "{read} bytes were read from the disk");
+}
+
+#[test]
+fn bad_input_is_said_and_does_no_harm() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    // Room for a disc or two: 258 MB are the system's.
+    let disk = Disk::flash(bench, 258 + 192);
+    disk.write_settings("# Mine\n[limits]\nupload_rat = \"8 MiB/s\"\n");
+    let mut vm = Vm::start(&disk, &Hardware { uefi: true, ..Hardware::default() });
+    figure("first boot, UEFI, to the ready line", vm.wait_until_ready());
+
+    let settings = "blackbox.toml: line 3";
+    vm.wait_for_console(settings, Duration::from_secs(30));
+    wait::until_holds("the problem is on the page", Duration::from_secs(30), || {
+        vm.api.problems().iter().any(|problem| problem.contains(settings) && problem.contains("upload_rat"))
+    });
+    assert!(vm.api.get("/").text().contains(settings));
+
+    let (good, folder) = make_disc(bench, "GOOD");
+    let (item, _) = import(&mut vm, &good, "GOOD", DISC);
+    let film = fs::read(folder.join("film.bin")).unwrap();
+    // After each mishap the item is still there, and its bytes are the same.
+    let still_serves = |vm: &Vm| {
+        assert_eq!(vm.api.seeding_within("GOOD", Duration::from_secs(5)), item);
+        assert!(vm.api.get("/files/GOOD/film.bin").body == film, "other bytes");
+    };
+
+    let zeros = disc::zeros(&bench.join("zeros.iso"));
+    refused(&mut vm, |vm| vm.insert(&zeros), "no file system that is known");
+    still_serves(&vm);
+
+    let names = bench.join("names");
+    fs::create_dir(&names).unwrap();
+    fs::write(names.join(OsStr::from_bytes(b"caf\xe9.txt")), b"x").unwrap();
+    let names = disc::burn_raw_names(&names, "LATIN", &bench.join("names.iso"));
+    refused(&mut vm, |vm| vm.insert(&names), "UTF-8");
+    still_serves(&vm);
+
+    let (scratched, _) = make_disc(bench, "SCRATCHED");
+    refused(&mut vm, |vm| vm.insert_scratched(&scratched, 20_000), "can't be read");
+    assert!(vm.api.item("SCRATCHED").is_none_or(|item| item["state"] == "failed"));
+    still_serves(&vm);
+
+    let large = bench.join("large");
+    write_file(&mut Chance::fresh(), &large.join("large.bin"), 200 << 20);
+    let large = disc::burn(&large, "LARGE", &bench.join("large.iso"));
+    refused(&mut vm, |vm| vm.insert(&large), "MB are free");
+    still_serves(&vm);
+
+    vm.set_cable(false);
+    vm.wait_for_console("No network cable", Duration::from_mins(1));
+    vm.set_cable(true);
+    wait::until_holds("the box is back in the network", Duration::from_mins(2), || {
+        vm.api.problems().iter().all(|problem| !problem.contains("cable"))
+    });
+    still_serves(&vm);
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}
+
+/// Inserts a disc that can't be published: the page and the console say why, and the tray opens.
+#[track_caller]
+fn refused(vm: &mut Vm, insert: impl FnOnce(&mut Vm), words: &str) {
+    insert(vm);
+    wait::until_holds(words, DISC, || vm.api.get("/").text().replace("&#39;", "'").contains(words));
+    vm.wait_for_open_tray(Duration::from_secs(30));
+    vm.wait_for_console(words, Duration::from_secs(30));
+}
+
+#[test]
+fn a_machine_with_256_mb_publishes_a_disc_of_1_gib() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 4096);
+    let folder = bench.join("LARGE");
+    write_file(&mut Chance::fresh(), &folder.join("film.bin"), 1 << 30);
+    let large = disc::burn(&folder, "LARGE", &bench.join("large.iso"));
+    let mut vm = Vm::start(&disk, &Hardware { memory: 256, ..Hardware::default() });
+    vm.wait_until_ready();
+    let (item, took) = import(&mut vm, &large, "LARGE", Duration::from_mins(6));
+    figure("disc of 1 GiB from insertion to seeding, with 256 MB", took);
+    let (_, info) = item.metainfo();
+    let foreign = make_with_libtorrent(&folder, info.piece_length, &bench.join("foreign.torrent"));
+    assert_eq!(Metainfo::parse(&foreign).unwrap().0.info_hash(), item.info_hash, "every byte was read right");
+    assert!(!vm.console().contains("Out of memory"), "{}", vm.console());
+    vm.power_off();
+}
+
+#[test]
+fn a_network_without_a_dhcp_server_is_said_on_the_console() {
+    let Some(bench) = bench() else { return };
+    let disk = Disk::flash(bench.path(), 1024);
+    let mut vm = Vm::start(&disk, &Hardware { network: false, ..Hardware::default() });
+    vm.wait_until_ready();
+    vm.wait_for_console("no answer from a DHCP server", READY);
+    vm.set_cable(false);
+    vm.wait_for_console("No network cable", Duration::from_mins(1));
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}

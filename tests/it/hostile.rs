@@ -38,11 +38,10 @@ fn peers_that_break_the_protocol_are_hung_up_on() {
     let site = Site::new();
     let (daemon, info_hash) = publish(&site);
     let request = |index: u32, begin: u32, length: u32| {
-        let mut bytes = vec![0, 0, 0, 13, 6];
-        [index, begin, length].iter().for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
-        bytes
+        let numbers = [index, begin, length].map(u32::to_be_bytes);
+        [&[0, 0, 0, 13, 6], numbers.as_flattened()].concat()
     };
-    let deep = [b"\0\x01\x86\xa2\x14\0".as_slice(), &[b'l'; 100_000]].concat();
+    let deep = [b"\0\x01\x86\xa2\x14\0".as_slice(), &b"l".repeat(100_000)].concat();
     for (bytes, what) in [
         (vec![0xff, 0xff, 0xff, 0xff, 6], "a message of 4 GiB"),
         (vec![0x7f, 0xff, 0xff, 0xff, 20], "an extension message of 2 GiB"),
@@ -68,7 +67,12 @@ fn peers_that_break_the_protocol_are_hung_up_on() {
 fn what_is_not_a_peer_is_hung_up_on() {
     let site = Site::new();
     let (daemon, info_hash) = publish(&site);
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0; 68], &[0xff; 4096], b"\x13BitTorrent protocoL\0\0\0\0\0\0\0\0"] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &[0; 68],
+        &[0xff; 4096],
+        b"\x13BitTorrent protocoL\0\0\0\0\0\0\0\0",
+    ] {
         let mut stream = TcpStream::connect(daemon.peer).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let _ = stream.write_all(bytes);
@@ -136,7 +140,8 @@ fn hundreds_of_idle_connections_leave_room_for_others() {
     let site = Site::new();
     let (daemon, info_hash) = publish(&site);
     let hold = |address: SocketAddr| (0..300).map(move |_| TcpStream::connect(address).unwrap());
-    let held: Vec<TcpStream> = hold(daemon.peer).chain(hold(daemon.api.address)).chain(hold(daemon.tracker)).collect();
+    let held: Vec<TcpStream> =
+        hold(daemon.peer).chain(hold(daemon.api.address)).chain(hold(daemon.tracker)).collect();
     assert_serves(&daemon, &info_hash);
     drop(held);
     daemon.end();

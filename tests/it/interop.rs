@@ -10,9 +10,6 @@ use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
 use torrent::Metainfo;
 
-/// Transmission connects to no peer on a loopback address, so the box has one of a LAN.
-const LAN: &str = "192.168.7.1";
-
 /// A box that publishes a file and a folder.
 struct Box {
     site: Site,
@@ -20,13 +17,13 @@ struct Box {
     items: [Published; 2],
 }
 
-/// `None` where there can be no such address.
+/// `None` where there can be no such network.
 fn publish() -> Option<Box> {
-    if !network::make_private_with(&[&format!("{LAN}/24")]) {
+    if !network::make_lan() {
         system_tests::left_out("downloads by foreign clients", "no network of its own");
         return None;
     }
-    let site = Site::new().listening_on(LAN);
+    let site = Site::new().listening_on(network::BOX);
     let mut chance = Chance::fresh();
     write_file(&mut chance, &site.publish().join("film ü.iso"), (3 << 20) + 12_345);
     write_tree(&mut chance, &site.publish().join("folder & co"));

@@ -1,13 +1,16 @@
 //! The system tests: one file for each behaviour. They need the tools that `scripts/test` installs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod announce_http;
 mod announce_udp;
 mod boot;
+mod boot_scripts;
 mod command_line;
 mod foreign_maker;
 mod hostile;
 mod import;
 mod interop;
+mod pictures;
 mod publish;
 mod restart;
 mod seed;

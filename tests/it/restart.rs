@@ -65,11 +65,19 @@ fn a_file_that_changed_meanwhile_is_not_seeded_under_the_old_hash() {
 #[test]
 fn a_download_in_progress_survives_kill_9() {
     if !network::make_private() {
-        return system_tests::left_out("kill -9 while a client downloads", "no network of its own for fixed ports");
+        return system_tests::left_out(
+            "kill -9 while a client downloads",
+            "no network of its own for fixed ports",
+        );
     }
     // Slow enough to be in progress for a while, and ports that are the same after the restart.
     let site = Site::new().with_config("[limits]\nupload_rate = \"4 MiB/s\"\n").with_options(&[
-        "--web", "127.0.0.1:8080", "--tracker", "127.0.0.1:6969", "--peer", "127.0.0.1:6881",
+        "--web",
+        "127.0.0.1:8080",
+        "--tracker",
+        "127.0.0.1:6969",
+        "--peer",
+        "127.0.0.1:6881",
     ]);
     let daemon = site.start();
     write_file(&mut Chance::fresh(), &site.publish().join("film"), 32 << 20);

@@ -51,7 +51,11 @@ fn a_peer_is_told_what_there_is_and_gets_every_byte() {
             None => assert!(is_fast, "have-all is for those who know it"),
             Some(bits) => {
                 let ones: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
-                assert_eq!((bits.len(), ones as usize), (pieces.div_ceil(8), pieces), "all pieces, spare bits zero");
+                assert_eq!(
+                    (bits.len(), ones as usize),
+                    (pieces.div_ceil(8), pieces),
+                    "all pieces, spare bits zero"
+                );
             }
         }
         peer.read_until(|message| (*message == Message::Unchoke).then_some(())).unwrap();
@@ -71,7 +75,8 @@ fn blocks_cross_the_borders_of_files() {
     let item = daemon.api.seeding("folder");
     let (_, info) = item.metainfo();
     let torrent::Mode::Multiple { files } = &info.mode else { panic!("a folder") };
-    let content: Vec<u8> = files.iter().flat_map(|file| fs::read(folder.join(file.path.as_str())).unwrap()).collect();
+    let content: Vec<u8> =
+        files.iter().flat_map(|file| fs::read(folder.join(file.path.as_str())).unwrap()).collect();
     let mut peer = Peer::connect(daemon.peer, &item.info_hash, true).unwrap();
     peer.become_unchoked().unwrap();
     assert!(peer.download(&info).unwrap() == content, "other bytes than were published");

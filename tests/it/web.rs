@@ -9,9 +9,11 @@ use system_tests::content::{Chance, write_file};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::http::{Request, get_url};
 use system_tests::network;
+use system_tests::tracker::escape;
 
 /// Names that break careless markup, URLs and header fields.
-const AWKWARD: [&str; 5] = ["a & <b> \"c\"'.iso", "50% #1?x=y+z;q", "日本語 Ü.bin", "a..b ..c", "tab\there\u{1}"];
+const AWKWARD: [&str; 5] =
+    ["a & <b> \"c\"'.iso", "50% #1?x=y+z;q", "日本語 Ü.bin", "a..b ..c", "tab\there\u{1}"];
 
 fn publish(site: &Site, names: &[&str]) -> Daemon {
     let mut chance = Chance::fresh();
@@ -42,15 +44,24 @@ fn only_get_and_head_are_answered() {
     ] {
         let response = daemon.api.get(target);
         assert_eq!(response.status, 200, "{target}");
-        assert!(response.field("content-type").unwrap_or_default().starts_with(kind), "{target}: {response:?}");
+        assert!(
+            response.field("content-type").unwrap_or_default().starts_with(kind),
+            "{target}: {response:?}"
+        );
         let head = Request::new("HEAD", target).send(daemon.api.address);
         assert_eq!((head.status, head.body.len()), (200, 0), "HEAD {target}");
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
             let refused = Request::new(method, target).send(daemon.api.address);
-            assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")), "{method} {target}");
+            assert_eq!(
+                (refused.status, refused.field("allow")),
+                (405, Some("GET, HEAD")),
+                "{method} {target}"
+            );
         }
     }
-    for target in ["/nothing", "/torrents/", "/torrents/x.torrent", "/files/nothing", "/admin/x", "//", "/api/v2/items"] {
+    for target in
+        ["/nothing", "/torrents/", "/torrents/x.torrent", "/files/nothing", "/admin/x", "//", "/api/v2/items"]
+    {
         assert_eq!(daemon.api.get(target).status, 404, "{target}");
     }
     let unknown = format!("/torrents/{}.torrent", "ab".repeat(20));
@@ -108,15 +119,11 @@ fn awkward_names_work_on_every_surface() {
         let (metainfo, info) = item.metainfo();
         assert_eq!(info.name, name);
         // BEP 19: a client appends the name to the web seed.
-        let seed = format!("{}{}", metainfo.web_seeds[0], percent(name));
+        let seed = format!("{}{}", metainfo.web_seeds[0], escape(name.as_bytes()));
         assert!(get_url(&seed).body == fs::read(site.publish().join(name)).unwrap(), "{seed}");
         let disposition = get_url(&item.torrent_url).field("content-disposition").unwrap().to_owned();
         assert!(disposition.starts_with("attachment; ") && !disposition.contains('\u{1}'), "{disposition}");
     }
-}
-
-fn percent(name: &str) -> String {
-    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[test]
@@ -160,7 +167,10 @@ fn files_are_served_with_ranges() {
     assert_eq!(head.field("content-length"), Some("5000"));
 
     daemon.api.seeding("folder");
-    assert!(daemon.api.get("/files/folder/%C3%9C%20b").body == fs::read(site.publish().join("folder/Ü b")).unwrap());
+    assert!(
+        daemon.api.get("/files/folder/%C3%9C%20b").body
+            == fs::read(site.publish().join("folder/Ü b")).unwrap()
+    );
     assert!(daemon.api.get("/files/folder/").text().contains("Ü b"));
 }
 
@@ -240,7 +250,8 @@ fn admin_is_for_the_lan_under_the_boxs_own_names() {
     ] {
         assert_eq!(asked(source, target, host), status, "{source} asks {target} as {host}");
     }
-    let outsider = Request::get("/").send_from("203.0.113.5".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into());
+    let outsider = Request::get("/")
+        .send_from("203.0.113.5".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into());
     assert_eq!(outsider.status, 200, "the index is for everybody");
 }
 

@@ -89,9 +89,25 @@ impl Download {
 fn aria2(source: &str, folder: &Path) -> Command {
     let mut command = Command::new("aria2c");
     command
-        .args(["--no-conf", "--seed-time=0", "--follow-torrent=mem", "--enable-dht=false", "--enable-dht6=false"])
-        .args(["--enable-peer-exchange=false", "--bt-enable-lpd=false", "--file-allocation=none", "--summary-interval=1"])
-        .args(["--show-console-readout=false", "--bt-tracker-interval=2", "--check-certificate=false", "--dir"])
+        .args([
+            "--no-conf",
+            "--seed-time=0",
+            "--follow-torrent=mem",
+            "--enable-dht=false",
+            "--enable-dht6=false",
+        ])
+        .args([
+            "--enable-peer-exchange=false",
+            "--bt-enable-lpd=false",
+            "--file-allocation=none",
+            "--summary-interval=1",
+        ])
+        .args([
+            "--show-console-readout=false",
+            "--bt-tracker-interval=2",
+            "--check-certificate=false",
+            "--dir",
+        ])
         .args([folder.as_os_str(), source.as_ref()]);
     command
 }

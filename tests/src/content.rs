@@ -18,13 +18,14 @@ impl Chance {
 
     /// A seed that differs from run to run, unless the environment sets `BLACKBOX_SEED`.
     pub fn fresh() -> Self {
-        let fixed = std::env::var("BLACKBOX_SEED").ok().map(|seed| seed.parse().expect("BLACKBOX_SEED is a number"));
+        let fixed =
+            std::env::var("BLACKBOX_SEED").ok().map(|seed| seed.parse().expect("BLACKBOX_SEED is a number"));
         let now = || std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").subsec_nanos().into();
         Self::new(fixed.unwrap_or_else(now))
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +35,7 @@ impl Chance {
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.number() % limit
     }
 
     /// One of several.
@@ -46,7 +47,7 @@ impl Chance {
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
-            bytes.extend_from_slice(&self.next().to_le_bytes());
+            bytes.extend_from_slice(&self.number().to_le_bytes());
         }
         bytes.truncate(length);
         bytes
@@ -69,8 +70,8 @@ pub fn write_file(chance: &mut Chance, path: &Path, length: u64) {
 /// Makes a folder like those that people publish: folders in folders, names of several scripts, sizes around the edges
 /// of pieces, and empty files.
 pub fn write_tree(chance: &mut Chance, folder: &Path) {
-    // Without `?`, `#` and `%`, of which transmission makes other names and wrong URLs.
-    const NAMES: [&str; 8] = ["a", "B b", "Über", "日本", "z.txt", "a.b", "-x", "q&=+,;'"];
+    // Without `?`, `#`, `%` and `;`, of which transmission and makers of discs make other names.
+    const NAMES: [&str; 8] = ["a", "B b", "Über", "日本", "z.txt", "a.b", "-x", "q&=+,'"];
     let sizes = [0, 1, 16_383, 16_384, 16_385, 100_000];
     for number in 0..3 + chance.below(6) {
         let mut path = folder.to_owned();
@@ -91,7 +92,9 @@ pub fn files(path: &Path) -> BTreeMap<PathBuf, PathBuf> {
     let mut todo = vec![path.to_owned()];
     while let Some(next) = todo.pop() {
         if next.is_dir() {
-            todo.extend(fs::read_dir(&next).expect("readable folder").map(|entry| entry.expect("entry").path()));
+            todo.extend(
+                fs::read_dir(&next).expect("readable folder").map(|entry| entry.expect("entry").path()),
+            );
         } else {
             found.insert(next.strip_prefix(path).expect("below it").to_owned(), next);
         }

@@ -116,7 +116,7 @@ impl Site {
         let (init, descriptor) = Init::new();
         let mut command = self.command();
         command.env(appliance::paths::INIT_FD_VAR, Init::number(&descriptor));
-        (Daemon::ready(Process::start_with(command, Some(descriptor))), init)
+        (Daemon::ready(Process::start_with(command, Some(&descriptor))), init)
     }
 }
 
@@ -142,7 +142,9 @@ pub struct Daemon {
 impl Daemon {
     #[track_caller]
     fn ready(mut process: Process) -> Self {
-        let line = process.wait_for_line("the ready line", READY, |line| line.starts_with("ready ").then(|| line.to_owned()));
+        let line = process.wait_for_line("the ready line", READY, |line| {
+            line.starts_with("ready ").then(|| line.to_owned())
+        });
         let [web, tracker, peer] = addresses(&line);
         Self { process, api: Api { address: web }, tracker, peer }
     }

@@ -81,7 +81,8 @@ impl Request {
     /// When no proper answer comes.
     #[track_caller]
     pub fn send(&self, address: SocketAddr) -> Response {
-        self.try_send(address).unwrap_or_else(|error| panic!("{} {address}{}: {error}", self.method, self.target))
+        self.try_send(address)
+            .unwrap_or_else(|error| panic!("{} {address}{}: {error}", self.method, self.target))
     }
 
     /// Sends it from another address of this machine.
@@ -91,7 +92,8 @@ impl Request {
     #[track_caller]
     pub fn send_from(&self, source: IpAddr, address: SocketAddr) -> Response {
         let answer = connect_from(source, address).and_then(|stream| self.exchange(stream, address));
-        answer.unwrap_or_else(|error| panic!("{} {address}{} from {source}: {error}", self.method, self.target))
+        answer
+            .unwrap_or_else(|error| panic!("{} {address}{} from {source}: {error}", self.method, self.target))
     }
 
     /// Sends it; whoever asks knows that it may fail.
@@ -103,11 +105,11 @@ impl Request {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let host = self.host.clone().unwrap_or_else(|| address.to_string());
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);
-        for (name, value) in &self.fields {
-            head += &format!("{name}: {value}\r\n");
-        }
-        stream.write_all((head + "\r\n").as_bytes())?;
+        let fields: String =
+            self.fields.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+        let head =
+            format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);
+        stream.write_all(format!("{head}{fields}\r\n").as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Response::parse(&answer, self.method == "HEAD")
@@ -160,10 +162,10 @@ impl Response {
         let mut response = Self { status, fields, body: answer[end + 4..].to_vec() };
         if response.field("transfer-encoding") == Some("chunked") {
             response.body = join_chunks(&response.body).ok_or_else(|| bad("broken chunks"))?;
-        } else if let Some(length) = response.field("content-length").filter(|_| !is_head && status != 304) {
-            if length.parse() != Ok(response.body.len()) {
-                return Err(bad(&format!("{} bytes instead of {length}", response.body.len())));
-            }
+        } else if let Some(length) = response.field("content-length").filter(|_| !is_head && status != 304)
+            && length.parse() != Ok(response.body.len())
+        {
+            return Err(bad(&format!("{} bytes instead of {length}", response.body.len())));
         }
         Ok(response)
     }

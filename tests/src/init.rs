@@ -58,7 +58,8 @@ impl Init {
     /// When the daemon does not listen.
     #[track_caller]
     pub fn insert(&mut self, label: Option<&str>, mount: &Path) {
-        let size_bytes = crate::content::files(mount).values().map(|file| file.metadata().map_or(0, |m| m.len())).sum();
+        let size_bytes =
+            crate::content::files(mount).values().map(|file| file.metadata().map_or(0, |m| m.len())).sum();
         self.send(&ToDaemon::MediumInserted(Medium {
             drive: "sr0".into(),
             device: "/dev/null".into(),

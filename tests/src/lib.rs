@@ -1,7 +1,7 @@
 //! Harness of the system tests: starts the real daemon or the real image, and meets them as foreign clients do.
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
-//! - [`vm`], [`image`], [`disc`]: the image in QEMU, its disk, and discs to insert
+//! - [`vm`], [`qmp`], [`image`], [`disc`]: the image in QEMU, its monitor, its disk, and discs to insert
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: aria2, transmission and libtorrent
@@ -10,7 +10,7 @@
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //!
 //! A harness fails by panicking: a panic here is a failed test.
-#![allow(clippy::unwrap_used, clippy::missing_errors_doc)]
+#![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
 
 pub mod api;
 pub mod clients;
@@ -23,6 +23,7 @@ pub mod init;
 pub mod network;
 pub mod peer;
 pub mod process;
+pub mod qmp;
 pub mod tracker;
 pub mod vm;
 pub mod wait;
@@ -54,7 +55,11 @@ pub fn left_out(what: &str, why: &str) {
     use std::io::Write;
     eprintln!("left out: {what}: {why}");
     if let Some(path) = std::env::var_os("BLACKBOX_LEFT_OUT") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("list of what is left out");
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("list of what is left out");
         writeln!(file, "{what}: {why}").expect("list of what is left out");
     }
 }

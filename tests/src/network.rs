@@ -27,3 +27,16 @@ pub fn make_private_with(addresses: &[&str]) -> bool {
     }
     true
 }
+
+/// The one that clients have in [`make_lan`].
+pub const CLIENT: &str = "192.168.7.9";
+
+/// Address at which a box is reached in [`make_lan`].
+pub const BOX: &str = "192.168.7.1";
+
+/// A network like a LAN: the box is at [`BOX`], and whoever connects to it comes from [`CLIENT`]. Transmission connects to
+/// no peer on a loopback address, so there must be others.
+pub fn make_lan() -> bool {
+    // On the loopback device all addresses of the subnet are this machine's, and this one is the source.
+    make_private_with(&[&format!("{CLIENT}/24")])
+}

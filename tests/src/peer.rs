@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use torrent::{Info, InfoHash};
 
@@ -89,7 +89,9 @@ impl Peer {
         let length = u32::try_from(1 + 4 * numbers.len()).expect("a few numbers");
         let mut bytes = length.to_be_bytes().to_vec();
         bytes.push(id);
-        numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
         self.send_raw(&bytes)
     }
 
@@ -121,7 +123,9 @@ impl Peer {
             0 => Message::Choke,
             1 => Message::Unchoke,
             5 => Message::Bitfield(bytes[1..].to_vec()),
-            7 if length >= 9 => Message::Piece { index: number(1), begin: number(5), block: bytes[9..].to_vec() },
+            7 if length >= 9 => {
+                Message::Piece { index: number(1), begin: number(5), block: bytes[9..].to_vec() }
+            }
             14 => Message::HaveAll,
             16 if length == 13 => Message::Reject { index: number(1), begin: number(5), length: number(9) },
             id => Message::Other(Some(id)),
@@ -167,15 +171,17 @@ impl Peer {
                 && let Some(offset) = todo.pop()
             {
                 let length = (total - offset).min(BLOCK as usize);
-                let [index, begin, length] =
-                    [offset / piece_length, offset % piece_length, length].map(|n| u32::try_from(n).expect("tests are small"));
+                let [index, begin, length] = [offset / piece_length, offset % piece_length, length]
+                    .map(|n| u32::try_from(n).expect("tests are small"));
                 self.request(index, begin, length)?;
                 asked += 1;
             }
             let Message::Piece { index, begin, block } = self.read()? else { continue };
             let offset = index as usize * piece_length + begin as usize;
             let place = content.get_mut(offset..offset + block.len());
-            place.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a block beyond the end"))?.copy_from_slice(&block);
+            place
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a block beyond the end"))?
+                .copy_from_slice(&block);
             had += 1;
         }
         Ok(content)
@@ -188,14 +194,15 @@ impl Peer {
     #[track_caller]
     pub fn wait_for_hang_up(&mut self, limit: Duration) {
         self.stream.set_read_timeout(Some(limit)).expect("a time above zero");
-        let deadline = std::time::Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         let mut bytes = [0; 4096];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("still connected after {limit:?}"),
-                Err(_) => return,
-                Ok(_) => assert!(std::time::Instant::now() < deadline, "still sends after {limit:?}"),
+                Ok(count) if count > 0 => assert!(Instant::now() < deadline, "still sends after {limit:?}"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("still connected after {limit:?}")
+                }
+                Ok(_) | Err(_) => return,
             }
         }
     }

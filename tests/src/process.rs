@@ -16,6 +16,9 @@ use nix::unistd::Pid;
 
 use crate::wait;
 
+/// How long the last lines of a process that has ended are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Lines a process has said so far, on both of its outputs.
 type Said = Arc<Mutex<Vec<String>>>;
 
@@ -41,9 +44,10 @@ impl Process {
     ///
     /// # Panics
     /// When it can't be started.
-    pub fn start_with(mut command: Command, descriptor: Option<OwnedFd>) -> Self {
-        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let inherited = descriptor.as_ref().map(AsRawFd::as_raw_fd);
+    pub fn start_with(mut command: Command, descriptor: Option<&OwnedFd>) -> Self {
+        let name =
+            Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let inherited = descriptor.map(AsRawFd::as_raw_fd);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[expect(unsafe_code, reason = "only code that runs between fork and exec can do these two")]
         // SAFETY: the closure only makes system calls, all of which are allowed after a fork.
@@ -115,7 +119,9 @@ impl Process {
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let what = format!("end of {}", self.name);
         let status = wait::until(&what, limit, || self.child.try_wait().expect("a child of ours"));
-        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        // What it said last is still on its way, unless a process that it left behind holds the pipe.
+        let _ =
+            wait::try_until(LAST_WORDS, || self.readers.iter().all(JoinHandle::is_finished).then_some(()));
         status
     }
 

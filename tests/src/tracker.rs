@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use torrent::InfoHash;
-use torrent::bencode::{self, Dictionary, Limits};
+use torrent::bencode::{self, Dictionary, Limits, Value};
 
 use crate::http::{Request, Response};
 
@@ -92,7 +92,7 @@ impl Announce {
 
 /// Every byte as `%xx`.
 pub fn escape(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("%{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"))
 }
 
 /// What a tracker answers to an announce.
@@ -116,7 +116,7 @@ impl Answer {
         assert_eq!(response.status, 200, "a tracker says everything in bencode");
         let value = bencode::scan(&response.body, LIMITS).expect("canonical bencode");
         let answer = value.as_dictionary().expect("a dictionary");
-        let integer = |key: &[u8]| answer.get(key).and_then(|value| value.as_integer()).unwrap_or_default();
+        let integer = |key: &[u8]| answer.get(key).and_then(Value::as_integer).unwrap_or_default();
         let mut peers = peers(answer);
         peers.sort_unstable();
         Self {
@@ -132,16 +132,16 @@ impl Answer {
 fn peers(answer: Dictionary<'_>) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     match answer.get(b"peers") {
-        Some(bencode::Value::Bytes(compact)) => found.extend(compact_v4(compact)),
-        Some(bencode::Value::List(list)) => found.extend(list.iter().map(|peer| {
+        Some(Value::Bytes(compact)) => found.extend(compact_v4(compact)),
+        Some(Value::List(list)) => found.extend(list.iter().map(|peer| {
             let peer = peer.as_dictionary().expect("a peer");
-            let ip = peer.get(b"ip").and_then(|ip| ip.as_str()).expect("ip").parse().expect("an address");
-            let port = peer.get(b"port").and_then(|port| port.as_integer()).expect("port");
+            let ip = peer.get(b"ip").and_then(Value::as_str).expect("ip").parse().expect("an address");
+            let port = peer.get(b"port").and_then(Value::as_integer).expect("port");
             SocketAddr::new(ip, u16::try_from(port).expect("a port"))
         })),
         _ => {}
     }
-    if let Some(compact) = answer.get(b"peers6").and_then(|value| value.as_bytes()) {
+    if let Some(compact) = answer.get(b"peers6").and_then(Value::as_bytes) {
         found.extend(compact.as_chunks::<18>().0.iter().map(|peer| {
             let ip: [u8; 16] = peer[..16].try_into().expect("16 bytes");
             SocketAddr::new(IpAddr::from(ip), u16::from_be_bytes([peer[16], peer[17]]))
@@ -153,7 +153,9 @@ fn peers(answer: Dictionary<'_>) -> Vec<SocketAddr> {
 fn compact_v4(compact: &[u8]) -> impl Iterator<Item = SocketAddr> {
     let (peers, rest) = compact.as_chunks::<6>();
     assert!(rest.is_empty(), "six bytes a peer");
-    peers.iter().map(|&[a, b, c, d, e, f]| SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f])).into())
+    peers.iter().map(|&[a, b, c, d, e, f]| {
+        SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f])).into()
+    })
 }
 
 /// A UDP client that has its connection id (BEP 15).
@@ -202,7 +204,8 @@ impl UdpClient {
         }
         body.extend_from_slice(&announce.port.to_be_bytes());
         let answer = self.request(1, &body)?;
-        let number = |at: usize| i64::from(u32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes")));
+        let number =
+            |at: usize| i64::from(u32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes")));
         let mut peers: Vec<_> = compact_v4(&answer[12..]).collect();
         peers.sort_unstable();
         Ok(Answer { failure: None, interval: number(0), incomplete: number(4), complete: number(8), peers })

@@ -1,1 +1,261 @@
-//! Later.
+//! The image in QEMU: a machine with a disk, a disc drive, a network card and a serial console.
+//!
+//! The box is reached as in [`crate::network::make_lan`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::image::Disk;
+use crate::network::BOX;
+use crate::process::Process;
+use crate::qmp::Qmp;
+use crate::wait;
+
+/// Time in which the box is ready, without hardware acceleration and with another machine running.
+pub const READY: Duration = Duration::from_mins(4);
+
+/// Time in which the box powers off.
+pub const POWER_OFF: Duration = Duration::from_mins(1);
+
+/// Time in which a small disc is read, published and given back.
+pub const DISC: Duration = Duration::from_mins(2);
+
+/// What the machine is made of.
+#[derive(Debug, Clone)]
+pub struct Hardware {
+    /// UEFI firmware instead of a BIOS.
+    pub uefi: bool,
+    /// Megabytes.
+    pub memory: u32,
+    /// Whether anybody answers in the network; otherwise there is a cable, and silence.
+    pub network: bool,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self { uefi: false, memory: 512, network: true }
+    }
+}
+
+/// A running machine. It is killed with the value, which is a power cut.
+#[derive(Debug)]
+pub struct Vm {
+    process: Process,
+    qmp: Qmp,
+    console: PathBuf,
+    started: Instant,
+    /// The page.
+    pub api: Api,
+}
+
+impl Vm {
+    /// Switches a machine on.
+    ///
+    /// # Panics
+    /// When QEMU can't be started.
+    #[track_caller]
+    pub fn start(disk: &Disk, hardware: &Hardware) -> Self {
+        let folder = disk.path().parent().expect("a disk is in a folder");
+        let (console, socket) = (folder.join("console.log"), folder.join("monitor.sock"));
+        // Both belong to the run before.
+        let _ = (fs::remove_file(&console), fs::remove_file(&socket));
+        let mut process = Process::start(command(disk, hardware, folder, &console, &socket));
+        let started = Instant::now();
+        let qmp = wait::until("QEMU's monitor", Duration::from_secs(20), || {
+            assert!(process.is_running(), "QEMU ended: {}", process.said().join("\n"));
+            Qmp::connect(&socket).ok()
+        });
+        let api = Api { address: format!("{BOX}:80").parse().expect("an address") };
+        Self { process, qmp, console, started, api }
+    }
+
+    /// Waits until the box is ready, and says how long that took.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) -> Duration {
+        self.wait_for_ready_lines(1);
+        self.started.elapsed()
+    }
+
+    /// Waits until the daemon was ready so many times since the machine was switched on.
+    ///
+    /// # Panics
+    /// When it was not in time.
+    #[track_caller]
+    pub fn wait_for_ready_lines(&mut self, count: usize) {
+        self.wait_until("the ready line", READY, |vm| vm.console().matches("ready web=").count() >= count);
+    }
+
+    /// Waits until the console shows this text; line breaks in it count as spaces.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
+        self.wait_until(text, limit, |vm| {
+            vm.console().split_whitespace().collect::<Vec<_>>().join(" ").contains(text)
+        });
+    }
+
+    /// Everything that was written to the serial console.
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    }
+
+    /// Puts a disc into the drive, whose tray is opened for it if need be.
+    ///
+    /// # Panics
+    /// When the drive refuses.
+    #[track_caller]
+    pub fn insert(&mut self, disc: &Path) {
+        let arguments =
+            json!({ "id": "cd0", "filename": disc, "format": "raw", "read-only-mode": "read-only" });
+        self.qmp.execute("blockdev-change-medium", &arguments);
+    }
+
+    /// Puts a disc into the drive that can't be read from `sector` (of 512 bytes) on.
+    ///
+    /// # Panics
+    /// When the drive refuses.
+    #[track_caller]
+    pub fn insert_scratched(&mut self, disc: &Path, sector: u64) {
+        let node = json!({
+            "node-name": "scratched", "driver": "raw", "read-only": true,
+            "file": {
+                "driver": "blkdebug", "image": { "driver": "file", "filename": disc, "read-only": true },
+                "inject-error": [{ "event": "none", "iotype": "read", "errno": 5, "sector": sector }],
+            },
+        });
+        self.qmp.execute("blockdev-add", &node);
+        self.qmp.execute("blockdev-open-tray", &json!({ "id": "cd0", "force": true }));
+        self.qmp.execute("blockdev-remove-medium", &json!({ "id": "cd0" }));
+        self.qmp.execute("blockdev-insert-medium", &json!({ "id": "cd0", "node-name": "scratched" }));
+        self.qmp.execute("blockdev-close-tray", &json!({ "id": "cd0" }));
+    }
+
+    /// Waits until the box opens the tray.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_for_open_tray(&mut self, limit: Duration) {
+        self.wait_until("the open tray", limit, Self::tray_is_open);
+    }
+
+    /// Whether the tray is open.
+    pub fn tray_is_open(&mut self) -> bool {
+        self.block("query-block", "cd0")["tray_open"] == true
+    }
+
+    /// Bytes that the box has read from its disk since the machine was switched on.
+    ///
+    /// # Panics
+    /// When QEMU does not say.
+    pub fn disk_bytes_read(&mut self) -> u64 {
+        self.block("query-blockstats", "disk0")["stats"]["rd_bytes"].as_u64().expect("rd_bytes")
+    }
+
+    /// What QEMU says of a drive.
+    fn block(&mut self, query: &str, device: &str) -> Value {
+        let answer = self.qmp.execute(query, &json!({}));
+        let is_it = |entry: &&Value| {
+            let id = entry["qdev"].as_str().unwrap_or_default();
+            entry["device"] == device || id.split('/').any(|part| part == device)
+        };
+        answer
+            .as_array()
+            .and_then(|all| all.iter().find(is_it))
+            .unwrap_or_else(|| panic!("{device}: {answer}"))
+            .clone()
+    }
+
+    /// Pulls or plugs the network cable.
+    pub fn set_cable(&mut self, plugged: bool) {
+        self.qmp.execute("set_link", &json!({ "name": "net0", "up": plugged }));
+    }
+
+    /// Presses keys at once, by QEMU's names.
+    pub fn press(&mut self, keys: &[&str]) {
+        let keys: Vec<_> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
+        self.qmp.execute("send-key", &json!({ "keys": keys, "hold-time": 300 }));
+    }
+
+    /// Takes a picture of the screen.
+    pub fn photograph(&mut self, png: &Path) {
+        self.qmp.execute("screendump", &json!({ "filename": png, "format": "png" }));
+    }
+
+    /// Presses the power button and waits until the machine is off.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn power_off(mut self) {
+        self.qmp.execute("system_powerdown", &json!({}));
+        let ended = wait::try_until(POWER_OFF, || (!self.process.is_running()).then_some(()));
+        assert!(ended.is_some(), "the box is not off within {POWER_OFF:?}; console:\n{}", self.console());
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&mut Self) -> bool) {
+        let found = wait::try_until(limit, || {
+            assert!(self.process.is_running(), "the machine went off before {what}:\n{}", self.console());
+            holds(self).then_some(())
+        });
+        assert!(found.is_some(), "{what}: not within {limit:?}; console:\n{}", self.console());
+    }
+}
+
+/// QEMU's command line; as in `scripts/boot`, apart from addresses.
+fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
+    command.args(["-name", "blackbox", "-machine", "q35", "-accel", &accelerator, "-smp", "2"]);
+    command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
+    command.args([
+        "-device",
+        "virtio-blk-pci,drive=disk0,bootindex=0",
+        "-device",
+        "ide-cd,id=cd0,drive=drive-cd0",
+    ]);
+    command.args([
+        "-drive",
+        &format!("if=none,id=disk0,format=raw,discard=unmap,file={}", disk.path().display()),
+    ]);
+    command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
+    command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
+    command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
+    command.args(["-serial", &format!("file:{}", console.display())]);
+    command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if hardware.uefi {
+        let variables = folder.join("firmware.fd");
+        if !variables.exists() {
+            fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables).expect("package ovmf");
+        }
+        command
+            .args(["-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"]);
+        command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
+    }
+    command
+}
+
+/// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are
+/// outside of its small subnet, because QEMU's network answers for nobody but itself there.
+fn network(hardware: &Hardware) -> String {
+    if !hardware.network {
+        return "hubport,id=net0,hubid=0".into();
+    }
+    let forwards = [("tcp", 80), ("tcp", 6969), ("udp", 6969), ("tcp", 6881)]
+        .map(|(protocol, port)| format!(",hostfwd={protocol}:{BOX}:{port}-{BOX}:{port}"));
+    format!(
+        "user,id=net0,net=192.168.7.0/29,host=192.168.7.2,dns=192.168.7.3,dhcpstart={BOX}{}",
+        forwards.concat()
+    )
+}
