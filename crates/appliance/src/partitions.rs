@@ -1,7 +1,7 @@
 //! The disk layout: GPT with a BIOS boot partition, the FAT partition `BLACKBOX` and, made on first boot in the
 //! free space, the data partition `BLACKBOX-DATA`.
 //!
-//! `image/genimage.cfg` repeats these values because it can't read Rust; a test compares the two.
+//! `image/board/x86_64/genimage.cfg` repeats these values because it can't read Rust; a test compares the two.
 
 /// GPT name and FAT label of the partition that holds boot loader, slots and `blackbox.toml`.
 pub const SYSTEM_NAME: &str = "BLACKBOX";
