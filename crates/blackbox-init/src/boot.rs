@@ -2,7 +2,6 @@
 //! goes on: a box that shows its problem is worth more than one that stands still.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::log;
 use crate::machine::Machine;
 use crate::problems::Source;
 use crate::sys::{self, Access};
-use crate::{console, system};
+use crate::{screen, system};
 
 /// Name of the machine.
 pub const HOST_NAME: &str = "blackbox";
@@ -102,20 +101,6 @@ pub fn boot(machine: &mut Machine) {
     }
 }
 
-/// Goes through all of `items`; the error names everything that failed.
-fn all<T>(
-    items: &[T],
-    what: &str,
-    action: impl Fn(&T) -> io::Result<()>,
-    name: impl Fn(&T) -> &str,
-) -> Result<(), String> {
-    let failed: Vec<_> = items
-        .iter()
-        .filter_map(|item| action(item).err().map(|error| format!("{} ({error})", name(item))))
-        .collect();
-    if failed.is_empty() { Ok(()) } else { Err(format!("{what} failed: {}.", failed.join(", "))) }
-}
-
 fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(), String> {
     // Memory for files is bounded, so that no leak in a temporary folder can starve the daemon.
     let mounts = [
@@ -125,25 +110,22 @@ fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(),
         ("/run", "tmpfs", Access::Write, "mode=0755,size=20%"),
         ("/tmp", "tmpfs", Access::Write, "mode=1777,size=10%"),
     ];
-    let result = all(
-        &mounts,
-        "Mounting",
-        |(target, kind, access, options)| {
-            fs::create_dir_all(target)?;
-            sys::mount(kind, Path::new(target), kind, *access, options)
-        },
-        |(target, ..)| target,
-    );
+    let mut failed = Vec::new();
+    for (target, kind, access, options) in mounts {
+        let mounted = fs::create_dir_all(target)
+            .and_then(|()| sys::mount(kind, Path::new(target), kind, access, options));
+        failed.extend(mounted.err().map(|error| format!("{target} ({error})")));
+    }
     let cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
     log::open(&cmdline.serial);
     machine.open_console();
     log!(
         "{} {}, slot {}",
-        console::NAME,
+        screen::NAME,
         env!("CARGO_PKG_VERSION"),
         cmdline.slot.as_deref().unwrap_or("unknown")
     );
-    result
+    if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }
 
 /// Files below `/proc/sys` and `/sys`, and what is written there.

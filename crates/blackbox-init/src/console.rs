@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 use crate::log;
 use crate::screen::View;
 
-/// What the box is called.
-pub const NAME: &str = "P2P Black Box";
-
 /// The first virtual terminal.
 const SCREEN: &str = "/dev/tty1";
 

@@ -91,20 +91,23 @@ impl Daemon {
     }
 
     /// Starts it when it is time. Returns whether it was started, and so has to be told everything.
-    pub fn start_if_due(&mut self, children: &mut Children, now: Instant) -> bool {
-        let Some(state) = self.state.filter(|_| self.supervisor.is_due(now)) else { return false };
+    ///
+    /// # Errors
+    /// A sentence for people when it can't be started.
+    pub fn start_if_due(&mut self, children: &mut Children, now: Instant) -> Result<bool, String> {
+        let Some(state) = self.state.filter(|_| self.supervisor.is_due(now)) else { return Ok(false) };
         match spawn(children, state) {
             Ok((pid, link)) => {
                 log!("blackboxd: started as process {pid}");
                 self.supervisor.started(now);
                 self.pid = Some(pid);
                 self.link = Some(link);
-                true
+                Ok(true)
             }
             Err(error) => {
                 let wait = self.supervisor.ended(now);
                 log!("blackboxd: can't be started: {error}; next try in {} s", wait.as_secs());
-                false
+                Err(format!("The publishing service can't be started ({error}): write the image again."))
             }
         }
     }
@@ -249,6 +252,6 @@ mod tests {
         daemon.enable("/x");
         assert_eq!(daemon.deadline(), Some(now));
         daemon.disable();
-        assert!(!daemon.start_if_due(&mut Children::default(), now));
+        assert_eq!(daemon.start_if_due(&mut Children::default(), now), Ok(false));
     }
 }

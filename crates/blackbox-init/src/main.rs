@@ -1,7 +1,7 @@
 //! PID 1 of the appliance, and its children for everything that may hang or parses what comes from outside.
 //!
-//! - without arguments, as PID 1: boot, supervise, shut down. It parses nothing from the network, waits for nothing
-//!   but `poll`, and has one thread.
+//! - without arguments, as PID 1: boot, supervise, shut down. It parses nothing from the network and has one thread,
+//!   which waits in `poll` alone, but for mounting the box's own two partitions during the boot.
 //! - `net`: links, DHCP, addresses
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
 //! - `readable NODE`: tells an empty partition from one that can't be read

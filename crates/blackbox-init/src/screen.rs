@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use crate::lines::printable;
 
+/// What the box is called.
+pub const NAME: &str = "P2P Black Box";
+
 /// Longest line (characters): what an 80-column console shows without wrapping.
 const WIDTH: usize = 79;
 
@@ -32,8 +35,8 @@ impl View {
     pub fn render(&self) -> Vec<String> {
         let mut urls = self.urls().into_iter();
         let first = urls.next().unwrap_or_else(|| "(no network yet)".into());
-        let mut lines = vec![format!("P2P Black Box  {first}")];
-        lines.extend(urls.map(|url| format!("               {url}")));
+        let mut lines = vec![format!("{NAME}  {first}")];
+        lines.extend(urls.map(|url| format!("{:1$}  {url}", "", NAME.len())));
         lines.push(format!("Version {}", self.version));
         lines.push(match (self.web_port, self.seeding) {
             (None, _) => "The publishing service is starting.".into(),

@@ -12,6 +12,7 @@ use crate::button;
 use crate::children::Role;
 use crate::log;
 use crate::media::drive::{Drive, Input, Output};
+use crate::media::finding::Finding;
 use crate::media::{self, eject, look};
 use crate::modules;
 use crate::sys::{self, Received};
@@ -198,6 +199,7 @@ impl Machine {
         command.args(briefly.then_some("briefly"));
         if let Err(error) = self.children.spawn(command, Role::Look(name.to_owned()), "", Some(look::LIMIT)) {
             log!("{name}: can't be looked into: {error}");
+            self.step(name, Input::Looked(Finding::Unchanged));
         }
     }
 
@@ -211,6 +213,7 @@ impl Machine {
         if let Err(error) = self.children.spawn(command, Role::Eject(name.to_owned()), "", Some(eject::LIMIT))
         {
             log!("{name}: can't be ejected: {error}");
+            self.step(name, Input::Ejected);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::log;
 use crate::media::drive::Drive;
 use crate::modules::Aliases;
 use crate::net::report::Report;
-use crate::problems::Problems;
+use crate::problems::{Problems, Source};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
@@ -274,8 +274,10 @@ impl Machine {
             self.load_modules();
             self.look_routinely(now);
             self.start_network(now);
-            if self.daemon.start_if_due(&mut self.children, now) {
-                self.tell_everything();
+            match self.daemon.start_if_due(&mut self.children, now) {
+                Ok(true) => self.tell_everything(),
+                Ok(false) => {}
+                Err(sentence) => drop(self.problems.set(Source::Daemon, vec![sentence])),
             }
         }
         self.tell_changes();

@@ -27,10 +27,11 @@ impl Machine {
         self.daemon.enable(state);
     }
 
-    /// Starts nothing any more.
+    /// Starts nothing any more. What is in the drives does not matter from now on.
     pub fn stop_services(&mut self) {
         self.network.enabled = false;
         self.daemon.disable();
+        self.drives = None;
     }
 
     pub(super) fn start_network(&mut self, now: Instant) {
@@ -49,8 +50,6 @@ impl Machine {
     pub(super) fn take_end(&mut self, finished: Finished) {
         let now = Instant::now();
         match finished.role.clone() {
-            // It was ended, which says nothing about the medium.
-            Role::Look(_) | Role::Eject(_) if self.is_halting() => {}
             Role::Tool => {
                 self.finished.insert(finished.pid, finished);
             }

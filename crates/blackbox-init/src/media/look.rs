@@ -30,16 +30,19 @@ const READY_INTERVAL: Duration = Duration::from_millis(500);
 /// Where the first volume descriptor of ISO 9660 and UDF is, so that a disc with files can be read that far.
 const DESCRIPTOR_AT: u64 = 32 * 1024;
 
-/// File systems that can be mounted, with options that make every file readable for the daemon.
-const FILE_SYSTEMS: [(&str, &str); 6] = [
+/// File systems that can be mounted: as `blkid` calls them, their driver, and options that make every file readable
+/// for the daemon.
+const FILE_SYSTEMS: [(&str, &str, &str); 8] = [
     // Rock Ridge can carry permissions that lock the daemon out.
-    ("iso9660", "iocharset=utf8,mode=0444,dmode=0555,overriderockperm"),
-    ("udf", "iocharset=utf8,mode=0444,dmode=0555"),
-    ("vfat", "utf8=1,umask=0222,shortname=mixed"),
-    ("exfat", "iocharset=utf8,umask=0222"),
-    ("ntfs3", "iocharset=utf8,umask=0222"),
+    ("iso9660", "iso9660", "iocharset=utf8,mode=0444,dmode=0555,overriderockperm"),
+    ("udf", "udf", "iocharset=utf8,mode=0444,dmode=0555"),
+    ("vfat", "vfat", "utf8=1,umask=0222,shortname=mixed"),
+    ("exfat", "exfat", "iocharset=utf8,umask=0222"),
+    ("ntfs", "ntfs3", "iocharset=utf8,umask=0222"),
     // No repair and no journal replay: the medium is not ours to write to.
-    ("ext4", "noload"),
+    ("ext2", "ext4", "noload"),
+    ("ext3", "ext4", "noload"),
+    ("ext4", "ext4", "noload"),
 ];
 
 /// Looks into a drive and writes what it found as one line. With `briefly` only the drive itself is asked, which
@@ -86,7 +89,8 @@ fn look(drive: &str, briefly: bool) -> Finding {
 
 fn unreadable(drive: &str, why: &str) -> Finding {
     Finding::Unusable(format!(
-        "The medium in {drive} can't be read ({why}): it may be blank, dirty or damaged; clean it or try another one."
+        "The medium in {drive} can't be read ({why}): it may be blank, dirty or damaged; clean it, or try another \
+         one."
     ))
 }
 
@@ -127,29 +131,27 @@ fn probe(node: &str) -> io::Result<Signatures> {
 
 /// Mounts the medium, unless one is mounted there already, and describes it.
 fn mounted(drive: &str, signatures: &Signatures, optical: bool) -> Result<Found, String> {
+    let unusable = |what: &str| format!("The medium in {drive} {what}; try another one.");
+    let kind = signatures.kind.as_deref();
+    let kind = kind.ok_or_else(|| unusable("holds no known file system: it may be blank or damaged"))?;
+    let (_, driver, options) = FILE_SYSTEMS
+        .iter()
+        .find(|(name, ..)| *name == kind)
+        .ok_or_else(|| unusable(&format!("holds {kind}; known are ISO 9660, UDF, FAT, exFAT and ext4")))?;
     let node = format!("/dev/{drive}");
     let point = mount_point(drive);
-    let kind = signatures.kind.as_deref().ok_or_else(|| {
-        format!("The medium in {drive} holds no file system that is known: it may be blank or damaged; try another one.")
-    })?;
-    let (kind, options) = FILE_SYSTEMS.iter().find(|(name, _)| *name == kind || (*name == "ext4" && matches!(kind, "ext2" | "ext3"))
-        || (*name == "ntfs3" && kind == "ntfs")).ok_or_else(|| {
-        format!("The medium in {drive} holds {kind}, which this box can't read; use ISO 9660, UDF, FAT, exFAT or ext4.")
-    })?;
     if !is_mounted(&point) {
         fs::create_dir_all(&point)
             .and_then(|()| sys::share_with_group(Path::new(&node), DAEMON_ID))
-            .and_then(|()| sys::mount(&node, &point, kind, Access::Read, options))
-            .map_err(|error| {
-                format!("The medium in {drive} ({kind}) can't be mounted ({error}): it may be damaged; try another one.")
-            })?;
+            .and_then(|()| sys::mount(&node, &point, driver, Access::Read, options))
+            .map_err(|error| unusable(&format!("({kind}) can't be mounted ({error}): it may be damaged")))?;
     }
+    let size_bytes = size(kind, &node, &point);
     let medium = Medium {
         drive: drive.to_owned(),
         mount: point.to_string_lossy().into_owned(),
         label: signatures.label.clone(),
-        size_bytes: size(kind, &node, &point)
-            .map_err(|error| format!("The medium in {drive} has no size ({error})."))?,
+        size_bytes: size_bytes.map_err(|error| unusable(&format!("has no size ({error})")))?,
         device: node,
         ejectable: optical,
     };
