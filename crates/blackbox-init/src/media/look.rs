@@ -133,7 +133,8 @@ fn probe(node: &str) -> io::Result<Signatures> {
 fn mounted(drive: &str, signatures: &Signatures, optical: bool) -> Result<Found, String> {
     let unusable = |what: &str| format!("The medium in {drive} {what}; try another one.");
     let kind = signatures.kind.as_deref();
-    let kind = kind.ok_or_else(|| unusable("holds no file system that is known: it may be blank or damaged"))?;
+    let kind =
+        kind.ok_or_else(|| unusable("holds no file system that is known: it may be blank or damaged"))?;
     let (_, driver, options) = FILE_SYSTEMS
         .iter()
         .find(|(name, ..)| *name == kind)
