@@ -46,7 +46,7 @@ fn a_peer_is_told_what_there_is_and_gets_every_byte() {
             Message::Bitfield(bits) => Some(Some(bits.clone())),
             _ => None,
         });
-        let pieces = seeded.info.pieces.len() / 20;
+        let pieces = seeded.info.pieces().unwrap().len() / 20;
         match have.unwrap() {
             None => assert!(is_fast, "have-all is for those who know it"),
             Some(bits) => {

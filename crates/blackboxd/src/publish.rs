@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use torrent::{File as InfoFile, Info, Mode, piece_length};
+use torrent::{File as InfoFile, Hashes, Info, Mode, piece_length};
 
 use crate::catalog::{Content, Identity, Progress};
 use crate::hash::hash_pieces;
@@ -81,7 +81,8 @@ pub fn content(name: &str, listing: &Listing, pieces: Vec<u8>) -> Result<Content
         },
     };
     let piece_length = piece_length(listing.size_bytes());
-    let info = Info { name: name.to_owned(), piece_length, pieces, mode, private: false };
+    let hashes = Hashes::V1 { pieces };
+    let info = Info { name: name.to_owned(), piece_length, mode, hashes, private: false };
     let identities: Vec<Identity> = listing.identities().collect();
     Content::new(Arc::from(info.to_bytes()), &identities).map_err(PublishError::Refused)
 }

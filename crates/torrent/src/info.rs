@@ -1,25 +1,60 @@
-//! The info dictionary (BEP 3): what is published, apart from where it is announced.
+//! The info dictionary (BEP 3, BEP 52): what is published, apart from where it is announced.
 
-use crate::bencode::{self, Dictionary, Value};
+mod file_tree;
+
+use std::slice;
+
+use self::file_tree::Leaf;
+use crate::bencode::{self, Dictionary, ListWriter, Value};
 use crate::file_path::{FilePath, FilePathError};
-use crate::lengths::Lengths;
-use crate::lengths::PieceIndex;
+use crate::ids::{InfoHash, InfoHashV2, InfoHashes};
+use crate::lengths::{Lengths, PieceIndex};
+use crate::merkle::{NodeHash, is_piece_length};
 use crate::metainfo::LIMITS;
 use crate::piece_hasher::PieceHash;
+
+/// The `meta version` of version 2; version 1 has none.
+const META_VERSION: i64 = 2;
 
 /// What is published. Nothing of the machine or the time is in it: equal content has the equal info hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// Name of the file or folder: one normal name, as [`FilePath`] has them.
     pub name: String,
-    /// Bytes of each piece but the last; not 0.
+    /// Bytes of each piece but the last, in version 2 of each file; not 0, in version 2 a power of two of at
+    /// least 16 KiB.
     pub piece_length: u32,
-    /// The [`PieceHash`] of each piece, one after the other.
-    pub pieces: Vec<u8>,
     /// A file or a folder.
     pub mode: Mode,
+    /// What the content must hash to; they make the version of the torrent.
+    pub hashes: Hashes,
     /// Clients find peers through the trackers of the metainfo only (BEP 27).
     pub private: bool,
+}
+
+/// The hashes of one version or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hashes {
+    /// Version 1 (BEP 3).
+    V1 {
+        /// The [`PieceHash`] of each piece, one after the other.
+        pieces: Vec<u8>,
+    },
+    /// Version 2 (BEP 52). Its files are sorted by their paths, since they are in a tree of dictionaries.
+    ///
+    /// A folder that holds one file and nothing else is written as other makers do; clients may take it for that
+    /// file, and if both have the same name they are the same torrent.
+    V2 {
+        /// The root of each file, `None` if it is empty.
+        roots: Vec<Option<NodeHash>>,
+    },
+    /// Both, for a single file. (For a folder, files would have to be padded to whole pieces for version 1.)
+    Hybrid {
+        /// As in version 1.
+        pieces: Vec<u8>,
+        /// As in version 2.
+        root: Option<NodeHash>,
+    },
 }
 
 /// One file, or a folder of files.
@@ -61,72 +96,151 @@ pub enum InfoError {
     /// The name or the path of a file is none.
     #[error("bad file name: {0}")]
     FilePath(#[from] FilePathError),
-    /// The length of `pieces` does not fit the length of the files.
+    /// The length of `pieces` does not fit the length of the files, or there are more than `u32` can number.
     #[error("the number of piece hashes does not fit the length of the content")]
     PieceCount,
+    /// `meta version` is not 2, the only value that has a meaning (BEP 52).
+    #[error("metainfo of version {0} is not known")]
+    MetaVersion(i64),
+    /// The dictionary has keys of both versions, but not for one and the same file.
+    #[error("versions 1 and 2 do not describe the same single file")]
+    Hybrid,
+    /// The files in the tree have longer paths than could be written one by one.
+    #[error("the paths of the files are too long together")]
+    PathsTooLong,
 }
 
 impl Info {
     /// The dictionary in canonical form. What is hashed is what comes out here, so it must never change for
     /// equal content.
+    ///
+    /// # Panics
+    /// In version 2, if there is not one root for each file, or the files are not sorted by path, or one is in
+    /// another, or a folder is hybrid.
     pub fn to_bytes(&self) -> Vec<u8> {
         bencode::dictionary(|d| {
-            if let Mode::Multiple { files } = &self.mode {
-                d.list(b"files", |l| {
-                    for file in files {
-                        l.dictionary(|d| {
-                            d.integer(b"length", file.length);
-                            d.list(b"path", |l| file.path.components().for_each(|name| l.bytes(name)));
-                        });
-                    }
-                });
+            if let Some(roots) = self.roots() {
+                d.dictionary(b"file tree", |d| file_tree::write(d, &self.leaves(roots)));
             }
-            if let Mode::Single { length } = self.mode {
-                d.integer(b"length", length);
+            if self.pieces().is_some() {
+                match &self.mode {
+                    Mode::Multiple { files } => {
+                        d.list(b"files", |l| files.iter().for_each(|file| write_file(l, file)));
+                    }
+                    Mode::Single { length } => d.integer(b"length", *length),
+                }
+            }
+            if self.roots().is_some() {
+                d.integer(b"meta version", META_VERSION);
             }
             d.bytes(b"name", &self.name);
             d.integer(b"piece length", self.piece_length);
-            d.bytes(b"pieces", &self.pieces);
+            if let Some(pieces) = self.pieces() {
+                d.bytes(b"pieces", pieces);
+            }
             if self.private {
                 d.integer(b"private", 1);
             }
         })
     }
 
+    fn leaves(&self, roots: &[Option<NodeHash>]) -> Vec<Leaf<'_>> {
+        if let Mode::Multiple { files } = &self.mode {
+            assert!(self.pieces().is_none(), "a folder is not hybrid");
+            assert!(files.is_sorted_by(|a, b| a.path < b.path), "files are sorted by path");
+        }
+        let files: Vec<_> = self.files().collect();
+        assert_eq!(files.len(), roots.len(), "each file has a root");
+        files.iter().zip(roots).map(|(&(path, length), &root)| Leaf { path, length, root }).collect()
+    }
+
     /// Reads an info dictionary. Keys that are not known here are passed over, so writing it again may give
     /// other bytes: keep the bytes that were read.
     ///
     /// # Errors
-    /// The bytes are not bencode within [`LIMITS`], a key of BEP 3 is missing or wrong, a name is not normal,
-    /// or there are too few or too many pieces.
+    /// The bytes are not bencode within [`LIMITS`], a key of BEP 3 or BEP 52 is missing or wrong, a name is not
+    /// normal, there are too few or too many pieces, or it is a hybrid folder.
     pub fn parse(bytes: &[u8]) -> Result<Self, InfoError> {
         let value = bencode::scan(bytes, LIMITS)?;
         Self::from_dictionary(value.as_dictionary().ok_or(InfoError::NotADictionary)?)
     }
 
     pub(crate) fn from_dictionary(info: Dictionary<'_>) -> Result<Self, InfoError> {
+        let v2 = match info.get(b"meta version").map(Value::as_integer) {
+            None => false,
+            Some(Some(META_VERSION)) => true,
+            Some(Some(other)) => return Err(InfoError::MetaVersion(other)),
+            Some(None) => return Err(InfoError::Key("meta version")),
+        };
         let name = info.get(b"name").and_then(Value::as_bytes).ok_or(InfoError::Key("name"))?;
-        let mode = match info.get(b"files") {
-            Some(files) => Mode::Multiple { files: parse_files(files)? },
-            None => Mode::Single { length: parse_length(info)? },
-        };
+        let name = FilePath::from_components([name])?.to_string();
         let piece_length = info.get(b"piece length").and_then(Value::as_integer);
-        let info = Self {
-            name: FilePath::from_components([name])?.to_string(),
-            piece_length: piece_length
-                .and_then(|length| length.try_into().ok())
-                .filter(|&length| length > 0)
-                .ok_or(InfoError::Key("piece length"))?,
-            pieces: info.get(b"pieces").and_then(Value::as_bytes).ok_or(InfoError::Key("pieces"))?.to_vec(),
-            mode,
-            private: info.get(b"private").and_then(Value::as_integer) == Some(1),
+        let piece_length = piece_length
+            .and_then(|length| length.try_into().ok())
+            .filter(|&length| if v2 { is_piece_length(length) } else { length > 0 })
+            .ok_or(InfoError::Key("piece length"))?;
+        let (mode, hashes) = if v2 {
+            parse_v2(info, &name)?
+        } else {
+            (parse_mode(info)?, Hashes::V1 { pieces: parse_pieces(info)? })
         };
-        let lengths = Lengths::new(info.total_length(), info.piece_length).ok_or(InfoError::PieceCount)?;
-        let (hashes, rest) = info.pieces.as_chunks::<20>();
-        if hashes.len() != lengths.piece_count() as usize || !rest.is_empty() {
-            return Err(InfoError::PieceCount);
-        }
+        let private = info.get(b"private").and_then(Value::as_integer) == Some(1);
+        let info = Self { name, piece_length, mode, hashes, private };
+        info.check_piece_count()?;
         Ok(info)
+    }
+
+    fn check_piece_count(&self) -> Result<(), InfoError> {
+        if let Some(pieces) = self.pieces() {
+            let lengths =
+                Lengths::new(self.total_length(), self.piece_length).ok_or(InfoError::PieceCount)?;
+            if pieces.len() as u64 != u64::from(lengths.piece_count()) * 20 {
+                return Err(InfoError::PieceCount);
+            }
+        }
+        if self.roots().is_some() {
+            // Each file begins with a new piece.
+            let pieces = self.files().map(|(_, length)| length.div_ceil(self.piece_length.into()));
+            let pieces = pieces.fold(0, u64::saturating_add);
+            u32::try_from(pieces).map_err(|_| InfoError::PieceCount)?;
+        }
+        Ok(())
+    }
+
+    /// Path below the torrent's folder and length in bytes of each file, in order; a single file's path is its
+    /// name.
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        let (single, multiple) = match &self.mode {
+            Mode::Single { length } => (Some((&*self.name, *length)), &[][..]),
+            Mode::Multiple { files } => (None, &files[..]),
+        };
+        single.into_iter().chain(multiple.iter().map(|file| (file.path.as_str(), file.length)))
+    }
+
+    /// The names of the torrent whose info dictionary these bytes are.
+    pub fn info_hashes(&self, info_bytes: &[u8]) -> InfoHashes {
+        match self.hashes {
+            Hashes::V1 { .. } => InfoHashes::V1(InfoHash::of(info_bytes)),
+            Hashes::V2 { .. } => InfoHashes::V2(InfoHashV2::of(info_bytes)),
+            Hashes::Hybrid { .. } => InfoHashes::Hybrid(InfoHash::of(info_bytes), InfoHashV2::of(info_bytes)),
+        }
+    }
+
+    /// Version 1: the [`PieceHash`] of each piece, one after the other.
+    pub fn pieces(&self) -> Option<&[u8]> {
+        match &self.hashes {
+            Hashes::V1 { pieces } | Hashes::Hybrid { pieces, .. } => Some(pieces),
+            Hashes::V2 { .. } => None,
+        }
+    }
+
+    /// Version 2: the root of each file, `None` if it is empty.
+    pub fn roots(&self) -> Option<&[Option<NodeHash>]> {
+        match &self.hashes {
+            Hashes::V1 { .. } => None,
+            Hashes::V2 { roots } => Some(roots),
+            Hashes::Hybrid { root, .. } => Some(slice::from_ref(root)),
+        }
     }
 
     /// Bytes of all files together (`u64::MAX` if they are more).
@@ -139,9 +253,46 @@ impl Info {
         }
     }
 
-    /// What the bytes of a piece must hash to; `None` if this torrent has no such piece.
+    /// Version 1: what the bytes of a piece must hash to; `None` if this torrent has no such piece.
     pub fn piece_hash(&self, piece: PieceIndex) -> Option<&PieceHash> {
-        self.pieces.as_chunks().0.get(piece.get() as usize)
+        self.pieces()?.as_chunks().0.get(piece.get() as usize)
+    }
+}
+
+fn write_file(files: &mut ListWriter<'_>, file: &File) {
+    files.dictionary(|d| {
+        d.integer(b"length", file.length);
+        d.list(b"path", |l| file.path.components().for_each(|name| l.bytes(name)));
+    });
+}
+
+fn parse_mode(info: Dictionary<'_>) -> Result<Mode, InfoError> {
+    match info.get(b"files") {
+        Some(files) => Ok(Mode::Multiple { files: parse_files(files)? }),
+        None => Ok(Mode::Single { length: parse_length(info)? }),
+    }
+}
+
+fn parse_pieces(info: Dictionary<'_>) -> Result<Vec<u8>, InfoError> {
+    info.get(b"pieces").and_then(Value::as_bytes).map(<[u8]>::to_vec).ok_or(InfoError::Key("pieces"))
+}
+
+/// Reads what an info dictionary of version 2 has that one of version 1 has not; it may be hybrid.
+fn parse_v2(info: Dictionary<'_>, name: &str) -> Result<(Mode, Hashes), InfoError> {
+    let tree = info.get(b"file tree").and_then(Value::as_dictionary).ok_or(InfoError::Key("file tree"))?;
+    let (files, roots) = file_tree::parse(tree, LIMITS.bytes)?;
+    let mode = match &files[..] {
+        [File { path, length }] if path.as_str() == name => Mode::Single { length: *length },
+        _ => Mode::Multiple { files },
+    };
+    if ["files", "length", "pieces"].iter().all(|key| info.get(key.as_bytes()).is_none()) {
+        return Ok((mode, Hashes::V2 { roots }));
+    }
+    match (&mode, &roots[..]) {
+        (Mode::Single { .. }, &[root]) if parse_mode(info)? == mode => {
+            Ok((mode, Hashes::Hybrid { pieces: parse_pieces(info)?, root }))
+        }
+        _ => Err(InfoError::Hybrid),
     }
 }
 
@@ -172,8 +323,8 @@ mod tests {
         Info {
             name: "a.bin".into(),
             piece_length: 4,
-            pieces: vec![b'h'; 40],
             mode: Mode::Single { length: 5 },
+            hashes: Hashes::V1 { pieces: vec![b'h'; 40] },
             private: false,
         }
     }
@@ -191,8 +342,8 @@ mod tests {
         let files = vec![file(&["a", "b"], 4), file(&["c"], 0)];
         let info = Info {
             name: "x".into(),
-            pieces: vec![b'h'; 20],
             mode: Mode::Multiple { files },
+            hashes: Hashes::V1 { pieces: vec![b'h'; 20] },
             private: true,
             ..single()
         };
@@ -205,7 +356,7 @@ mod tests {
 
     #[test]
     fn piece_hashes_are_found() {
-        let info = Info { pieces: [[1; 20], [2; 20]].concat(), ..single() };
+        let info = Info { hashes: Hashes::V1 { pieces: [[1; 20], [2; 20]].concat() }, ..single() };
         let lengths = Lengths::new(info.total_length(), info.piece_length).unwrap();
         assert_eq!(
             lengths.pieces().map(|piece| info.piece_hash(piece)).collect::<Vec<_>>(),

@@ -26,8 +26,8 @@ mod piece_length;
 mod xorshift;
 
 pub use file_path::{FilePath, FilePathError, MAX_NAME, MAX_NAMES, MAX_PATH};
-pub use ids::{InfoHash, ParseInfoHashError, PeerId};
-pub use info::{File, Info, InfoError, Mode};
+pub use ids::{InfoHash, InfoHashV2, InfoHashes, ParseInfoHashError, PeerId};
+pub use info::{File, Hashes, Info, InfoError, Mode};
 pub use lengths::{Block, FileSpans, Lengths, MAX_BLOCK, PieceIndex, Span};
 pub use magnet::Magnet;
 pub use merkle::{BLOCK_LENGTH, FileRoot, MerkleHasher, MerkleTree, NodeHash, PieceLayers, hash_block};

@@ -1,8 +1,11 @@
-//! Metainfo: what is in a `.torrent` file (BEP 3).
+//! Metainfo: what is in a `.torrent` file (BEP 3, BEP 52).
+
+mod piece_layers;
 
 use crate::bencode::{self, Dictionary, Limits, List, Value};
-use crate::ids::InfoHash;
+use crate::ids::{InfoHash, InfoHashV2};
 use crate::info::{Info, InfoError};
+use crate::merkle::PieceLayers;
 
 /// What is read as metainfo.
 ///
@@ -18,11 +21,19 @@ pub const LIMITS: Limits = Limits { bytes: 256 << 20, depth: 100 };
 pub struct Metainfo {
     /// The info dictionary, byte for byte: the info hash is made from it.
     pub info_bytes: Vec<u8>,
+    /// Version 2 (BEP 52): the piece layer of each file that is longer than a piece, so it may be empty; `None`
+    /// in version 1.
+    pub piece_layers: Option<PieceLayers>,
     /// Announce URLs in tiers: all of a tier are tried before those of the next (BEP 12). May be empty.
     pub announce: Vec<Vec<String>>,
     /// Web seeds (`url-list`, BEP 19). To one that ends in `/` clients append the name of the torrent and, if
     /// the torrent is a folder, `/` and the path of the file. For a folder it must end so.
     pub web_seeds: Vec<String>,
+    /// Names of collections; torrents of the same one may have files in common, which a client then needn't
+    /// download again (BEP 38).
+    pub collections: Vec<String>,
+    /// Torrents that may have files in common with this one (BEP 38); those of version 2 truncated.
+    pub similar: Vec<InfoHash>,
     /// Free text.
     pub comment: Option<String>,
     /// The program that made it.
@@ -43,6 +54,9 @@ pub enum MetainfoError {
     /// The value of a key is of a wrong kind or out of range.
     #[error("`{0}` is wrong")]
     Key(&'static str),
+    /// The piece layers are not those of the files (BEP 52).
+    #[error("the piece layers do not fit the roots of the files")]
+    PieceLayers,
     /// The info dictionary is missing or wrong.
     #[error(transparent)]
     Info(#[from] InfoError),
@@ -53,17 +67,25 @@ impl Metainfo {
     pub fn new(info_bytes: Vec<u8>) -> Self {
         Self {
             info_bytes,
+            piece_layers: None,
             announce: Vec::new(),
             web_seeds: Vec::new(),
+            collections: Vec::new(),
+            similar: Vec::new(),
             comment: None,
             created_by: None,
             creation_date: None,
         }
     }
 
-    /// The name of the torrent.
+    /// The name of the torrent, if it is of version 1 or hybrid (see [`Info::info_hashes`]).
     pub fn info_hash(&self) -> InfoHash {
         InfoHash::of(&self.info_bytes)
+    }
+
+    /// The name of the torrent, if it is of version 2 or hybrid.
+    pub fn info_hash_v2(&self) -> InfoHashV2 {
+        InfoHashV2::of(&self.info_bytes)
     }
 
     /// The content of the `.torrent` file, in canonical form.
@@ -83,6 +105,10 @@ impl Metainfo {
                     }
                 });
             }
+            // Outside the info dictionary: what else is published must not change the info hash.
+            if !self.collections.is_empty() {
+                d.list(b"collections", |l| self.collections.iter().for_each(|name| l.bytes(name)));
+            }
             if let Some(comment) = &self.comment {
                 d.bytes(b"comment", comment);
             }
@@ -93,6 +119,12 @@ impl Metainfo {
                 d.integer(b"creation date", creation_date);
             }
             d.raw(b"info", &self.info_bytes);
+            if let Some(layers) = &self.piece_layers {
+                d.dictionary(b"piece layers", |d| piece_layers::write(d, layers));
+            }
+            if !self.similar.is_empty() {
+                d.list(b"similar", |l| self.similar.iter().for_each(|hash| l.bytes(hash.as_bytes())));
+            }
             if !self.web_seeds.is_empty() {
                 d.list(b"url-list", |l| self.web_seeds.iter().for_each(|url| l.bytes(url)));
             }
@@ -102,20 +134,26 @@ impl Metainfo {
     /// Reads metainfo and the info dictionary in it. Keys that are not known here are passed over.
     ///
     /// # Errors
-    /// The bytes are not canonical bencode within [`LIMITS`], a value is of a wrong kind, or the info dictionary
-    /// is refused by [`Info::parse`].
+    /// The bytes are not canonical bencode within [`LIMITS`], a value is of a wrong kind, the info dictionary
+    /// is refused by [`Info::parse`], or in version 2 a piece layer is missing, wrong or of no file.
     pub fn parse(bytes: &[u8]) -> Result<(Self, Info), MetainfoError> {
         let root = bencode::scan(bytes, LIMITS)?.as_dictionary().ok_or(MetainfoError::NotADictionary)?;
         let info = root.get(b"info").and_then(Value::as_dictionary).ok_or(InfoError::NotADictionary)?;
-        let metainfo = Self {
+        let mut metainfo = Self {
             info_bytes: info.raw().to_vec(),
+            piece_layers: None,
             announce: parse_announce(root)?,
             web_seeds: parse_web_seeds(root)?,
+            collections: optional(root, "collections", |names| texts(names.as_list()?))?.unwrap_or_default(),
+            similar: optional(root, "similar", info_hashes)?.unwrap_or_default(),
             comment: optional(root, "comment", text)?,
             created_by: optional(root, "created by", text)?,
             creation_date: optional(root, "creation date", |date| date.as_integer()?.try_into().ok())?,
         };
-        Ok((metainfo, Info::from_dictionary(info)?))
+        let info = Info::from_dictionary(info)?;
+        metainfo.piece_layers =
+            info.roots().map(|roots| piece_layers::parse(root, &info, roots)).transpose()?;
+        Ok((metainfo, info))
     }
 }
 
@@ -155,6 +193,10 @@ fn text(value: Value<'_>) -> Option<String> {
 
 fn texts(list: List<'_>) -> Option<Vec<String>> {
     list.iter().map(text).collect()
+}
+
+fn info_hashes(value: Value<'_>) -> Option<Vec<InfoHash>> {
+    value.as_list()?.iter().map(|info_hash| info_hash.as_bytes()?.try_into().ok()).collect()
 }
 
 #[cfg(test)]

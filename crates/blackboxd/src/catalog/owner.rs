@@ -219,12 +219,13 @@ mod tests {
     use super::*;
     use crate::catalog::Identity;
     use std::sync::atomic::Ordering;
-    use torrent::{Info, Mode};
+    use torrent::{Hashes, Info, Mode};
 
     fn content(name: &str) -> Arc<Content> {
         let identity = Identity { inode: 1, size: 3, mtime: 2 };
         let mode = Mode::Single { length: identity.size };
-        let info = Info { name: name.into(), piece_length: 16384, pieces: vec![7; 20], mode, private: false };
+        let hashes = Hashes::V1 { pieces: vec![7; 20] };
+        let info = Info { name: name.into(), piece_length: 16384, mode, hashes, private: false };
         Arc::new(Content::new(info.to_bytes().into(), &[identity]).unwrap())
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use torrent::{InfoHash, Magnet, Mode};
+use torrent::{InfoHash, InfoHashes, Magnet, Mode};
 
 use super::host::{Host, UrlHost};
 use crate::app::Listeners;
@@ -67,7 +67,7 @@ impl Links {
     /// The magnet link.
     pub(super) fn magnet(&self, content: &Content) -> String {
         Magnet {
-            info_hash: content.info_hash,
+            info_hashes: InfoHashes::V1(content.info_hash),
             name: content.info.name.clone(),
             length: Some(content.size_bytes()),
             trackers: self.announce.clone(),

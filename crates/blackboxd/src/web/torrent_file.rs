@@ -43,12 +43,11 @@ pub(super) fn length(item: &Item, content: &Content, links: &Links) -> usize {
 
 fn around(item: &Item, links: &Links, info_bytes: Vec<u8>) -> Metainfo {
     Metainfo {
-        info_bytes,
         announce: links.announce().iter().map(|url| vec![url.clone()]).collect(),
         web_seeds: vec![links.web_seed()],
-        comment: None,
         created_by: Some("P2P Black Box".into()),
         creation_date: u64::try_from(item.added.as_second()).ok(),
+        ..Metainfo::new(info_bytes)
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) const STATES: [State; 6] =
 pub(super) mod tests {
     use super::*;
     use crate::catalog::Identity;
-    use torrent::{File, FilePath, Info, Mode};
+    use torrent::{File, FilePath, Hashes, Info, Mode};
 
     /// A published file (no `files`) or folder; content is not looked at by any view.
     pub(in crate::web) fn published(name: &str, files: &[(&str, u64)]) -> Listed {
@@ -122,10 +122,10 @@ pub(super) mod tests {
             [] => Mode::Single { length: 5 },
             files => Mode::Multiple { files: files.iter().map(file).collect() },
         };
-        let mut info =
-            Info { name: name.into(), piece_length: 1 << 20, pieces: Vec::new(), mode, private: false };
-        let total = info.total_length();
-        info.pieces = vec![7; 20 * usize::try_from(total.div_ceil(1 << 20)).unwrap()];
+        let hashes = Hashes::V1 { pieces: Vec::new() };
+        let mut info = Info { name: name.into(), piece_length: 1 << 20, mode, hashes, private: false };
+        let pieces = usize::try_from(info.total_length().div_ceil(1 << 20)).unwrap();
+        info.hashes = Hashes::V1 { pieces: vec![7; 20 * pieces] };
         let identity = |size| Identity { inode: 1, size, mtime: 784_111_777_000_000_000 };
         let identities: Vec<_> = match files {
             [] => vec![identity(5)],

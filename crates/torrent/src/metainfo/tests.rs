@@ -1,7 +1,7 @@
 //! Metainfo as other programs write it, and metainfo that nobody should write.
 
 use super::*;
-use crate::info::{File, Mode};
+use crate::info::{File, Hashes, Mode};
 use crate::xorshift::Xorshift;
 use crate::{FilePath, PieceHasher};
 
@@ -69,8 +69,8 @@ impl<'a> Origin<'a> {
         Info {
             name: self.item.to_owned(),
             piece_length: self.piece_length,
-            pieces: hasher.finish().into_flattened(),
             mode,
+            hashes: Hashes::V1 { pieces: hasher.finish().into_flattened() },
             private: self.lines("private").count() > 0,
         }
     }
