@@ -397,6 +397,113 @@ mod tests {
         check("lengthi5e", "lengthi05e", "bad bencode at byte 11: number is not in canonical form");
     }
 
+    const ROOT: &str = "11:pieces root32:rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr";
+
+    /// A file of a byte in version 2 or hybrid.
+    fn single_v2(hashes: Hashes) -> Info {
+        Info {
+            name: "a".into(),
+            piece_length: 16384,
+            mode: Mode::Single { length: 1 },
+            hashes,
+            private: false,
+        }
+    }
+
+    #[test]
+    fn a_single_file_of_version_2() {
+        let info = single_v2(Hashes::V2 { roots: vec![Some([b'r'; 32])] });
+        let bytes = format!(
+            "d9:file treed1:ad0:d6:lengthi1e{ROOT}eee12:meta versioni2e4:name1:a12:piece lengthi16384ee"
+        );
+        assert_eq!(info.to_bytes(), bytes.as_bytes());
+        assert_eq!(Info::parse(bytes.as_bytes()), Ok(info));
+    }
+
+    #[test]
+    fn a_hybrid_file() {
+        let pieces = vec![b'h'; 20];
+        let info = Info { private: true, ..single_v2(Hashes::Hybrid { pieces, root: Some([b'r'; 32]) }) };
+        let bytes = format!(
+            "d9:file treed1:ad0:d6:lengthi1e{ROOT}eee6:lengthi1e12:meta versioni2e4:name1:a\
+            12:piece lengthi16384e6:pieces20:hhhhhhhhhhhhhhhhhhhh7:privatei1ee"
+        );
+        assert_eq!(info.to_bytes(), bytes.as_bytes());
+        assert_eq!(Info::parse(bytes.as_bytes()), Ok(info));
+    }
+
+    #[test]
+    fn an_empty_file_in_either_form_of_version_2() {
+        for hashes in [Hashes::V2 { roots: vec![None] }, Hashes::Hybrid { pieces: Vec::new(), root: None }] {
+            let info = Info { mode: Mode::Single { length: 0 }, ..single_v2(hashes) };
+            assert_eq!(Info::parse(&info.to_bytes()), Ok(info));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_in_version_2_is_refused() {
+        let hybrid = single_v2(Hashes::Hybrid { pieces: vec![b'h'; 20], root: Some([b'r'; 32]) });
+        let valid = String::from_utf8(hybrid.to_bytes()).unwrap();
+        let check = |replace: &str, by: &str, want: &str| {
+            assert!(valid.contains(replace));
+            let got = Info::parse(valid.replace(replace, by).as_bytes());
+            assert_eq!(got.map_or_else(|error| error.to_string(), |info| format!("{:?}", info.mode)), want);
+        };
+        check("i2e", "i3e", "metainfo of version 3 is not known");
+        check("i2e", "i1e", "metainfo of version 1 is not known");
+        check("i2e", "1:2", "`meta version` is missing or wrong");
+        check("9:file tree", "9:file free", "`file tree` is missing or wrong");
+        check("lengthi16384e", "lengthi8192e", "`piece length` is missing or wrong");
+        check("lengthi16384e", "lengthi49152e", "`piece length` is missing or wrong");
+        check("6:pieces20", "6:piecez20", "`pieces` is missing or wrong");
+        check("6:lengthi1e12:", "12:", "`length` is missing or wrong");
+        let count = "the number of piece hashes does not fit the length of the content";
+        check("6:pieces20:hhhhhhhhhhhhhhhhhhhh", "6:pieces0:", count);
+        let differ = "versions 1 and 2 do not describe the same single file";
+        check("6:lengthi1e12:", "6:lengthi2e12:", differ);
+        check("4:name1:a", "4:name1:b", differ);
+        check("6:lengthi1e12:", "5:filesld6:lengthi1e4:pathl1:aeee12:", differ);
+    }
+
+    #[test]
+    fn more_pieces_than_can_be_numbered_are_refused_in_version_2() {
+        let check = |lengths: &[u64], want| {
+            let file = |(number, &length): (usize, &u64)| File {
+                path: FilePath::from_components([number.to_string()]).unwrap(),
+                length,
+            };
+            let info = Info {
+                mode: Mode::Multiple { files: lengths.iter().enumerate().map(file).collect() },
+                ..single_v2(Hashes::V2 { roots: vec![Some([1; 32]); lengths.len()] })
+            };
+            assert_eq!(Info::parse(&info.to_bytes()).map(|_| ()), want);
+        };
+        let most = u64::from(u32::MAX) * 16384;
+        check(&[most], Ok(()));
+        check(&[most + 1], Err(InfoError::PieceCount));
+        // Each file begins with a new piece.
+        check(&[most - 16384, 1], Ok(()));
+        check(&[most - 16384, 1, 1], Err(InfoError::PieceCount));
+        check(&[u64::MAX / 2; 4], Err(InfoError::PieceCount));
+    }
+
+    #[test]
+    #[should_panic(expected = "a folder is not hybrid")]
+    fn a_hybrid_folder_is_not_written() {
+        let info = single_v2(Hashes::Hybrid { pieces: vec![b'h'; 20], root: Some([1; 32]) });
+        let files = vec![File { path: FilePath::from_components(["a"]).unwrap(), length: 1 }];
+        Info { mode: Mode::Multiple { files }, ..info }.to_bytes();
+    }
+
+    #[test]
+    #[should_panic(expected = "files are sorted by path")]
+    fn a_tree_of_unsorted_files_is_not_written() {
+        let file = |name| File { path: FilePath::from_components([name]).unwrap(), length: 0 };
+        let files = vec![file("b"), file("a")];
+        let info = single_v2(Hashes::V2 { roots: vec![None, None] });
+        Info { mode: Mode::Multiple { files }, ..info }.to_bytes();
+    }
+
     #[test]
     fn file_lists_that_cannot_be_are_refused() {
         let check = |files: &str, want: &str| check("6:lengthi5e", &format!("5:files{files}"), want);

@@ -41,7 +41,8 @@ def by_mktorrent(torrent, root, output):
 
 def by_libtorrent(torrent, root, output):
     files = [libtorrent.create_file_entry(path, length) for length, path in torrent["files"]]
-    flags = libtorrent.create_torrent.v1_only | libtorrent.create_torrent.no_attributes
+    versions = {"1": libtorrent.create_torrent.v1_only, "2": libtorrent.create_torrent.v2_only, "hybrid": 0}
+    flags = versions[torrent["version"]] | libtorrent.create_torrent.no_attributes
     maker = libtorrent.create_torrent(files, torrent["piece_length"], flags)
     maker.set_creation_date(0)
     maker.set_priv(torrent["private"])
@@ -54,13 +55,15 @@ def by_libtorrent(torrent, root, output):
     output.write_bytes(libtorrent.bencode(maker.generate()))
 
 
-def info_hash(metainfo: bytes) -> str:
+def info_hashes(metainfo: bytes, version: str) -> list[str]:
     info = libtorrent.bencode(libtorrent.bdecode(metainfo)[b"info"])
     assert info in metainfo
-    return hashlib.sha1(info).hexdigest()
+    v1 = f"info-hash\t{hashlib.sha1(info).hexdigest()}"
+    v2 = f"info-hash-v2\t{hashlib.sha256(info).hexdigest()}"
+    return {"1": [v1], "2": [v2], "hybrid": [v1, v2]}[version]
 
 
-def make(torrent) -> str:
+def make(torrent) -> list[str]:
     output = HERE / f"{torrent['name']}.torrent"
     output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +73,7 @@ def make(torrent) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content(path, length))
         {"mktorrent": by_mktorrent, "libtorrent": by_libtorrent}[torrent["maker"]](torrent, root, output)
-    return info_hash(output.read_bytes())
+    return info_hashes(output.read_bytes(), torrent["version"])
 
 
 def main():
@@ -84,7 +87,9 @@ def main():
             case "torrent":
                 name, maker, piece_length, item = values
                 torrent = dict(name=name, maker=maker, piece_length=int(piece_length), item=item)
-                torrent |= dict(private=False, announce=[], web_seeds=[], files=[])
+                torrent |= dict(version="1", private=False, announce=[], web_seeds=[], files=[])
+            case "version":
+                torrent["version"] = values[0]
             case "private":
                 torrent["private"] = True
             case "announce":
@@ -94,7 +99,7 @@ def main():
             case "file":
                 torrent["files"].append((int(values[0]), values[1]))
             case "" if torrent:
-                written.append(f"info-hash\t{make(torrent)}")
+                written.extend(make(torrent))
                 torrent = None
         written.append(line)
     manifest.write_text("\n".join(written).rstrip("\n") + "\n")

@@ -3,7 +3,7 @@
 use super::*;
 use crate::info::{File, Hashes, Mode};
 use crate::xorshift::Xorshift;
-use crate::{FilePath, PieceHasher};
+use crate::{FilePath, FileRoot, InfoHashes, MerkleHasher, NodeHash, PieceHasher};
 
 /// What the vectors were made from; it describes its own grammar.
 const MANIFEST: &str = include_str!("../../../../tests/vectors/metainfo/manifest.txt");
@@ -18,6 +18,10 @@ macro_rules! vectors {
 const VECTORS: &[(&str, &[u8])] = vectors! {
     "empty" "one-byte" "piece-less-one" "piece" "piece-and-one" "two-pieces" "two-pieces-16k" "tree" "empty-files"
     "short-then-empty" "folder-of-one" "order" "small-pieces"
+    "hybrid-one-byte" "hybrid-block-less-one" "hybrid-block" "hybrid-block-and-one" "hybrid-piece-less-one"
+    "hybrid-piece" "hybrid-piece-and-one" "hybrid-two-pieces" "hybrid-private"
+    "v2-one-byte" "v2-piece" "v2-piece-and-one" "v2-two-pieces-16k" "v2-eleven-pieces" "v2-sizes"
+    "v2-empty-files" "v2-tree" "v2-order" "v2-folder-of-one" "v2-many"
 };
 
 /// A torrent of the manifest.
@@ -49,13 +53,18 @@ impl<'a> Origin<'a> {
         self.lines.iter().filter(move |(candidate, _)| *candidate == key).map(|(_, values)| &values[..])
     }
 
-    /// Makes the info dictionary from the files.
-    fn info(&self) -> Info {
+    /// Makes the info dictionary and the piece layers from the files.
+    fn made(&self) -> (Info, Option<PieceLayers>) {
         let mut hasher = PieceHasher::new(self.piece_length);
         let mut files = Vec::new();
+        let mut roots = Vec::new();
         for file in self.lines("file") {
             let (length, path) = (file[0].parse().unwrap(), file[1]);
-            hasher.update(&content(path, length));
+            let content = content(path, length);
+            hasher.update(&content);
+            let mut merkle_hasher = MerkleHasher::new(self.piece_length);
+            merkle_hasher.update(&content);
+            roots.push(merkle_hasher.finish());
             files.push((path, length as u64));
         }
         let folder = format!("{}/", self.item);
@@ -66,12 +75,32 @@ impl<'a> Origin<'a> {
             let files = files.into_iter().map(|(path, length)| File { path: below(path), length });
             Mode::Multiple { files: files.collect() }
         };
-        Info {
-            name: self.item.to_owned(),
-            piece_length: self.piece_length,
-            mode,
-            hashes: Hashes::V1 { pieces: hasher.finish().into_flattened() },
-            private: self.lines("private").count() > 0,
+        let (hashes, piece_layers) = self.hashes(hasher.finish().into_flattened(), roots);
+        let private = self.lines("private").count() > 0;
+        let (name, piece_length) = (self.item.to_owned(), self.piece_length);
+        (Info { name, piece_length, mode, hashes, private }, piece_layers)
+    }
+
+    /// What the version has of the hashes.
+    fn hashes(&self, pieces: Vec<u8>, files: Vec<Option<FileRoot>>) -> (Hashes, Option<PieceLayers>) {
+        let roots: Vec<_> = files.iter().map(|file| file.as_ref().map(|file| file.pieces_root)).collect();
+        let long = files.into_iter().flatten().filter(|file| !file.piece_layer.is_empty());
+        let piece_layers = long.map(|file| (file.pieces_root, file.piece_layer)).collect();
+        match self.lines("version").next() {
+            None => (Hashes::V1 { pieces }, None),
+            Some(["2"]) => (Hashes::V2 { roots }, Some(piece_layers)),
+            Some(["hybrid"]) => (Hashes::Hybrid { pieces, root: roots[0] }, Some(piece_layers)),
+            Some(other) => panic!("no version: {other:?}"),
+        }
+    }
+
+    fn info_hashes(&self) -> InfoHashes {
+        let v1 = self.lines("info-hash").next().map(|values| values[0].parse().unwrap());
+        let v2 = self.lines("info-hash-v2").next().map(|values| values[0].parse().unwrap());
+        match (v1, v2) {
+            (Some(v1), None) => InfoHashes::V1(v1),
+            (None, Some(v2)) => InfoHashes::V2(v2),
+            (v1, v2) => InfoHashes::Hybrid(v1.unwrap(), v2.unwrap()),
         }
     }
 }
@@ -94,12 +123,13 @@ fn equal_content_has_the_info_hash_that_other_makers_give_it() {
     for (origin, (name, bytes)) in origins.iter().zip(VECTORS) {
         assert_eq!(origin.name, *name);
         let (metainfo, parsed) = Metainfo::parse(bytes).unwrap();
-        let info = origin.info();
+        let (info, piece_layers) = origin.made();
         assert_eq!(parsed, info, "{name}");
+        assert_eq!(metainfo.piece_layers, piece_layers, "{name}");
         assert_eq!(info.to_bytes(), metainfo.info_bytes, "{name}");
-        let info_hash = origin.lines("info-hash").next().unwrap()[0];
-        assert_eq!(InfoHash::of(&info.to_bytes()).to_string(), info_hash, "{name}");
-        assert_eq!(metainfo.info_hash().to_string(), info_hash, "{name}");
+        assert_eq!(info.info_hashes(&metainfo.info_bytes), origin.info_hashes(), "{name}");
+        assert!(origin.info_hashes().v1().is_none_or(|v1| v1 == metainfo.info_hash()), "{name}");
+        assert!(origin.info_hashes().v2().is_none_or(|v2| v2 == metainfo.info_hash_v2()), "{name}");
         if let Mode::Multiple { files } = &info.mode {
             assert!(
                 files.is_sorted_by_key(|file| &file.path),
@@ -121,17 +151,21 @@ fn trackers_and_web_seeds_are_read_as_other_makers_write_them() {
 
 #[test]
 fn what_is_written_is_read_again() {
+    let origin = Origin::all().into_iter().find(|origin| origin.name == "hybrid-two-pieces").unwrap();
+    let (info, piece_layers) = origin.made();
+    assert_eq!(piece_layers.as_ref().unwrap().len(), 1);
     let written = Metainfo {
+        piece_layers,
         announce: vec![owned(&["http://a/", "http://b/"]), owned(&["udp://c:1"])],
         web_seeds: owned(&["http://a/files/", "http://b/files/"]),
+        collections: owned(&["Films", "ü"]),
+        similar: vec![InfoHash([1; 20]), InfoHash([0; 20])],
         comment: Some("ü".into()),
         created_by: Some("black box".into()),
         creation_date: Some(1_700_000_000),
-        ..Metainfo::new(Origin::all()[0].info().to_bytes())
+        ..Metainfo::new(info.to_bytes())
     };
-    let bytes = written.to_bytes();
-    let (read, info) = Metainfo::parse(&bytes).unwrap();
-    assert_eq!((read, info), (written, Origin::all()[0].info()));
+    assert_eq!(Metainfo::parse(&written.to_bytes()), Ok((written, info)));
     for (_, bytes) in VECTORS {
         let (metainfo, info) = Metainfo::parse(bytes).unwrap();
         assert_eq!(Metainfo::parse(&metainfo.to_bytes()), Ok((metainfo, info)));
@@ -179,6 +213,10 @@ fn values_of_the_wrong_kind_are_refused() {
     check("7:commenti1e", "", "`comment` is wrong");
     check("10:created byle", "", "`created by` is wrong");
     check("13:creation datei-1e", "", "`creation date` is wrong");
+    check("11:collectionsi1e", "", "`collections` is wrong");
+    check("11:collectionsli1ee", "", "`collections` is wrong");
+    check("", "7:similar20:aaaaaaaaaaaaaaaaaaaa", "`similar` is wrong");
+    check("", "7:similarl19:aaaaaaaaaaaaaaaaaaae", "`similar` is wrong");
     check("", "8:url-listi1e", "`url-list` is wrong");
     check("", "8:url-listd1:a1:be", "`url-list` is wrong");
     check("", "1:a1:b", "bad bencode at byte 57: keys are not sorted");
@@ -186,6 +224,68 @@ fn values_of_the_wrong_kind_are_refused() {
     assert_eq!(Metainfo::parse(b"de"), Err(MetainfoError::Info(InfoError::NotADictionary)));
     assert_eq!(Metainfo::parse(b"d4:infolee"), Err(MetainfoError::Info(InfoError::NotADictionary)));
     assert_eq!(Metainfo::parse(b"d8:announce1:\xff4:infodee"), Err(MetainfoError::Key("announce")));
+}
+
+/// What becomes of metainfo of version 2 for files of these lengths in pieces of 16 KiB; `root` and `piece_layer`
+/// belong to all that are not empty.
+#[track_caller]
+fn check_piece_layers(lengths: &[u64], root: NodeHash, layers: Option<&[(&[u8], &[u8])]>, want: &str) {
+    let file = |(number, &length): (usize, &u64)| File {
+        path: FilePath::from_components([format!("{number}")]).unwrap(),
+        length,
+    };
+    let info = Info {
+        name: "x".into(),
+        piece_length: 16384,
+        mode: Mode::Multiple { files: lengths.iter().enumerate().map(file).collect() },
+        hashes: Hashes::V2 { roots: lengths.iter().map(|&length| (length > 0).then_some(root)).collect() },
+        private: false,
+    };
+    let bytes = bencode::dictionary(|d| {
+        d.raw(b"info", &info.to_bytes());
+        if let Some(layers) = layers {
+            d.dictionary(b"piece layers", |d| layers.iter().for_each(|(root, layer)| d.bytes(root, layer)));
+        }
+    });
+    let got = Metainfo::parse(&bytes);
+    let got = got.map_or_else(
+        |error| error.to_string(),
+        |(read, _)| format!("{} layers", read.piece_layers.unwrap().len()),
+    );
+    assert_eq!(got, want);
+}
+
+#[test]
+fn piece_layers_must_be_those_of_the_files() {
+    const P: u64 = 16384;
+    let mut hasher = MerkleHasher::new(16384);
+    hasher.update(&vec![7; 3 * 16384 - 5]);
+    let FileRoot { pieces_root: root, piece_layer } = hasher.finish().unwrap();
+    let layer = piece_layer.as_flattened();
+    let (short, longer) = (&layer[..64], [layer, &[0; 32]].concat());
+    let length = 3 * P - 5;
+    let wrong = "the piece layers do not fit the roots of the files";
+
+    check_piece_layers(&[length], root, Some(&[(&root, layer)]), "1 layers");
+    check_piece_layers(&[length, 0, length], root, Some(&[(&root, layer)]), "1 layers");
+    check_piece_layers(&[0, 5, P], root, Some(&[]), "0 layers");
+    check_piece_layers(&[length], root, None, "`piece layers` is wrong");
+    check_piece_layers(&[P], root, None, "`piece layers` is wrong");
+    // Missing, of no file, of a file that needs none.
+    check_piece_layers(&[length], root, Some(&[]), wrong);
+    check_piece_layers(&[length], [1; 32], Some(&[(&root, layer)]), wrong);
+    check_piece_layers(&[P], root, Some(&[(&root, layer)]), wrong);
+    check_piece_layers(&[], root, Some(&[]), "`file tree` is missing or wrong");
+    // Too short, too long (by what a balanced tree has there anyway), not of whole hashes, not of the root.
+    check_piece_layers(&[length], root, Some(&[(&root, short)]), wrong);
+    check_piece_layers(&[length], root, Some(&[(&root, &longer)]), wrong);
+    check_piece_layers(&[length], root, Some(&[(&root, b"")]), wrong);
+    check_piece_layers(&[length], root, Some(&[(&root, &layer[..95])]), wrong);
+    check_piece_layers(&[length], root, Some(&[(&root[..31], layer)]), wrong);
+    check_piece_layers(&[length], [1; 32], Some(&[(&[1; 32], layer)]), wrong);
+    // Of the root, but not as many pieces as one of the files.
+    check_piece_layers(&[length, 4 * P], root, Some(&[(&root, layer)]), wrong);
+    check_piece_layers(&[length, P + 1], root, Some(&[(&root, layer)]), wrong);
 }
 
 #[test]
