@@ -69,7 +69,8 @@ pub struct Health {
 #[derive(Debug, Default, Clone)]
 struct HealthState {
     from_init: Vec<String>,
-    publish_folder: Option<String>,
+    /// `None` before it was looked at.
+    publish_folder: Option<Result<(), String>>,
     addresses: Vec<IpAddr>,
 }
 
@@ -77,7 +78,8 @@ impl Health {
     /// Everything that is wrong with the box right now, worst first; empty when all is well.
     pub fn problems(&self) -> Vec<String> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.publish_folder.iter().chain(&state.from_init).cloned().collect()
+        let folder = state.publish_folder.as_ref().and_then(|folder| folder.as_ref().err());
+        folder.into_iter().chain(&state.from_init).cloned().collect()
     }
 
     /// The box's own addresses as init sees them; empty on a hosted run.
@@ -95,12 +97,14 @@ impl Health {
         self.state.write().unwrap_or_else(PoisonError::into_inner).addresses = addresses;
     }
 
-    /// Says what is wrong with the publish folder, or that nothing is. Tells whether that is news.
-    pub fn set_publish_folder(&self, problem: Option<String>) -> bool {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let news = state.publish_folder != problem;
-        state.publish_folder = problem;
-        news
+    /// Whether the publish folder can be trusted, or what is wrong with it; `None` before it was looked at.
+    pub fn publish_folder(&self) -> Option<Result<(), String>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).publish_folder.clone()
+    }
+
+    /// Says whether the publish folder can be trusted, or what is wrong with it.
+    pub fn set_publish_folder(&self, folder: Result<(), String>) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).publish_folder = Some(folder);
     }
 }
 

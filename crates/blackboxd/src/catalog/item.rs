@@ -1,8 +1,8 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -104,8 +104,10 @@ pub struct Content {
     pub files: Vec<PublishedFile>,
     /// What has been given away.
     pub counters: Counters,
-    /// Cancelled when the item is retired: connections that serve it end.
+    /// Cancelled when the item is retired.
     pub retired: CancellationToken,
+    /// Cancelled when the item is retired or goes offline; another one for each time that it is online.
+    online: Mutex<CancellationToken>,
 }
 
 /// A file as it was when it was hashed.
@@ -173,6 +175,7 @@ impl Content {
             .zip(identities)
             .map(|((path, length), identity)| PublishedFile { path, length, identity: *identity })
             .collect();
+        let retired = CancellationToken::new();
         let lengths = Lengths::new(info.total_length(), info.piece_length).ok_or("it has too many pieces")?;
         Ok(Self {
             info_hash: InfoHash::of(&info_bytes),
@@ -182,8 +185,21 @@ impl Content {
             lengths,
             files,
             counters: Counters::default(),
-            retired: CancellationToken::new(),
+            online: Mutex::new(retired.child_token()),
+            retired,
         })
+    }
+
+    /// Cancelled when the item is no longer served: connections that serve it end.
+    pub fn online(&self) -> CancellationToken {
+        self.online.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends all connections that serve it; it may be served again later.
+    pub(super) fn go_offline(&self) {
+        let mut online = self.online.lock().unwrap_or_else(PoisonError::into_inner);
+        online.cancel();
+        *online = self.retired.child_token();
     }
 
     /// Bytes of content.

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use item::{Content, Counters, Identity, Item, Progress, State};
+pub use item::{Content, Identity, Item, Progress, State};
 pub use owner::{Handle, open};
 pub use store::StoreError;
 use torrent::InfoHash;
@@ -23,11 +23,12 @@ pub struct Catalog {
     /// Items of the publish folder, sorted by name.
     by_name: Vec<Arc<Item>>,
     by_hash: HashMap<InfoHash, Arc<Item>>,
+    folder_id: Option<String>,
 }
 
 impl Catalog {
     /// `items` come sorted by name.
-    fn new(items: Vec<Arc<Item>>) -> Self {
+    fn new(items: Vec<Arc<Item>>, folder_id: Option<String>) -> Self {
         let by_hash = items
             .iter()
             .filter(|item| item.state == State::Seeding)
@@ -36,7 +37,12 @@ impl Catalog {
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
         newest_first.sort_by_key(|item| Reverse(item.added));
-        Self { newest_first, by_name, by_hash }
+        Self { newest_first, by_name, by_hash, folder_id }
+    }
+
+    /// The id of the publish folder that the items were published from; `None` before there was one.
+    pub fn folder_id(&self) -> Option<&str> {
+        self.folder_id.as_deref()
     }
 
     /// All items, newest first.

@@ -1,28 +1,39 @@
 //! The thread that owns the catalog: the only one that writes the store and makes snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use super::store::{Record, Store, StoreError};
+use super::store::{Record, Store, StoreError, Sums};
 use super::{Catalog, Content, Item, State};
 
 /// Commands that may wait for the owner; senders wait when there are more.
 const QUEUE: usize = 1024;
 
+/// How long a change that makes nothing public may wait for others before there is a new snapshot: making one costs as
+/// much for one change as for a thousand.
+const REST: Duration = Duration::from_millis(100);
+
 /// Items of the publish folder and what is only on a medium (with its drive) don't collide. Sorts by name first.
 type Key = (String, Option<String>);
 
+/// Where the answer to a command goes.
+type Answer = SyncSender<Result<(), StoreError>>;
+
 enum Command {
-    Publish { name: String, content: Arc<Content>, done: oneshot::Sender<Result<(), StoreError>> },
-    Retire { name: String, done: oneshot::Sender<Result<(), StoreError>> },
+    Publish { name: String, content: Arc<Content>, answer: Answer },
+    Retire { name: String, answer: Answer },
+    Online { folder_id: Option<String>, answer: Answer },
+    Offline { answer: Answer },
     Show(Box<Item>),
     Hide(Key),
-    Offline(bool),
     SaveCounters,
     Close,
 }
@@ -30,25 +41,35 @@ enum Command {
 /// The way to the catalog's owner; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    commands: SyncSender<Command>,
     snapshots: watch::Receiver<Arc<Catalog>>,
 }
 
-/// Opens the catalog in `state` and starts its owner. All items that were published are seeding in the first snapshot.
+/// Opens the catalog in `state` and starts its owner. All items are offline until [`Handle::set_online`].
 ///
 /// The thread ends, with everything on disk, after [`Handle::close`].
 ///
 /// # Errors
 /// When the store can neither be read nor made anew.
 pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
-    let store = Store::open(state)?;
-    let items: BTreeMap<_, _> = store.load()?.into_iter().map(|item| (key(&item), Arc::new(item))).collect();
-    let (commands, queue) = mpsc::channel(QUEUE);
-    let (publisher, snapshots) = watch::channel(Arc::new(Catalog::new(items.values().cloned().collect())));
-    let owner = Owner { store, items, publisher };
+    let (store, loaded) = Store::open(state)?;
+    let mut items: BTreeMap<_, _> = loaded.items.into_iter().map(|item| (key(&item), item)).collect();
+    items.values_mut().for_each(|item| item.state = State::Offline);
+    let (commands, queue) = sync_channel(QUEUE);
+    let mut owner = Owner {
+        store,
+        items: items.into_iter().map(|(key, item)| (key, Arc::new(item))).collect(),
+        is_online: false,
+        folder_id: loaded.folder_id,
+        saved: HashMap::new(),
+        is_news: false,
+        publisher: watch::Sender::new(Arc::default()),
+    };
+    owner.announce();
+    let snapshots = owner.publisher.subscribe();
     let thread = std::thread::Builder::new()
         .name("catalog".into())
-        .spawn(move || owner.run(queue))
+        .spawn(move || owner.run(&queue))
         .map_err(StoreError::Thread)?;
     Ok((Handle { commands, snapshots }, thread))
 }
@@ -64,7 +85,7 @@ impl Handle {
     /// # Errors
     /// When the store can't be written; then nothing has changed.
     pub fn publish(&self, name: &str, content: Arc<Content>) -> Result<(), StoreError> {
-        self.ask(|done| Command::Publish { name: name.to_owned(), content, done })
+        self.ask(|answer| Command::Publish { name: name.to_owned(), content, answer })
     }
 
     /// Takes an item back, in one transaction. Blocks until it is on disk; nothing is served from now on.
@@ -72,7 +93,22 @@ impl Handle {
     /// # Errors
     /// When the store can't be written; the item is not served all the same.
     pub fn retire(&self, name: &str) -> Result<(), StoreError> {
-        self.ask(|done| Command::Retire { name: name.to_owned(), done })
+        self.ask(|answer| Command::Retire { name: name.to_owned(), answer })
+    }
+
+    /// The publish folder is there: what is published is served. A folder that is known by another id than before is
+    /// remembered by `folder_id` from now on. Blocks until it is so.
+    ///
+    /// # Errors
+    /// When the store can't be written; then everything stays as it was.
+    pub fn set_online(&self, folder_id: Option<String>) -> Result<(), StoreError> {
+        self.ask(|answer| Command::Online { folder_id, answer })
+    }
+
+    /// The publish folder is out of reach: nothing is served, and nothing is forgotten. Blocks until it is so.
+    pub fn set_offline(&self) {
+        // Going offline writes nothing.
+        let _ = self.ask(|answer| Command::Offline { answer });
     }
 
     /// Shows an item that is not published (settling, copying, hashing, failed); never replaces a published one.
@@ -90,12 +126,7 @@ impl Handle {
         self.tell(Command::Hide((name.to_owned(), Some(drive.to_owned()))));
     }
 
-    /// Says whether the publish folder is out of reach: published items are then offline, none is forgotten.
-    pub fn set_offline(&self, offline: bool) {
-        self.tell(Command::Offline(offline));
-    }
-
-    /// Writes the counters of all items to disk.
+    /// Writes the counters that have changed to disk.
     pub fn save_counters(&self) {
         self.tell(Command::SaveCounters);
     }
@@ -107,39 +138,68 @@ impl Handle {
 
     fn tell(&self, command: Command) {
         // After close() nobody is interested any more.
-        let _ = self.commands.blocking_send(command);
+        let _ = self.commands.send(command);
     }
 
-    fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Command,
-    ) -> Result<(), StoreError> {
-        let (done, answer) = oneshot::channel();
-        self.tell(command(done));
-        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    fn ask(&self, command: impl FnOnce(Answer) -> Command) -> Result<(), StoreError> {
+        let (answer, answered) = sync_channel(1);
+        self.tell(command(answer));
+        answered.recv().unwrap_or(Err(StoreError::Closed))
     }
 }
 
 struct Owner {
     store: Store,
     items: BTreeMap<Key, Arc<Item>>,
+    /// Whether the publish folder is there.
+    is_online: bool,
+    folder_id: Option<String>,
+    /// The counters as they are on disk.
+    saved: HashMap<Key, Sums>,
+    /// Whether something changed since the last snapshot.
+    is_news: bool,
     publisher: watch::Sender<Arc<Catalog>>,
 }
 
 impl Owner {
-    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        while let Some(command) = queue.blocking_recv() {
+    fn run(mut self, queue: &Receiver<Command>) {
+        let mut rested = Instant::now();
+        loop {
+            let rest = REST.saturating_sub(rested.elapsed());
+            if self.is_news && rest.is_zero() {
+                self.announce();
+                rested = Instant::now();
+            }
+            let command =
+                if self.is_news { queue.recv_timeout(rest) } else { queue.recv().map_err(Into::into) };
             match command {
-                Command::Publish { name, content, done } => drop(done.send(self.publish(&name, content))),
-                Command::Retire { name, done } => drop(done.send(self.retire(&name))),
-                Command::Show(item) => self.show(*item),
-                Command::Hide(key) => self.hide(&key),
-                Command::Offline(offline) => self.set_offline(offline),
-                Command::SaveCounters => self.save_counters(),
-                Command::Close => break,
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => self.act(command),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
+        self.announce();
         self.save_counters();
+    }
+
+    /// Carries a command out; who waits for an answer finds the change in the snapshot.
+    fn act(&mut self, command: Command) {
+        let (result, answer) = match command {
+            Command::Publish { name, content, answer } => (self.publish(&name, content), answer),
+            Command::Retire { name, answer } => (self.retire(&name), answer),
+            Command::Online { folder_id, answer } => (self.set_online(folder_id), answer),
+            Command::Offline { answer } => {
+                self.set_state(false);
+                (Ok(()), answer)
+            }
+            Command::Show(item) => return self.show(*item),
+            Command::Hide(key) => return self.hide(&key),
+            Command::SaveCounters => return self.save_counters(),
+            Command::Close => return,
+        };
+        self.announce();
+        // Whoever asked may have given up.
+        let _ = answer.send(result);
     }
 
     fn publish(&mut self, name: &str, content: Arc<Content>) -> Result<(), StoreError> {
@@ -147,8 +207,9 @@ impl Owner {
         let added = self.items.get(&key).map_or_else(Timestamp::now, |item| item.added);
         self.store.put(name, &Record::of(added, &content), &content.info_bytes)?;
         self.withdraw(&key);
-        self.items.insert(key, Arc::new(Item::published(name, added, content)));
-        self.announce();
+        let mut item = Item::published(name, added, content);
+        item.state = self.published_state();
+        self.items.insert(key, Arc::new(item));
         Ok(())
     }
 
@@ -156,7 +217,7 @@ impl Owner {
         let key = (name.to_owned(), None);
         self.withdraw(&key);
         self.items.remove(&key);
-        self.announce();
+        self.saved.remove(&key);
         self.store.remove(name)
     }
 
@@ -175,38 +236,68 @@ impl Owner {
             None => {}
         }
         self.items.insert(key, Arc::new(item));
-        self.announce();
+        self.is_news = true;
     }
 
     fn hide(&mut self, key: &Key) {
         if self.items.get(key).is_some_and(|item| item.content.is_none()) {
             self.items.remove(key);
-            self.announce();
+            self.is_news = true;
         }
     }
 
-    fn set_offline(&mut self, offline: bool) {
-        let state = if offline { State::Offline } else { State::Seeding };
+    fn set_online(&mut self, folder_id: Option<String>) -> Result<(), StoreError> {
+        if let Some(id) = folder_id.filter(|id| self.folder_id.as_ref() != Some(id)) {
+            self.store.put_folder_id(&id)?;
+            self.folder_id = Some(id);
+        }
+        self.set_state(true);
+        Ok(())
+    }
+
+    fn published_state(&self) -> State {
+        if self.is_online { State::Seeding } else { State::Offline }
+    }
+
+    fn set_state(&mut self, is_online: bool) {
+        self.is_online = is_online;
+        let state = self.published_state();
         for item in self.items.values_mut() {
-            if item.content.is_some() && item.state != state {
-                Arc::make_mut(item).state = state;
+            let Some(content) = item.content.clone().filter(|_| item.state != state) else { continue };
+            Arc::make_mut(item).state = state;
+            if !is_online {
+                content.go_offline();
             }
         }
-        self.announce();
     }
 
-    fn save_counters(&self) {
-        let counters = self
+    fn save_counters(&mut self) {
+        let sums = |item: &Item| {
+            let counters = &item.content.as_ref()?.counters;
+            Some((counters.uploaded.load(Ordering::Relaxed), counters.completed.load(Ordering::Relaxed)))
+        };
+        let changed: Vec<(Key, Sums)> = self
             .items
-            .values()
-            .filter_map(|item| Some((item.name.as_str(), &item.content.as_ref()?.counters)));
-        if let Err(error) = self.store.save_counters(counters) {
-            tracing::warn!("{error}; uploaded and completed may count too little after a restart");
+            .iter()
+            .filter_map(|(key, item)| Some((key.clone(), sums(item)?)))
+            .filter(|(key, sums)| self.saved.get(key).copied().unwrap_or_default() != *sums)
+            .collect();
+        // A disk that nobody downloads from may sleep.
+        if changed.is_empty() {
+            return;
+        }
+        match self.store.save_counters(changed.iter().map(|((name, _), sums)| (name.as_str(), *sums))) {
+            Ok(()) => self.saved.extend(changed),
+            Err(error) => {
+                tracing::warn!("{error}; uploaded and completed may count too little after a restart")
+            }
         }
     }
 
-    fn announce(&self) {
-        self.publisher.send_replace(Arc::new(Catalog::new(self.items.values().cloned().collect())));
+    fn announce(&mut self) {
+        self.is_news = false;
+        let items = self.items.values().cloned().collect();
+        self.publisher.send_replace(Arc::new(Catalog::new(items, self.folder_id.clone())));
     }
 }
 
@@ -232,6 +323,7 @@ mod tests {
     /// Runs `use_it` with the catalog in `state`, then closes it.
     fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
         let (handle, owner) = open(state).unwrap();
+        handle.set_online(None).unwrap();
         use_it(&handle);
         handle.close();
         owner.join().unwrap();
@@ -299,15 +391,60 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         with_catalog(state.path(), |catalog| {
             let content = content("one");
-            catalog.publish("one", Arc::clone(&content)).unwrap();
-            for (offline, state) in [(true, State::Offline), (false, State::Seeding)] {
-                catalog.set_offline(offline);
-                catalog.retire("another").unwrap();
+            let check = |state, name: &str| {
                 let snapshot = catalog.snapshot();
-                assert_eq!(snapshot.named("one").map(|item| item.state), Some(state));
-                assert_eq!(snapshot.seeding(&content.info_hash).is_some(), !offline);
-            }
+                assert_eq!(snapshot.named(name).map(|item| item.state), Some(state));
+                let info_hash = snapshot.named(name).unwrap().content.as_ref().unwrap().info_hash;
+                assert_eq!(snapshot.seeding(&info_hash).is_some(), state == State::Seeding);
+            };
+            catalog.publish("one", Arc::clone(&content)).unwrap();
+            let connection = content.online();
+            catalog.set_offline();
+            check(State::Offline, "one");
+            assert!(connection.is_cancelled() && !content.retired.is_cancelled());
+            catalog.publish("two", super::tests::content("two")).unwrap();
+            check(State::Offline, "two");
+            catalog.set_online(None).unwrap();
+            check(State::Seeding, "one");
+            check(State::Seeding, "two");
+            assert!(!content.online().is_cancelled(), "it can be served again");
         });
+    }
+
+    #[test]
+    fn nothing_is_served_before_the_folder_is_known_to_be_there() {
+        let state = tempfile::tempdir().unwrap();
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", content("one")).unwrap();
+            catalog.set_online(Some("id".into())).unwrap();
+        });
+        let (handle, owner) = open(state.path()).unwrap();
+        let snapshot = handle.snapshot();
+        assert_eq!(snapshot.named("one").map(|item| item.state), Some(State::Offline));
+        assert_eq!(snapshot.folder_id(), Some("id"));
+        handle.close();
+        owner.join().unwrap();
+    }
+
+    #[test]
+    fn a_damaged_catalog_never_keeps_the_box_from_starting() {
+        let fresh = tempfile::tempdir().unwrap();
+        with_catalog(fresh.path(), |catalog| catalog.publish("one", content("one")).unwrap());
+        let good = std::fs::read(fresh.path().join("catalog.redb")).unwrap();
+        for page in (0..good.len()).step_by(4096) {
+            let state = tempfile::tempdir().unwrap();
+            let mut damaged = good.clone();
+            let end = good.len().min(page + 4096);
+            damaged[page..end]
+                .iter_mut()
+                .enumerate()
+                .for_each(|(at, byte)| *byte = (at * 7 + 13).to_le_bytes()[0]);
+            std::fs::write(state.path().join("catalog.redb"), damaged).unwrap();
+            with_catalog(state.path(), |catalog| catalog.publish("two", content("two")).unwrap());
+            with_catalog(state.path(), |catalog| {
+                assert!(catalog.snapshot().named("two").is_some(), "page at {page}");
+            });
+        }
     }
 
     #[test]

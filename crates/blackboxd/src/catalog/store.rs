@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
+    WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Counters, Identity, Item};
+use super::{Content, Identity, Item};
 
 /// Name of the catalog's file in the state folder.
 const FILE: &str = "catalog.redb";
@@ -23,7 +27,12 @@ const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 /// Item name -> info dictionary.
 const INFOS: TableDefinition<&str, &[u8]> = TableDefinition::new("infos");
 /// Item name -> bytes uploaded, downloads completed. A table of its own: it changes every minute, the rest hardly ever.
-const COUNTERS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("counters");
+const COUNTERS: TableDefinition<&str, Sums> = TableDefinition::new("counters");
+
+/// Facts about the catalog as a whole, by name.
+const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
+/// The setting that holds the id of the publish folder.
+const FOLDER_ID: &str = "folder id";
 
 /// What the catalog remembers of an item beside its info dictionary.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,133 +77,119 @@ pub enum StoreError {
     Closed,
 }
 
+/// Bytes uploaded and downloads completed of an item.
+pub(super) type Sums = (u64, u64);
+
+/// What was on disk at start.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub items: Vec<Item>,
+    pub folder_id: Option<String>,
+}
+
 pub(super) struct Store {
     path: PathBuf,
-    database: Database,
+    /// `None` after an error of the disk: redb wants to be opened anew then.
+    database: Option<Database>,
 }
 
 impl Store {
     /// Opens the catalog, or makes an empty one. One that can't be read is kept aside under another name: its items are
     /// then rebuilt from the published files, which gives the same info hashes.
-    pub(super) fn open(state: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(state: &Path) -> Result<(Self, Loaded), StoreError> {
         let folder = |source| StoreError::Folder { path: state.to_owned(), source };
         fs::create_dir_all(state).map_err(folder)?;
         let path = state.join(FILE);
-        let database = match create(&path) {
-            Err(error) if is_unreadable(&error) => {
-                let aside = state.join(format!("{FILE}.unreadable-{}", Timestamp::now().as_second()));
-                tracing::error!(
-                    "{path:?} can't be read ({error}); it is kept as {aside:?} and rebuilt from the files"
-                );
-                fs::rename(&path, &aside).map_err(folder)?;
-                create(&path)
-            }
-            result => result,
-        };
-        let database = database.map_err(|error| Self::error(&path, "opened")(error.into()))?;
-        let store = Self { path, database };
-        // Not written to again without need: a box with a full disk must be able to start.
-        if !store.has_tables()? {
-            store.write("made", |_, _, _| Ok(()))?;
+        // A damaged file can make redb panic, too.
+        match catch_unwind(|| Self::try_open(&path)) {
+            Ok(Err(error)) if !is_unreadable(&error) => return Err(Self::error(&path, "opened")(error)),
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(error)) => tracing::error!("{path:?} can't be read: {error}"),
+            Err(_) => tracing::error!("{path:?} can't be read"),
         }
-        Ok(store)
+        let aside = state.join(format!("{FILE}.unreadable-{}", Timestamp::now().as_second()));
+        tracing::error!("it is kept as {aside:?}, and the catalog is rebuilt from the files");
+        fs::rename(&path, &aside).map_err(folder)?;
+        Self::try_open(&path).map_err(Self::error(&path, "made"))
     }
 
-    fn has_tables(&self) -> Result<bool, StoreError> {
-        let count =
-            || -> Result<usize, redb::Error> { Ok(self.database.begin_read()?.list_tables()?.count()) };
-        count().map(|count| count > 0).map_err(Self::error(&self.path, "read"))
-    }
-
-    /// All published items. One whose record can't be used is left out (it is published anew from its files).
-    pub(super) fn load(&self) -> Result<Vec<Item>, StoreError> {
-        let read = || -> Result<_, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            let records = transaction.open_table(RECORDS)?;
-            let infos = transaction.open_table(INFOS)?;
-            let counters = transaction.open_table(COUNTERS)?;
-            let mut items = Vec::new();
-            for entry in records.iter()? {
-                let (name, record) = entry?;
-                let info = infos.get(name.value())?;
-                let info = info.as_ref().map_or(&[][..], |info| info.value());
-                match item(name.value(), record.value(), info) {
-                    Ok(item) => {
-                        if let (Some(content), Some(sums)) = (&item.content, counters.get(name.value())?) {
-                            content.counters.uploaded.store(sums.value().0, Ordering::Relaxed);
-                            content.counters.completed.store(sums.value().1, Ordering::Relaxed);
-                        }
-                        items.push(item);
-                    }
-                    Err(error) => tracing::error!("{:?} is published anew: {error}", name.value()),
-                }
-            }
-            Ok(items)
-        };
-        read().map_err(Self::error(&self.path, "read"))
+    fn try_open(path: &Path) -> Result<(Self, Loaded), redb::Error> {
+        let mut store = Self { path: path.to_owned(), database: Some(create(path)?) };
+        let database = store.database()?;
+        // Not written to again without need: a box with a full disk must be able to start.
+        if database.begin_read()?.list_tables()?.count() == TABLES {
+            let loaded = load(database)?;
+            return Ok((store, loaded));
+        }
+        let transaction = database.begin_write()?;
+        Tables::open(&transaction)?;
+        transaction.commit()?;
+        Ok((store, Loaded::default()))
     }
 
     /// Remembers an item, replacing what had that name.
-    pub(super) fn put(&self, name: &str, record: &Record, info_bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, name: &str, record: &Record, info_bytes: &[u8]) -> Result<(), StoreError> {
         let json = serde_json::to_vec(record).expect("invariant: a record has only string keys");
-        self.write("written", |records, infos, counters| {
-            records.insert(name, json.as_slice())?;
-            let same = infos.insert(name, info_bytes)?.is_some_and(|old| old.value() == info_bytes);
+        self.write(|tables| {
+            tables.records.insert(name, json.as_slice())?;
+            let same = tables.infos.insert(name, info_bytes)?.is_some_and(|old| old.value() == info_bytes);
             if !same {
-                counters.remove(name)?;
+                tables.counters.remove(name)?;
             }
             Ok(())
         })
     }
 
     /// Forgets an item.
-    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.write("written", |records, infos, counters| {
-            records.remove(name)?;
-            infos.remove(name)?;
-            counters.remove(name)?;
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), StoreError> {
+        self.write(|tables| {
+            tables.records.remove(name)?;
+            tables.infos.remove(name)?;
+            tables.counters.remove(name)?;
             Ok(())
         })
     }
 
     /// Remembers the sums of many items in one transaction.
     pub(super) fn save_counters<'a>(
-        &self,
-        items: impl Iterator<Item = (&'a str, &'a Counters)>,
+        &mut self,
+        items: impl Iterator<Item = (&'a str, Sums)>,
     ) -> Result<(), StoreError> {
-        self.write("written", |_, _, table| {
-            for (name, counters) in items {
-                let sums =
-                    (counters.uploaded.load(Ordering::Relaxed), counters.completed.load(Ordering::Relaxed));
-                if sums != (0, 0) {
-                    table.insert(name, sums)?;
-                }
+        self.write(|tables| {
+            for (name, sums) in items {
+                tables.counters.insert(name, sums)?;
             }
             Ok(())
         })
     }
 
+    /// Remembers by which id the publish folder is known.
+    pub(super) fn put_folder_id(&mut self, id: &str) -> Result<(), StoreError> {
+        self.write(|tables| tables.settings.insert(FOLDER_ID, id).map(drop))
+    }
+
     fn write(
-        &self,
-        operation: &'static str,
-        change: impl FnOnce(
-            &mut redb::Table<&'static str, &'static [u8]>,
-            &mut redb::Table<&'static str, &'static [u8]>,
-            &mut redb::Table<&'static str, (u64, u64)>,
-        ) -> Result<(), StorageError>,
+        &mut self,
+        change: impl FnOnce(&mut Tables) -> Result<(), StorageError>,
     ) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
-            {
-                let mut records = transaction.open_table(RECORDS)?;
-                let mut infos = transaction.open_table(INFOS)?;
-                let mut counters = transaction.open_table(COUNTERS)?;
-                change(&mut records, &mut infos, &mut counters)?;
-            }
+            let transaction = self.database()?.begin_write()?;
+            change(&mut Tables::open(&transaction)?)?;
             transaction.commit()?;
             Ok(())
         };
-        run().map_err(Self::error(&self.path, operation))
+        let result = run();
+        if result.is_err() {
+            self.database = None;
+        }
+        result.map_err(Self::error(&self.path, "written"))
+    }
+
+    fn database(&mut self) -> Result<&Database, redb::Error> {
+        match &mut self.database {
+            Some(database) => Ok(database),
+            closed => Ok(closed.insert(create(&self.path)?)),
+        }
     }
 
     fn error(path: &Path, operation: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
@@ -202,19 +197,66 @@ impl Store {
     }
 }
 
+/// All tables, open for writing.
+struct Tables<'a> {
+    records: Table<'a, &'static str, &'static [u8]>,
+    infos: Table<'a, &'static str, &'static [u8]>,
+    counters: Table<'a, &'static str, Sums>,
+    settings: Table<'a, &'static str, &'static str>,
+}
+
+/// How many tables there are.
+const TABLES: usize = 4;
+
+impl<'a> Tables<'a> {
+    fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS)?,
+            infos: transaction.open_table(INFOS)?,
+            counters: transaction.open_table(COUNTERS)?,
+            settings: transaction.open_table(SETTINGS)?,
+        })
+    }
+}
+
+/// Reads everything. An item whose record can't be used is left out (it is published anew from its files).
+fn load(database: &Database) -> Result<Loaded, redb::Error> {
+    let transaction = database.begin_read()?;
+    let infos = transaction.open_table(INFOS)?;
+    let counters = transaction.open_table(COUNTERS)?;
+    let mut items = Vec::new();
+    for entry in transaction.open_table(RECORDS)?.iter()? {
+        let (name, record) = entry?;
+        let info = infos.get(name.value())?;
+        let info = info.as_ref().map_or(&[][..], |info| info.value());
+        match item(name.value(), record.value(), info) {
+            Ok(item) => {
+                if let (Some(content), Some(sums)) = (&item.content, counters.get(name.value())?) {
+                    content.counters.uploaded.store(sums.value().0, Ordering::Relaxed);
+                    content.counters.completed.store(sums.value().1, Ordering::Relaxed);
+                }
+                items.push(item);
+            }
+            Err(error) => tracing::error!("{:?} is published anew: {error}", name.value()),
+        }
+    }
+    let folder_id = transaction.open_table(SETTINGS)?.get(FOLDER_ID)?.map(|id| id.value().to_owned());
+    Ok(Loaded { items, folder_id })
+}
+
 fn create(path: &Path) -> Result<Database, DatabaseError> {
     Database::builder().set_cache_size(CACHE).create(path)
 }
 
 /// Whether the file's content is at fault, so that another start would not help.
-fn is_unreadable(error: &DatabaseError) -> bool {
+fn is_unreadable(error: &redb::Error) -> bool {
     match error {
-        DatabaseError::Storage(StorageError::Corrupted(_))
-        | DatabaseError::UpgradeRequired(_)
-        | DatabaseError::RepairAborted => true,
-        DatabaseError::Storage(StorageError::Io(error)) => {
-            matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-        }
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TypeDefinitionChanged { .. } => true,
+        redb::Error::Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
         _ => false,
     }
 }

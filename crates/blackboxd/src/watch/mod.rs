@@ -26,6 +26,7 @@ use crate::app::SharedApp;
 use crate::catalog::{Content, Item, Progress, State};
 use crate::listing::{ListError, Listing};
 use crate::publish::PublishError;
+use folder::{Folder, Look};
 use inbox::News;
 use job::{Job, Outcome};
 use settle::{Settler, Verdict};
@@ -37,16 +38,13 @@ const RESCAN: Duration = Duration::from_mins(5);
 /// How often the publish folder itself is looked at.
 const FOLDER_CHECK: Duration = Duration::from_secs(2);
 
-/// What was meant for members is rather kept from them than given to everyone.
-const MEMBERS_ONLY: &str = "blackbox.toml names [members], but this version can't keep items to members yet, so nothing is \
-                            served. Remove [members] to publish to everyone.";
-
 /// File events as long as it is held; `None` where the file system or a limit of the kernel's refuses them.
 type Subscription = Option<RecommendedWatcher>;
 
 /// The thread that decides what becomes of each item.
 pub struct Publisher {
     app: SharedApp,
+    folder: Folder,
     settler: Settler,
     /// Settled in this state, waiting for the hasher.
     queue: VecDeque<(OsString, u64)>,
@@ -60,9 +58,13 @@ pub struct Publisher {
 
 impl Publisher {
     /// A publisher for `app.publish` that is told of news through `app.inbox`.
+    /// The folder is looked at before this returns, so that everything published is served from then on.
     pub fn new(app: SharedApp) -> Self {
+        let mut folder = Folder::default();
+        folder.look(&app);
         Self {
             app,
+            folder,
             settler: Settler::default(),
             queue: VecDeque::new(),
             job: None,
@@ -85,7 +87,11 @@ impl Publisher {
             if let Some(outcome) = news.finished.take() {
                 self.finish(outcome);
             }
-            if self.folder_is_there() {
+            let look = self.folder.look(&self.app);
+            if look != Look::There {
+                self.watcher = None;
+            }
+            if look != Look::Away {
                 self.look(news);
             }
         }
@@ -142,24 +148,6 @@ impl Publisher {
                 tracing::warn!("no file events ({error}); changes are looked for every {seconds} s");
             })
             .ok()
-    }
-
-    /// Whether the publish folder can be trusted; otherwise everything is offline and nothing is looked at.
-    fn folder_is_there(&mut self) -> bool {
-        let problem = if self.app.config.members.is_empty() {
-            folder::check(&self.app.publish, &self.app.catalog.snapshot()).err()
-        } else {
-            Some(MEMBERS_ONLY.to_owned())
-        };
-        let there = problem.is_none();
-        if self.app.health.set_publish_folder(problem.clone()) {
-            let sentence = problem.unwrap_or_else(|| "The publish folder is there again.".into());
-            tracing::warn!("{sentence}");
-            self.app.catalog.set_offline(!there);
-            // The watch is on the folder that went away.
-            self.watcher = None;
-        }
-        there
     }
 
     /// Looks at one item and decides.
