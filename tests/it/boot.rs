@@ -60,15 +60,6 @@ fn import(vm: &mut Vm, disc: &Path, label: &str, limit: Duration) -> (Published,
     (item, took)
 }
 
-/// The item's metainfo without web seeds, as a file.
-fn peers_only(bench: &Path, item: &Published) -> PathBuf {
-    let (mut metainfo, _) = item.metainfo();
-    metainfo.web_seeds.clear();
-    let path = bench.join(format!("{}.torrent", item.info_hash));
-    fs::write(&path, metainfo.to_bytes()).unwrap();
-    path
-}
-
 #[test]
 fn from_first_boot_to_power_cut() {
     let Some(bench) = bench() else { return };
@@ -90,6 +81,14 @@ fn first_boot(bench: &Path, disk: &Disk) -> Vec<Published> {
     figure("first boot, BIOS, to the ready line", vm.wait_until_ready());
     vm.wait_for_console(&format!("P2P Black Box http://{}/", network::BOX), Duration::from_mins(1));
     assert_eq!(vm.api.problems(), Vec::<String>::new());
+    let gauge = |vm: &Vm, name: &str| {
+        let metrics = vm.api.get("/metrics");
+        let value =
+            metrics.text().lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name}")) / f64::from(1 << 20)
+    };
+    let used = gauge(&vm, "blackbox_memory_size_bytes") - gauge(&vm, "blackbox_memory_available_bytes");
+    figure("memory in use when idle (MiB)", used);
 
     let (holiday, folder) = make_disc(bench, "HOLIDAY");
     let (item, took) = import(&mut vm, &holiday, "HOLIDAY", DISC);
@@ -104,9 +103,9 @@ fn first_boot(bench: &Path, disk: &Disk) -> Vec<Published> {
     let target = bench.join("magnet");
     downloads.push((Client::Libtorrent.start(&item.magnet, &target), target));
     let target = bench.join("peers");
-    downloads.push((Client::Transmission.start(peers_only(bench, &item).to_str().unwrap(), &target), target));
+    downloads.push((Client::Transmission.start(&item.torrent_without_web_seeds(bench), &target), target));
     let target = bench.join("more peers");
-    downloads.push((Client::Libtorrent.start(peers_only(bench, &item).to_str().unwrap(), &target), target));
+    downloads.push((Client::Libtorrent.start(&item.torrent_without_web_seeds(bench), &target), target));
     for (download, target) in downloads {
         download.finish(2 * DOWNLOAD);
         assert_downloaded(&folder, &target.join("HOLIDAY"));
@@ -138,7 +137,7 @@ fn second_boot(bench: &Path, disk: &Disk, items: &[Published]) {
 
     let film = &items[0];
     let target = bench.join("killed");
-    let download = Client::Libtorrent.start(peers_only(bench, film).to_str().unwrap(), &target);
+    let download = Client::Libtorrent.start(&film.torrent_without_web_seeds(bench), &target);
     let uploaded = |vm: &Vm| vm.api.item(&film.name).unwrap()["uploaded_bytes"].as_u64().unwrap();
     let before = uploaded(&vm);
     wait::until_holds("the download is under way", DOWNLOAD, || uploaded(&vm) > before + (4 << 20));
@@ -222,6 +221,11 @@ fn bad_input_is_said_and_does_no_harm() {
     let large = disc::burn(&large, "LARGE", &bench.join("large.iso"));
     refused(&mut vm, |vm| vm.insert(&large), "MB are free");
     still_serves(&vm);
+
+    system_tests::left_out(
+        "an audio CD in the drive",
+        "QEMU's drive can't play one; what init and the page say is tested apart",
+    );
 
     vm.set_cable(false);
     vm.wait_for_console("No network cable", Duration::from_mins(1));

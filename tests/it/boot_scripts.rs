@@ -66,6 +66,10 @@ fn the_commands_of_the_readme_work() {
         client.download(&item.torrent_url, &target, DOWNLOAD);
         assert_downloaded(&folder, &target.join("SOME"));
     }
+    // From peers too, although the ports are forwarded.
+    let target = bench.path().join("peers");
+    Client::Libtorrent.download(&item.torrent_without_web_seeds(bench.path()), &target, DOWNLOAD);
+    assert_downloaded(&folder, &target.join("SOME"));
     // The box has opened the tray by itself, so there is nothing left to do.
     running.script("disc", &["eject"], Duration::from_secs(30));
     // Twice is not once more.

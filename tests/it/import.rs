@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use nix::unistd::mkfifo;
 use system_tests::content::{Chance, assert_same, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::init::Init;
+use system_tests::tracker::Announce;
+use system_tests::volume::Volume;
 use system_tests::wait;
 
 /// A disc of a few megabytes is read, published and given back within this.
@@ -191,6 +194,46 @@ fn a_disc_that_does_not_fit_publishes_nothing_and_says_why() {
     let size = volume.blocks() * volume.fragment_size() + (1 << 30);
     fs::File::create(mount.join("huge")).unwrap().set_len(size).unwrap();
     assert_refused(&site, &mount, "free");
+}
+
+#[test]
+fn a_full_disk_takes_no_disc_and_keeps_what_is_published() {
+    let site = Site::new();
+    let Some(_volume) = Volume::mount(site.folder(), 64) else {
+        return system_tests::left_out("a full disk", "this machine allows no mounts");
+    };
+    write_file(&mut Chance::fresh(), &site.publish().join("kept"), 8 << 20);
+    let content = fs::read(site.publish().join("kept")).unwrap();
+    let (daemon, _init) = start(&site);
+    let kept = daemon.api.seeding("kept");
+    let mount = site.folder().join("disc");
+    write_file(&mut Chance::fresh(), &mount.join("file"), 1 << 20);
+    // To the last byte.
+    let filler = site.folder().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
+
+    let still_serves = |daemon: &Daemon| {
+        assert_eq!(daemon.api.seeding_within("kept", Duration::from_secs(2)).info_hash, kept.info_hash);
+        assert!(daemon.api.get("/files/kept").body == content);
+        assert_eq!(Announce::new(kept.info_hash, 1).http(daemon.tracker).failure, None);
+    };
+    still_serves(&daemon);
+    daemon.end();
+    let (daemon, mut init) = start(&site);
+    still_serves(&daemon);
+    init.insert(Some("DISC"), &mount);
+    init.wait_for_eject(IMPORT);
+    let item = daemon.api.wait_for("DISC", "failed", Duration::from_secs(2));
+    assert!(item["error"].as_str().unwrap().contains("free"), "{item}");
+    still_serves(&daemon);
+
+    fs::remove_file(filler).unwrap();
+    init.insert(Some("DISC"), &mount);
+    init.wait_for_eject(IMPORT);
+    daemon.api.seeding_within("DISC", Duration::from_secs(2));
+    daemon.end();
 }
 
 #[test]

@@ -1,14 +1,10 @@
 //! Foreign clients download what the box publishes, byte for byte.
 
-use std::fs;
-use std::path::PathBuf;
-
 use system_tests::api::Published;
 use system_tests::clients::{ALL, Client, DOWNLOAD};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
-use torrent::Metainfo;
 
 /// A box that publishes a file and a folder.
 struct Box {
@@ -49,15 +45,6 @@ impl Box {
         }
     }
 
-    /// A file with the item's metainfo after `change`.
-    fn changed(&self, item: &Published, change: impl Fn(&mut Metainfo)) -> String {
-        let (mut metainfo, _) = item.metainfo();
-        change(&mut metainfo);
-        let path: PathBuf = self.site.folder().join(format!("{}.torrent", item.info_hash));
-        fs::write(&path, metainfo.to_bytes()).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
     /// Bytes given away for both items.
     fn uploaded(&self) -> u64 {
         self.daemon.api.items().iter().map(|item| item["uploaded_bytes"].as_u64().unwrap()).sum()
@@ -85,7 +72,7 @@ fn clients_download_from_the_magnet_link() {
 #[test]
 fn clients_download_from_peers_without_a_web_seed() {
     let Some(published) = publish() else { return };
-    published.check(&ALL, |item| published.changed(item, |metainfo| metainfo.web_seeds.clear()));
+    published.check(&ALL, |item| item.torrent_without_web_seeds(published.site.folder()));
     assert!(published.uploaded() > 0);
 }
 
@@ -94,7 +81,7 @@ fn clients_download_from_the_udp_tracker() {
     let Some(published) = publish() else { return };
     // aria2 knows no UDP trackers.
     published.check(&[Client::Transmission, Client::Libtorrent], |item| {
-        published.changed(item, |metainfo| {
+        item.changed_torrent(published.site.folder(), |metainfo| {
             metainfo.web_seeds.clear();
             metainfo.announce.iter_mut().for_each(|tier| tier.retain(|url| url.starts_with("udp:")));
             assert!(metainfo.announce.iter().any(|tier| !tier.is_empty()), "there is a UDP tracker");
@@ -105,5 +92,7 @@ fn clients_download_from_the_udp_tracker() {
 #[test]
 fn clients_download_from_the_web_seed_without_peers() {
     let Some(published) = publish() else { return };
-    published.check(&ALL, |item| published.changed(item, |metainfo| metainfo.announce.clear()));
+    published.check(&ALL, |item| {
+        item.changed_torrent(published.site.folder(), |metainfo| metainfo.announce.clear())
+    });
 }

@@ -82,13 +82,10 @@ fn a_download_in_progress_survives_kill_9() {
     let daemon = site.start();
     write_file(&mut Chance::fresh(), &site.publish().join("film"), 32 << 20);
     let film = daemon.api.seeding("film");
-    let (mut metainfo, _) = film.metainfo();
-    metainfo.web_seeds.clear();
-    let torrent = site.folder().join("film.torrent");
-    std::fs::write(&torrent, metainfo.to_bytes()).unwrap();
+    let torrent = film.torrent_without_web_seeds(site.folder());
 
     let folder = site.folder().join("download");
-    let mut download = Client::Libtorrent.start(torrent.to_str().unwrap(), &folder);
+    let mut download = Client::Libtorrent.start(&torrent, &folder);
     system_tests::wait::until_holds("the download is under way", Duration::from_secs(20), || {
         daemon.api.item("film").is_some_and(|item| item["uploaded_bytes"].as_u64() > Some(4 << 20))
     });

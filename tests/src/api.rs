@@ -1,6 +1,7 @@
 //! What the box says of itself under `/api/v1`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -125,5 +126,27 @@ impl Published {
         let response = http::get_url(&self.torrent_url);
         assert_eq!(response.status, 200, "{}", self.torrent_url);
         Metainfo::parse(&response.body).expect("metainfo")
+    }
+
+    /// Writes its `.torrent`, changed, into `folder` and returns the file's path.
+    ///
+    /// # Panics
+    /// When it can't be had or written.
+    #[track_caller]
+    pub fn changed_torrent(&self, folder: &Path, change: impl FnOnce(&mut Metainfo)) -> String {
+        let (mut metainfo, _) = self.metainfo();
+        change(&mut metainfo);
+        let path = folder.join(format!("{}.torrent", self.info_hash));
+        std::fs::write(&path, metainfo.to_bytes()).expect("new file");
+        path.to_str().expect("our paths are text").to_owned()
+    }
+
+    /// As [`Published::changed_torrent`]: one that peers alone can fulfil.
+    ///
+    /// # Panics
+    /// When it can't be had or written.
+    #[track_caller]
+    pub fn torrent_without_web_seeds(&self, folder: &Path) -> String {
+        self.changed_torrent(folder, |metainfo| metainfo.web_seeds.clear())
     }
 }

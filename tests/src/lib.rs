@@ -6,7 +6,7 @@
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: aria2, transmission and libtorrent
 //! - [`content`]: files to publish, made of seeded chance
-//! - [`network`]: a network of its own for each test
+//! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //!
 //! A harness fails by panicking: a panic here is a failed test.
@@ -26,6 +26,7 @@ pub mod process;
 pub mod qmp;
 pub mod tracker;
 pub mod vm;
+pub mod volume;
 pub mod wait;
 
 use std::path::{Path, PathBuf};
@@ -38,10 +39,11 @@ pub fn root() -> &'static Path {
 /// A folder that is deleted with the value. In memory where there is room for it: files in memory are not slowed down by
 /// other tests' disk work.
 pub fn temporary_folder() -> tempfile::TempDir {
-    let shared_memory = Path::new("/dev/shm");
-    let roomy = nix::sys::statvfs::statvfs(shared_memory)
+    let memory =
+        PathBuf::from(std::env::var_os("BLACKBOX_MEMORY_FOLDER").unwrap_or_else(|| "/dev/shm".into()));
+    let roomy = nix::sys::statvfs::statvfs(&memory)
         .is_ok_and(|volume| volume.blocks_available() * volume.fragment_size() > 4 << 30);
-    let parent = if roomy { shared_memory.to_owned() } else { std::env::temp_dir() };
+    let parent = if roomy { memory } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("blackbox-test-").tempdir_in(parent).expect("temporary folder")
 }
 
