@@ -32,8 +32,8 @@ use crate::web;
 /// Connections and transfers get this long to end; SIGTERM promises 5 s in all.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Threads get this long: one that waits for a disk that does not answer must not keep the daemon from ending.
-const THREAD_GRACE: Duration = Duration::from_secs(2);
+/// Threads get this long, and then the catalog: one that waits for a disk that does not answer must not keep the daemon from ending.
+const THREAD_GRACE: Duration = Duration::from_secs(1);
 
 /// How often the counters are saved: what a power cut may cost of them.
 const SAVE_COUNTERS: Duration = Duration::from_mins(1);
@@ -180,26 +180,27 @@ impl Threads {
         self.app.inbox.stop();
         self.link.close();
         self.housekeeper.thread().unpark();
-        let (all_ended, ended) = mpsc::channel();
-        thread::spawn(move || {
-            for thread in [self.publisher, self.listener, self.housekeeper] {
-                join(thread);
-            }
-            self.app.catalog.close();
-            join(owner);
-            // Nobody listens when it took too long.
-            let _ = all_ended.send(());
-        });
-        if ended.recv_timeout(THREAD_GRACE).is_err() {
-            tracing::warn!("a disk does not answer; it is left behind");
-        }
+        join_in_time([self.publisher, self.listener, self.housekeeper]);
+        self.app.catalog.close();
+        join_in_time([owner]);
     }
 }
 
-fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or_default().to_owned();
-    if thread.join().is_err() {
-        tracing::error!("{name} panicked");
+/// Waits for threads to end, but not for ever.
+fn join_in_time<const N: usize>(threads: [JoinHandle<()>; N]) {
+    let (all_ended, ended) = mpsc::channel();
+    thread::spawn(move || {
+        for thread in threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!("{name} panicked");
+            }
+        }
+        // Nobody listens when it took too long.
+        let _ = all_ended.send(());
+    });
+    if ended.recv_timeout(THREAD_GRACE).is_err() {
+        tracing::warn!("a disk does not answer; what waits for it is left behind");
     }
 }
 

@@ -45,13 +45,12 @@ impl InitLink {
         Ok(Self { stream: Some(Mutex::new(stream)) })
     }
 
-    /// Tells init; what it does not take in time is dropped.
-    pub fn send(&self, message: &ToInit) {
-        let Some(stream) = &self.stream else { return };
-        let Ok(line) = encode(message) else { return };
-        if let Err(error) = stream.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line) {
-            tracing::warn!("init does not listen: {error}");
-        }
+    /// Tells init, and whether it took it in time; what it did not take is dropped.
+    pub fn send(&self, message: &ToInit) -> bool {
+        let Some(stream) = &self.stream else { return true };
+        let Ok(line) = encode(message) else { return false };
+        let sent = stream.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+        sent.inspect_err(|error| tracing::warn!("init does not listen: {error}")).is_ok()
     }
 
     /// Ends the conversation; [`listen`] returns.
@@ -102,8 +101,7 @@ impl Screen {
     /// Tells init, if there is something new to show.
     pub fn draw(&mut self, app: &App, link: &InitLink) {
         let screen = screen(&app.catalog.snapshot(), app.health.problems());
-        if self.shown.as_ref() != Some(&screen) {
-            link.send(&screen);
+        if self.shown.as_ref() != Some(&screen) && link.send(&screen) {
             self.shown = Some(screen);
         }
     }

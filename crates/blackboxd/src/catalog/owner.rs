@@ -54,7 +54,9 @@ pub struct Handle {
 pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
     let (store, loaded) = Store::open(state)?;
     let mut items: BTreeMap<_, _> = loaded.items.into_iter().map(|item| (key(&item), item)).collect();
-    items.values_mut().for_each(|item| item.state = State::Offline);
+    for item in items.values_mut() {
+        item.state = State::Offline;
+    }
     let (commands, queue) = sync_channel(QUEUE);
     let mut owner = Owner {
         store,
@@ -289,7 +291,7 @@ impl Owner {
         match self.store.save_counters(changed.iter().map(|((name, _), sums)| (name.as_str(), *sums))) {
             Ok(()) => self.saved.extend(changed),
             Err(error) => {
-                tracing::warn!("{error}; uploaded and completed may count too little after a restart")
+                tracing::warn!("{error}; uploaded and completed may count too little after a restart");
             }
         }
     }

@@ -98,8 +98,6 @@ pub(super) fn import(
     }
     check_space(&app.publish, source.size_bytes())?;
     let staged = staging.join(&name);
-    fs::create_dir_all(staging).map_err(|source| ImportError::Write { path: staging.to_owned(), source })?;
-
     let progress = show(source.size_bytes(), source.files.len());
     let mut copier =
         Copier { source: &source, target: &staged, removed, progress: &progress, next: 0, open: None };
@@ -175,7 +173,8 @@ fn known(catalog: &Catalog, name: &str, source: &Source) -> Option<Arc<Item>> {
 }
 
 fn check_space(publish: &Path, needed: u64) -> Result<(), ImportError> {
-    let Ok(volume) = statvfs(publish) else { return Ok(()) };
+    let volume = statvfs(publish)
+        .map_err(|error| ImportError::Write { path: publish.to_owned(), source: error.into() })?;
     let free = (volume.blocks_available() * volume.fragment_size()).saturating_sub(RESERVE);
     if needed <= free {
         return Ok(());
@@ -321,7 +320,9 @@ fn place(app: &App, staged: &Path, name: &str, pieces: &[u8]) -> Result<Imported
             Err(nix::Error::EEXIST) => {}
             Err(error) => return Err(ImportError::Write { path, source: error.into() }),
             Ok(()) => {
-                sync(&app.publish)?;
+                // The content is on disk already.
+                let synced = File::open(&app.publish).and_then(|folder| folder.sync_all());
+                synced.map_err(|source| ImportError::Write { path, source })?;
                 app.catalog.publish(&name, Arc::new(content))?;
                 return Ok(Imported::New(name));
             }

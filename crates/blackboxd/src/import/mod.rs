@@ -28,6 +28,8 @@ pub struct Importer {
     app: SharedApp,
     init: Arc<InitLink>,
     running: HashMap<String, Running>,
+    /// Imports whose medium was taken out, until their threads have noticed.
+    ending: Vec<JoinHandle<()>>,
     /// What is shown of the last medium in each drive.
     shown: HashMap<String, String>,
 }
@@ -47,7 +49,7 @@ impl Importer {
                 tracing::warn!("{:?} can't be deleted: {error}", entry.path());
             }
         }
-        Self { app, init, running: HashMap::new(), shown: HashMap::new() }
+        Self { app, init, running: HashMap::new(), ending: Vec::new(), shown: HashMap::new() }
     }
 
     /// A medium is mounted: import it.
@@ -61,7 +63,10 @@ impl Importer {
         let (app, init, flag) = (Arc::clone(&self.app), Arc::clone(&self.init), Arc::clone(&removed));
         let thread = std::thread::Builder::new().name(format!("import {drive}")).spawn(move || {
             run(&app, &medium, &name, &flag);
-            init.send(&ToInit::Eject { drive: medium.drive });
+            // Another one may be in the drive when this one was taken out.
+            if !flag.load(Ordering::Relaxed) {
+                init.send(&ToInit::Eject { drive: medium.drive });
+            }
         });
         match thread {
             Ok(thread) => drop(self.running.insert(drive, Running { removed, thread })),
@@ -78,14 +83,15 @@ impl Importer {
         self.init.send(&ToInit::Eject { drive: drive.to_owned() });
     }
 
-    /// The medium is gone; an import that still reads it ends. Why it failed stays on show.
+    /// The medium is gone; an import that still reads it ends as soon as the drive answers. Why it failed stays on show.
     pub fn removed(&mut self, drive: &str) {
         if let Some(running) = self.running.remove(drive) {
             running.removed.store(true, Ordering::Relaxed);
-            if running.thread.join().is_err() {
-                tracing::error!("importing from {drive} panicked");
-            }
+            self.ending.push(running.thread);
         }
+        let (ended, ending): (Vec<_>, Vec<_>) = self.ending.drain(..).partition(JoinHandle::is_finished);
+        self.ending = ending;
+        ended.into_iter().for_each(join);
     }
 
     /// Ends all imports; they begin anew when the daemon is back.
@@ -94,6 +100,7 @@ impl Importer {
         for drive in drives {
             self.removed(&drive);
         }
+        self.ending.into_iter().for_each(join);
     }
 
     fn clear(&mut self, drive: &str) {
@@ -103,9 +110,25 @@ impl Importer {
     }
 }
 
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("an import panicked");
+    }
+}
+
 fn run(app: &SharedApp, medium: &Medium, name: &str, removed: &AtomicBool) {
     tracing::info!("importing {name:?} from {}", medium.drive);
-    let staging = app.publish.join(format!("{STAGING}{}", medium.drive));
+    // Nothing is copied into a folder that can't be trusted: it may be the empty mount point of the right one.
+    if let Some(Err(sentence)) = app.health.publish_folder() {
+        return show_failed(app, name, &medium.drive, &sentence);
+    }
+    let staging = match tempfile::Builder::new().prefix(STAGING).tempdir_in(&app.publish) {
+        Ok(staging) => staging,
+        Err(error) => {
+            let sentence = format!("The publish folder can't be written: {error}.");
+            return show_failed(app, name, &medium.drive, &sentence);
+        }
+    };
     let show = |size_bytes, file_count| {
         let progress = Progress::of(size_bytes);
         app.catalog.show(Item {
@@ -117,11 +140,9 @@ fn run(app: &SharedApp, medium: &Medium, name: &str, removed: &AtomicBool) {
         });
         progress
     };
-    let result = copy::import(app, medium, name, &staging, removed, show);
-    if staging.exists()
-        && let Err(error) = fs::remove_dir_all(&staging)
-    {
-        tracing::warn!("{staging:?} can't be deleted: {error}");
+    let result = copy::import(app, medium, name, staging.path(), removed, show);
+    if let Err(error) = staging.close() {
+        tracing::warn!("what is left of an import can't be deleted: {error}");
     }
     match result {
         Ok(imported) => {
