@@ -1,22 +1,25 @@
-//! What a torrent is (BEP 3, version 1).
+//! What a torrent is: version 1 (BEP 3), version 2 (BEP 52) and hybrid ones, which are both.
 //!
 //! Pure: bytes in, values out. No socket, no file, no clock. Bytes from outside are seen only through the
 //! bounded scanner of [`bencode`]; a path in a torrent can't lead out of it, a piece index or a block that was
 //! made by [`Lengths`] exists.
 //!
-//! - [`InfoHash`], [`PeerId`]: the names of the peer protocol
+//! - [`InfoHash`], [`InfoHashV2`], [`PeerId`]: the names of the peer protocol
 //! - [`bencode`]: scanner for bytes from outside, writer for our own
 //! - [`Metainfo`], [`Info`]: the content of a `.torrent` file
 //! - [`FilePath`]: where a file is in its torrent
 //! - [`piece_length()`], [`PieceHasher`], [`hash_piece`]: cutting content into pieces
+//! - [`MerkleHasher`], [`MerkleTree`]: the hash trees of files in version 2
 //! - [`Lengths`], [`Block`], [`FileSpans`]: arithmetic of pieces, blocks and files
 //! - [`Magnet`]: magnet links
+//! - [`lint`]: warnings about names that other systems can't have
 
 pub mod bencode;
 mod file_path;
 mod ids;
 mod info;
 mod lengths;
+pub mod lint;
 mod magnet;
 mod merkle;
 mod metainfo;
