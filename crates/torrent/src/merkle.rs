@@ -89,10 +89,11 @@ impl FileRoot {
     }
 }
 
-/// Hashes a file that comes in chunks of any size.
+/// Hashes a file that comes in chunks of any size, one block after the other.
 #[derive(Debug, Clone)]
 pub struct MerkleHasher {
     piece_length: u32,
+    blocks_per_piece: usize,
     block: Sha256,
     /// Bytes of the current block still to come; never 0.
     missing: usize,
@@ -107,12 +108,12 @@ impl MerkleHasher {
     /// # Panics
     /// If `piece_length` is not a power of two of at least 16 KiB.
     pub fn new(piece_length: u32) -> Self {
-        let leaves = Vec::with_capacity(blocks_per_piece(piece_length));
         Self {
             piece_length,
+            blocks_per_piece: blocks_per_piece(piece_length),
             block: Sha256::new(),
             missing: BLOCK_LENGTH as usize,
-            leaves,
+            leaves: Vec::new(),
             pieces: Vec::new(),
         }
     }
@@ -131,9 +132,8 @@ impl MerkleHasher {
     fn end_block(&mut self) {
         self.leaves.push(self.block.finalize_reset().into());
         self.missing = BLOCK_LENGTH as usize;
-        let all = blocks_per_piece(self.piece_length);
-        if self.leaves.len() == all {
-            self.end_piece(all);
+        if self.leaves.len() == self.blocks_per_piece {
+            self.end_piece(self.blocks_per_piece);
         }
     }
 
@@ -150,7 +150,7 @@ impl MerkleHasher {
         if !self.leaves.is_empty() {
             // A file shorter than a piece has a tree that is only as high as need be.
             let only = self.pieces.is_empty();
-            self.end_piece(if only { self.leaves.len() } else { blocks_per_piece(self.piece_length) });
+            self.end_piece(if only { self.leaves.len() } else { self.blocks_per_piece });
         }
         FileRoot::of(self.pieces, self.piece_length)
     }
@@ -160,6 +160,7 @@ impl MerkleHasher {
 #[derive(Debug, Clone)]
 pub struct MerkleTree {
     piece_length: u32,
+    blocks_per_piece: usize,
     /// Number of blocks of the file.
     blocks: usize,
     /// The node over each piece that is complete; none for pieces after the last that is.
@@ -189,10 +190,11 @@ impl MerkleTree {
     /// If `piece_length` is not a power of two of at least 16 KiB, or the file has fewer pieces.
     pub fn resume(length: u64, piece_length: u32, done: &[NodeHash]) -> Self {
         let blocks = usize::try_from(length.div_ceil(BLOCK_LENGTH.into())).unwrap_or(usize::MAX);
-        let pieces = blocks.div_ceil(blocks_per_piece(piece_length));
-        assert!(done.len() <= pieces, "{} pieces are done of {pieces}", done.len());
+        let blocks_per_piece = blocks_per_piece(piece_length);
+        let all = blocks.div_ceil(blocks_per_piece);
+        assert!(done.len() <= all, "{} pieces are done, but there are {all}", done.len());
         let pieces = done.iter().copied().map(Some).collect();
-        Self { piece_length, blocks, pieces, unfinished: BTreeMap::new() }
+        Self { piece_length, blocks_per_piece, blocks, pieces, unfinished: BTreeMap::new() }
     }
 
     /// Puts in the leaves of blocks that follow each other, the first of them block `first` of the file.
@@ -200,16 +202,12 @@ impl MerkleTree {
     /// # Panics
     /// If the file has no such blocks, or a leaf is there already.
     pub fn put(&mut self, first: usize, leaves: &[NodeHash]) {
-        let end = first.checked_add(leaves.len()).filter(|&end| end <= self.blocks);
-        assert!(
-            end.is_some(),
-            "{} blocks from block {first} on, but there are {}",
-            leaves.len(),
-            self.blocks
-        );
+        let (count, blocks) = (leaves.len(), self.blocks);
+        let inside = first.checked_add(count).is_some_and(|end| end <= blocks);
+        assert!(inside, "{count} blocks from block {first} on, but there are {blocks}");
         let (mut block, mut rest) = (first, leaves);
         while !rest.is_empty() {
-            let (piece, at) = (block / self.blocks_per_piece(), block % self.blocks_per_piece());
+            let (piece, at) = (block / self.blocks_per_piece, block % self.blocks_per_piece);
             let (now, after) = rest.split_at(rest.len().min(self.blocks_of(piece) - at));
             self.put_in_piece(piece, at, now);
             (block, rest) = (block + now.len(), after);
@@ -233,7 +231,7 @@ impl MerkleTree {
                 self.pieces.resize(piece + 1, None);
             }
             // The tree of a file shorter than a piece is only as high as need be.
-            self.pieces[piece] = Some(balanced_root(&leaves, self.blocks.min(self.blocks_per_piece()), ZERO));
+            self.pieces[piece] = Some(balanced_root(&leaves, self.blocks.min(self.blocks_per_piece), ZERO));
         }
     }
 
@@ -249,18 +247,14 @@ impl MerkleTree {
     /// If a leaf is missing.
     pub fn finish(self) -> Option<FileRoot> {
         let pieces = self.done();
-        let all = self.blocks.div_ceil(blocks_per_piece(self.piece_length));
+        let all = self.blocks.div_ceil(self.blocks_per_piece);
         assert_eq!(pieces.len(), all, "leaves are missing");
         FileRoot::of(pieces, self.piece_length)
     }
 
-    fn blocks_per_piece(&self) -> usize {
-        blocks_per_piece(self.piece_length)
-    }
-
     /// Number of blocks in a piece that the file has.
     fn blocks_of(&self, piece: usize) -> usize {
-        self.blocks_per_piece().min(self.blocks - piece * self.blocks_per_piece())
+        self.blocks_per_piece.min(self.blocks - piece * self.blocks_per_piece)
     }
 }
 
