@@ -20,6 +20,9 @@ use system_tests::wait;
 /// A disc of a few megabytes is read, published and given back within this.
 const IMPORT: Duration = Duration::from_secs(20);
 
+/// What was shown of the medium itself goes this soon after.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
 fn start(site: &Site) -> (Daemon, Init) {
     let (daemon, mut init) = site.start_with_init();
     let port = init.wait_for("ready", IMPORT, |message| match message {
@@ -78,7 +81,7 @@ fn a_disc_is_published_under_its_label_and_ejected() {
     // The same disc again is known, and given back at once.
     init.insert(Some("HOLIDAY_2024"), &mount);
     init.wait_for_eject(IMPORT);
-    assert_eq!(daemon.api.items().len(), 1, "{:?}", daemon.api.items());
+    wait::until_holds("still one item", AFTERWARDS, || daemon.api.items().len() == 1);
 }
 
 #[test]
@@ -91,9 +94,8 @@ fn a_second_disc_of_the_same_label_gets_a_name_of_its_own() {
         init.insert(Some("BACKUP"), &mount);
         init.wait_for_eject(IMPORT);
         init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
-        let items = daemon.api.items();
-        assert_eq!(items.len(), number + 1, "{items:?}");
-        names.extend(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+        wait::until_holds("one more item", AFTERWARDS, || daemon.api.items().len() == number + 1);
+        names.extend(daemon.api.items().iter().map(|item| item["name"].as_str().unwrap().to_owned()));
     }
     assert_eq!(names.len(), 3, "{names:?}");
 }
@@ -109,8 +111,9 @@ fn labels_that_are_no_names_become_names() {
         init.insert(label, &mount);
         init.wait_for_eject(IMPORT);
         init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
-        let items = daemon.api.items();
-        assert!(items.iter().all(|item| item["state"] == "seeding"), "{label:?}: {items:?}");
+        wait::until_holds("published, and nothing else", AFTERWARDS, || {
+            daemon.api.items().iter().all(|item| item["state"] == "seeding")
+        });
         fs::remove_dir_all(mount).unwrap();
     }
     assert_eq!(daemon.api.items().len(), 7);
