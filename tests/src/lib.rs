@@ -29,6 +29,7 @@ pub mod vm;
 pub mod volume;
 pub mod wait;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The repository.
@@ -54,16 +55,20 @@ pub fn temporary_folder_on_disk() -> tempfile::TempDir {
 
 /// Says what a run leaves out and why; `scripts/test` prints it at its end.
 pub fn left_out(what: &str, why: &str) {
-    use std::io::Write;
     eprintln!("left out: {what}: {why}");
-    if let Some(path) = std::env::var_os("BLACKBOX_LEFT_OUT") {
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .expect("list of what is left out");
-        writeln!(file, "{what}: {why}").expect("list of what is left out");
-    }
+    note("BLACKBOX_LEFT_OUT", &format!("{what}: {why}"));
+}
+
+/// Says how much or how long something was; `scripts/test` prints it at its end.
+pub fn figure(what: &str, value: impl std::fmt::Debug) {
+    note("BLACKBOX_FIGURES", &format!("{what}: {value:.1?}"));
+}
+
+/// Adds a line to the file that the environment names, if it does.
+fn note(variable: &str, line: &str) {
+    let Some(path) = std::env::var_os(variable) else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut file| writeln!(file, "{line}")).unwrap_or_else(|error| panic!("{path:?}: {error}"));
 }
 
 /// A program that was built with the tests: named by the environment, or beside the test's own executable.
