@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
 use tracker::SwarmStore;
 
-use crate::catalog;
+use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
 use crate::net::peers::Registry;
-use crate::storage::Storage;
+use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
 
 /// Shared by the peers, the tracker and the web; one for each daemon.
@@ -112,6 +112,14 @@ impl App {
     /// Whether the daemon is ending.
     pub fn is_ending(&self) -> bool {
         self.ending.is_cancelled()
+    }
+
+    /// A file of `content` can't be served: it is closed, and the publisher looks at the item again.
+    pub fn look_again(&self, content: &Content, error: &ServeError) {
+        let name = &content.info.name;
+        tracing::warn!("{name:?} is looked at again: {error}");
+        self.storage.close(content);
+        self.inbox.item(name.as_ref());
     }
 
     /// The swarms, locked; held only for one look-up or announce.

@@ -10,8 +10,6 @@ use anyhow::Context;
 use appliance::Config;
 use appliance::message::ToInit;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracker::SwarmStore;
@@ -25,6 +23,7 @@ use crate::net::peers::{self, Registry};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
+use crate::runtimes::{Runtimes, Signals};
 use crate::storage::Storage;
 use crate::watch::Publisher;
 use crate::web;
@@ -48,9 +47,10 @@ const SCREEN: Duration = Duration::from_secs(1);
 pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<()> {
     let publish = std::path::absolute(&options.publish)?;
     raise_file_limit();
-    let runtime = runtime()?;
+    let runtimes = Runtimes::start()?;
+    let mut signals = Signals::install(&runtimes.main)?;
     let sockets = {
-        let _entered = runtime.enter();
+        let _entered = runtimes.net.enter();
         sockets::open(options.web, options.tracker, options.peer)?
     };
     let (catalog, owner) = catalog::open(&options.state)?;
@@ -58,7 +58,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         catalog,
         storage: Storage::new(publish.clone()),
         publish,
-        upload: RateLimit::new(config.limits.upload_rate, Instant::now()),
+        upload: RateLimit::new(config.limits.upload_rate),
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random()?),
@@ -72,16 +72,16 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     });
     let addresses = sockets.addresses;
     let mut tasks = JoinSet::new();
-    spawn_tasks(&mut tasks, &runtime, &app, sockets);
+    spawn_tasks(&mut tasks, &runtimes, &app, sockets);
     let threads = Threads::start(&app, Arc::new(link))?;
     announce_ready(addresses);
     threads.link.send(&ToInit::Ready { web_port: addresses.web.port() });
 
-    let result = runtime.block_on(wait(&mut tasks));
+    let result = runtimes.main.block_on(wait(&mut signals, &mut tasks));
     app.ending.cancel();
-    runtime.block_on(end(tasks));
+    runtimes.main.block_on(end(tasks));
     threads.end(owner);
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    runtimes.abandon();
     result
 }
 
@@ -90,12 +90,6 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("no randomness")?;
     Ok(bytes)
-}
-
-/// More threads than cores: a read that waits for a disk holds a thread, and others must go on.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread().worker_threads((2 * cores).max(4)).enable_all().build()
 }
 
 /// Thousands of peers need thousands of descriptors.
@@ -110,26 +104,29 @@ fn raise_file_limit() {
 /// A part of the daemon that has ended, with its name.
 type Ended = (&'static str, std::io::Result<()>);
 
-fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtime: &Runtime, app: &SharedApp, sockets: Sockets) {
-    let _entered = runtime.enter();
+fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp, sockets: Sockets) {
+    let (net, peers) = (runtimes.net.handle(), runtimes.peers.handle());
     let shared = || (Arc::clone(app), app.ending.clone());
     let (app, ending) = shared();
-    tasks.spawn(async move { ("web", web::run(app, sockets.web, ending).await) });
+    tasks.spawn_on(async move { ("web", web::run(app, sockets.web, ending).await) }, net);
     let (app, ending) = shared();
-    tasks.spawn(async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) });
+    tasks.spawn_on(
+        async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) },
+        net,
+    );
     let (app, ending) = shared();
-    tasks.spawn(async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) });
+    tasks.spawn_on(
+        async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) },
+        net,
+    );
     let (app, ending) = shared();
-    tasks.spawn(async move { ("peers", peers::run(app, sockets.peer, ending).await) });
+    tasks.spawn_on(async move { ("peers", peers::run(app, sockets.peer, ending).await) }, peers);
 }
 
 /// Waits for a signal to end, or for a part of the daemon that ends by itself, which is an error.
-async fn wait(tasks: &mut JoinSet<Ended>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn wait(signals: &mut Signals, tasks: &mut JoinSet<Ended>) -> anyhow::Result<()> {
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = signals.any() => Ok(()),
         Some(ended) = tasks.join_next() => {
             let (part, result) = ended.context("a part of the daemon panicked")?;
             result.with_context(|| format!("{part} failed"))?;

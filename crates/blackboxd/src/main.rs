@@ -11,6 +11,7 @@ mod listing;
 mod net;
 mod options;
 mod publish;
+mod runtimes;
 mod storage;
 mod watch;
 mod web;

@@ -1,17 +1,31 @@
 //! Opens published files for serving, and sees to it that only bytes that were hashed are served.
+//!
+//! A disk may take its time, or for ever. So what touches one is said to block here, and is never called by those who
+//! serve many; they ask [`Storage::ready`] first, which does not.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use torrent::InfoHash;
+use nix::libc::{O_CLOEXEC, O_NOCTTY, O_NONBLOCK};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+use rustix::io::{ReadWriteFlags, preadv2};
+use tokio_util::sync::CancellationToken;
+use torrent::{InfoHash, MAX_BLOCK};
 
 use crate::catalog::{Content, Identity};
 
-/// Published files that are kept open at most. Beyond that the whole cache is dropped (open transfers keep theirs).
-const MAX_OPEN: usize = 1024;
+/// Published files that are kept open at most, and the part of the descriptors that they may take.
+const MAX_OPEN: u64 = 4096;
+const DESCRIPTORS_PART: u64 = 8;
+
+/// Files up to this size (bytes) are not kept open: there can be a hundred thousand of them, and each is over with one
+/// block.
+const MAX_TINY: u64 = MAX_BLOCK as u64;
 
 /// A published file, open.
 #[derive(Debug)]
@@ -19,6 +33,8 @@ pub struct OpenFile {
     file: File,
     path: PathBuf,
     identity: Identity,
+    /// On a file system that is in memory, and can't tell what of it is.
+    in_memory: bool,
 }
 
 /// Why bytes can't be served.
@@ -38,6 +54,21 @@ pub enum ServeError {
 }
 
 impl OpenFile {
+    /// Blocks.
+    fn open(path: PathBuf, identity: Identity) -> Result<Self, ServeError> {
+        // O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        let file = match options.open(&path) {
+            Ok(file) => file,
+            Err(source) => return Err(ServeError::Unreadable { path, source }),
+        };
+        let in_memory = fstatfs(&file).is_ok_and(|system| system.filesystem_type() == TMPFS_MAGIC);
+        let opened = Self { file, path, identity, in_memory };
+        opened.check()?;
+        Ok(opened)
+    }
+
     /// The file, for reading with explicit offsets.
     pub fn file(&self) -> &File {
         &self.file
@@ -49,15 +80,37 @@ impl OpenFile {
     /// [`ServeError::Changed`] when inode, size or time differ.
     pub fn check(&self) -> Result<(), ServeError> {
         let metadata = self.file.metadata().map_err(|source| self.unreadable(source))?;
-        if Identity::from(&metadata) == self.identity {
+        if metadata.is_file() && Identity::from(&metadata) == self.identity {
             Ok(())
         } else {
             Err(ServeError::Changed(self.path.clone()))
         }
     }
 
-    /// The error for a read that failed.
-    pub fn unreadable(&self, source: io::Error) -> ServeError {
+    /// Fills `part` with the bytes at `offset` and makes sure that they are of the file that was hashed. Blocks.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read(&self, part: &mut [u8], offset: u64) -> Result<(), ServeError> {
+        let read = self.file.read_exact_at(part, offset);
+        // First this: a file that was cut short ends too early because it has changed.
+        self.check()?;
+        read.map_err(|source| self.unreadable(source))
+    }
+
+    /// Whether the bytes are in memory, so that reading them waits for nothing. A file system that can't tell has
+    /// none there.
+    fn is_cached(&self, offset: u64, length: u64) -> bool {
+        let is_there = |offset| {
+            let mut byte = [0];
+            let read = preadv2(&self.file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT);
+            matches!(read, Ok(1))
+        };
+        // Both ends: what is read ahead comes and goes in larger portions than a block.
+        self.in_memory || (is_there(offset) && is_there(offset + length.saturating_sub(1)))
+    }
+
+    fn unreadable(&self, source: io::Error) -> ServeError {
         ServeError::Unreadable { path: self.path.clone(), source }
     }
 }
@@ -66,44 +119,93 @@ impl OpenFile {
 #[derive(Debug)]
 pub struct Storage {
     publish: PathBuf,
+    max_open: usize,
     open: Mutex<HashMap<(InfoHash, usize), Arc<OpenFile>>>,
 }
 
 impl Storage {
     /// Serves from below `publish`.
     pub fn new(publish: PathBuf) -> Self {
-        Self { publish, open: Mutex::default() }
+        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+        let max_open = (descriptors / DESCRIPTORS_PART).clamp(1, MAX_OPEN);
+        Self { publish, max_open: usize::try_from(max_open).unwrap_or(1), open: Mutex::default() }
     }
 
-    /// Opens the file with index `file` of `content`.
+    /// Opens the file with index `file` of `content`, which is served until `online` is cancelled. Blocks.
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub fn open(&self, content: &Content, file: usize) -> Result<Arc<OpenFile>, ServeError> {
-        let key = (content.info_hash, file);
+    pub fn open(
+        &self,
+        content: &Content,
+        online: &CancellationToken,
+        file: usize,
+    ) -> Result<Arc<OpenFile>, ServeError> {
         let published = &content.files[file];
-        if let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
-            && open.identity == published.identity
-        {
-            return Ok(Arc::clone(open));
+        if let Some(opened) = self.opened(content, file) {
+            return Ok(opened);
         }
-        let path = self.publish.join(&published.path);
-        let opened = match File::open(&path) {
-            Ok(file) => Arc::new(OpenFile { file, path, identity: published.identity }),
-            Err(source) => return Err(ServeError::Unreadable { path, source }),
-        };
-        opened.check()?;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_OPEN {
-            open.clear();
+        let opened = Arc::new(OpenFile::open(self.publish.join(&published.path), published.identity)?);
+        let mut open = self.lock();
+        // An item is first cancelled and then closed, so that nothing of it is kept by who comes late.
+        if published.length > MAX_TINY && !online.is_cancelled() {
+            if open.len() >= self.max_open
+                && let Some(any) = open.keys().next().copied()
+            {
+                open.remove(&any);
+            }
+            open.insert((content.info_hash, file), Arc::clone(&opened));
         }
-        open.insert(key, Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// Closes the files of an item that is no longer served.
+    /// The file and the offset in it where `length` bytes of content at `offset` can be had at once: it is open, they
+    /// are in memory and are what was hashed. Does not block.
+    pub fn ready(&self, content: &Content, offset: u64, length: u64) -> Option<(Arc<OpenFile>, u64)> {
+        let span = content.spans.spans(offset, length).next().filter(|span| span.length == length)?;
+        let file = self.opened(content, span.file)?;
+        (file.check().is_ok() && file.is_cached(span.offset, length)).then_some((file, span.offset))
+    }
+
+    /// Reads `length` bytes of content at `offset`, from as many files as it takes. Blocks.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read(
+        &self,
+        content: &Content,
+        online: &CancellationToken,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, ServeError> {
+        let mut bytes = vec![0; length];
+        let mut rest = bytes.as_mut_slice();
+        for span in content.spans.spans(offset, length as u64) {
+            let part = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(part);
+            rest = after;
+            self.open(content, online, span.file)?.read(part, span.offset)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Closes the files of an item that is no longer served or that could not be read.
     pub fn close(&self, content: &Content) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|(info_hash, _), _| *info_hash != content.info_hash);
+        self.lock().retain(|(info_hash, _), _| *info_hash != content.info_hash);
+    }
+
+    /// Closes all files: their volume is gone, or must not be kept busy.
+    pub fn close_all(&self) {
+        self.lock().clear();
+    }
+
+    fn opened(&self, content: &Content, file: usize) -> Option<Arc<OpenFile>> {
+        let open = self.lock();
+        let opened = open.get(&(content.info_hash, file))?;
+        (opened.identity == content.files[file].identity).then(|| Arc::clone(opened))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(InfoHash, usize), Arc<OpenFile>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

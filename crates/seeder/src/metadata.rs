@@ -107,6 +107,10 @@ impl MetadataRequests {
         self.waiting.clear();
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The payload that answers the request that has waited longest.
     pub(crate) fn pop(&mut self, info_bytes: &[u8]) -> Option<Vec<u8>> {
         let piece = self.waiting.pop_front()?;

@@ -43,11 +43,6 @@ impl Requests {
         self.queue.pop_front()
     }
 
-    /// What [`pop`](Self::pop) would return.
-    pub(crate) fn peek(&self) -> Option<Block> {
-        self.queue.front().copied()
-    }
-
     /// Forgets a request; `false` when it is not in the queue (any more).
     pub(crate) fn cancel(&mut self, block: Block) -> bool {
         let found = self.queue.iter().position(|queued| *queued == block);

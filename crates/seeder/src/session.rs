@@ -134,26 +134,31 @@ impl PeerSession {
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        match self.poll_control(now) {
-            Some(bytes) => Some(Transmit::Bytes(bytes)),
-            None => self.poll_block(now).map(Transmit::Block),
+        if let Some(bytes) = self.poll_control(now).or_else(|| self.poll_metadata(now)) {
+            return Some(Transmit::Bytes(bytes));
         }
+        self.poll_block(now).map(Transmit::Block)
     }
 
-    /// The part of [`poll_transmit`](Self::poll_transmit) that is no block; for drivers that limit the rate of
-    /// blocks. To be written before blocks that are asked for later.
+    /// The part of [`poll_transmit`](Self::poll_transmit) that is no payload; for drivers that limit the rate of
+    /// payload. To be written before what is asked for later.
     pub fn poll_control(&mut self, now: Instant) -> Option<Vec<u8>> {
         self.upload_mut()?.poll_control(now)
+    }
+
+    /// Whether there is payload to be written: metadata or blocks.
+    pub fn has_payload(&self) -> bool {
+        self.upload().is_some_and(Upload::has_payload)
+    }
+
+    /// The next piece of metadata, as a message of its own.
+    pub fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.upload_mut()?.poll_metadata(now)
     }
 
     /// The next block, whatever else is to be written.
     pub fn poll_block(&mut self, now: Instant) -> Option<Block> {
         self.upload_mut()?.poll_block(now)
-    }
-
-    /// The block that [`poll_block`](Self::poll_block) would hand out.
-    pub fn peek_block(&self) -> Option<Block> {
-        self.upload()?.peek_block()
     }
 
     /// A block that was handed out is written.

@@ -213,12 +213,23 @@ impl Upload {
 
     pub(crate) fn poll_control(&mut self, now: Instant) -> Option<Vec<u8>> {
         if self.control.is_empty() {
-            let payload = self.metadata.pop(&self.info_bytes)?;
-            self.write(Message::Extended { id: self.ut_metadata, payload: &payload });
+            return None;
         }
         self.last_sent = now;
         self.unsent_rejects = 0;
         Some(std::mem::take(&mut self.control))
+    }
+
+    pub(crate) fn has_payload(&self) -> bool {
+        !self.metadata.is_empty() || !self.requests.is_empty()
+    }
+
+    pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let payload = self.metadata.pop(&self.info_bytes)?;
+        self.last_sent = now;
+        let mut bytes = Vec::new();
+        Message::Extended { id: self.ut_metadata, payload: &payload }.encode(&mut bytes);
+        Some(bytes)
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {
@@ -228,10 +239,6 @@ impl Upload {
         }
         self.in_flight += 1;
         Some(block)
-    }
-
-    pub(crate) fn peek_block(&self) -> Option<Block> {
-        self.requests.peek()
     }
 
     pub(crate) fn block_sent(&mut self, now: Instant, block: Block) {
@@ -292,7 +299,7 @@ impl Upload {
 
     /// Whether it is on us that nothing happens.
     fn is_waiting(&self) -> bool {
-        (self.interested && self.choked) || !self.requests.is_empty() || self.in_flight > 0
+        (self.interested && self.choked) || self.has_payload() || self.in_flight > 0
     }
 
     fn set_interested(&mut self, now: Instant, interested: bool) {

@@ -106,7 +106,7 @@ pub struct Content {
     pub counters: Counters,
     /// Cancelled when the item is retired.
     pub retired: CancellationToken,
-    /// Cancelled when the item is retired or goes offline; another one for each time that it is online.
+    /// Cancelled while the item is offline, and when it is retired; another one for each time that it is online.
     online: Mutex<CancellationToken>,
 }
 
@@ -195,11 +195,14 @@ impl Content {
         self.online.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends all connections that serve it; it may be served again later.
-    pub(super) fn go_offline(&self) {
+    /// Serves it (again), or ends all connections that serve it.
+    pub(super) fn set_online(&self, is_online: bool) {
         let mut online = self.online.lock().unwrap_or_else(PoisonError::into_inner);
-        online.cancel();
-        *online = self.retired.child_token();
+        if !is_online {
+            online.cancel();
+        } else if online.is_cancelled() {
+            *online = self.retired.child_token();
+        }
     }
 
     /// Bytes of content.

@@ -267,9 +267,7 @@ impl Owner {
         for item in self.items.values_mut() {
             let Some(content) = item.content.clone().filter(|_| item.state != state) else { continue };
             Arc::make_mut(item).state = state;
-            if !is_online {
-                content.go_offline();
-            }
+            content.set_online(is_online);
         }
     }
 

@@ -66,6 +66,7 @@ impl Folder {
         let is_online = online.is_ok();
         if !is_online {
             app.catalog.set_offline();
+            app.storage.close_all();
         }
         if let Err(sentence) = &online
             && app.health.publish_folder() != Some(online.clone())

@@ -5,13 +5,12 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::SharedApp;
 use crate::catalog::Content;
@@ -29,40 +28,20 @@ const MIN_PART: u32 = 16 * 1024;
 /// hold up the peers by large portions.
 const PARTS_PER_SECOND: u64 = 64;
 
-/// Sends bytes `range` of `file`. `place` is given back at the end.
-pub(super) fn start(
-    app: SharedApp,
-    content: Arc<Content>,
-    file: Arc<OpenFile>,
-    range: Range<u64>,
-    place: OwnedSemaphorePermit,
-) -> Body {
-    let (parts, body) = mpsc::channel(1);
-    let download = Download { app, content, file, parts };
-    tokio::spawn(async move {
-        if let Err(error) = download.run(range).await {
-            tracing::info!("a download was broken off: {error}");
-            download.app.inbox.item(download.content.info.name.as_ref());
-            // Tells the connection to end without pretending that all is there.
-            let _ = download.parts.send(Err(io::Error::other(error))).await;
-        }
-        drop(place);
-    });
-    Body::Stream(body)
-}
-
-struct Download {
-    app: SharedApp,
-    content: Arc<Content>,
-    file: Arc<OpenFile>,
-    parts: mpsc::Sender<io::Result<Bytes>>,
+/// What is downloaded.
+pub(super) struct Download {
+    pub(super) app: SharedApp,
+    pub(super) content: Arc<Content>,
+    /// Cancelled when the content is no longer served.
+    pub(super) online: CancellationToken,
+    pub(super) file: Arc<OpenFile>,
 }
 
 /// Why the rest of a file is not sent.
 #[derive(Debug, thiserror::Error)]
 enum BrokenOff {
-    #[error("{0:?} is no longer published")]
-    Retired(String),
+    #[error("{0:?} is no longer served")]
+    Offline(String),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("reading was given up: {0}")]
@@ -70,22 +49,44 @@ enum BrokenOff {
 }
 
 impl Download {
+    /// Sends bytes `range` of the file. `place` is given back at the end.
+    pub(super) fn start(self, range: Range<u64>, place: OwnedSemaphorePermit) -> Body {
+        let (parts, body) = mpsc::channel(1);
+        tokio::spawn(async move {
+            if let Err(error) = self.run(range, &parts).await {
+                tracing::info!("a download was broken off: {error}");
+                if let BrokenOff::Serve(error) = &error {
+                    self.app.look_again(&self.content, error);
+                }
+                // Tells the connection to end without pretending that all is there.
+                let _ = parts.send(Err(io::Error::other(error))).await;
+            }
+            drop(place);
+        });
+        Body::Stream(body)
+    }
+
     /// Ends when all is sent or the client is gone.
-    async fn run(&self, range: Range<u64>) -> Result<(), BrokenOff> {
+    async fn run(&self, range: Range<u64>, parts: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), BrokenOff> {
         let part_size = u64::from(part_size(self.app.upload.bytes_per_second()));
         let mut offset = range.start;
         while offset < range.end {
             let length = part_size.min(range.end - offset);
-            #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PART")]
-            if !self.wait_for_turn(length as u32).await {
-                return Ok(());
+            let size = usize::try_from(length).expect("invariant: at most MAX_PART");
+            tokio::select! {
+                turn = self.app.upload.turn() => turn.spend(size),
+                () = parts.closed() => return Ok(()),
             }
             let file = Arc::clone(&self.file);
-            let part = tokio::task::spawn_blocking(move || read(&file, offset, length)).await??;
-            if self.content.retired.is_cancelled() {
-                return Err(BrokenOff::Retired(self.content.info.name.clone()));
+            let part = tokio::task::spawn_blocking(move || {
+                let mut part = vec![0; size];
+                file.read(&mut part, offset).map(|()| Bytes::from(part))
+            });
+            let part = part.await??;
+            if self.online.is_cancelled() {
+                return Err(BrokenOff::Offline(self.content.info.name.clone()));
             }
-            if self.parts.send(Ok(part)).await.is_err() {
+            if parts.send(Ok(part)).await.is_err() {
                 return Ok(());
             }
             self.content.counters.uploaded.fetch_add(length, Ordering::Relaxed);
@@ -93,25 +94,6 @@ impl Download {
         }
         Ok(())
     }
-
-    /// Waits until the upload limit lets `bytes` through; false when the client is gone.
-    async fn wait_for_turn(&self, bytes: u32) -> bool {
-        let Some(due) = self.app.upload.reserve(Instant::now(), bytes) else {
-            return !self.parts.is_closed();
-        };
-        tokio::select! {
-            () = tokio::time::sleep_until(due.into()) => true,
-            () = self.parts.closed() => false,
-        }
-    }
-}
-
-/// Reads a part and makes sure that it is of the file that was hashed.
-fn read(file: &OpenFile, offset: u64, length: u64) -> Result<Bytes, ServeError> {
-    let mut part = vec![0; usize::try_from(length).expect("invariant: at most MAX_PART")];
-    file.file().read_exact_at(&mut part, offset).map_err(|error| file.unreadable(error))?;
-    file.check()?;
-    Ok(part.into())
 }
 
 fn part_size(bytes_per_second: Option<u64>) -> u32 {

@@ -16,9 +16,10 @@ use percent_encoding::percent_decode_str;
 use torrent::{File, FilePath, Mode};
 
 use super::conditional::{Version, http_date};
+use super::download::Download;
 use super::links::files_path;
 use super::range::{self, Selection};
-use super::{Web, download, folder, reply};
+use super::{Web, folder, reply};
 use crate::catalog::{Content, State};
 use crate::net::http::{self, Body, Request, Response};
 
@@ -152,16 +153,19 @@ async fn body(
     range: Range<u64>,
     is_get: bool,
 ) -> Result<Body, Response> {
-    let (app, opened) = (Arc::clone(&web.app), Arc::clone(content));
+    // Before the file is opened, which may take its time: so many wait for a disk and no more.
+    let Ok(place) = Arc::clone(&web.downloads).try_acquire_owned() else { return Err(busy()) };
+    let online = content.online();
+    let (app, opened, token) = (Arc::clone(&web.app), Arc::clone(content), online.clone());
     let file = tokio::task::spawn_blocking(move || {
-        let file = app.storage.open(&opened, index)?;
-        file.check().map(|()| file)
+        let file = app.storage.open(&opened, &token, index)?;
+        file.check()?;
+        Ok((file, place))
     });
-    let file = match file.await {
-        Ok(Ok(file)) => file,
+    let (file, place) = match file.await {
+        Ok(Ok(opened)) => opened,
         Ok(Err(error)) => {
-            tracing::warn!("a file can't be downloaded: {error}");
-            web.app.inbox.item(content.info.name.as_ref());
+            web.app.look_again(content, &error);
             return Err(gone());
         }
         Err(_) => return Err(gone()),
@@ -169,8 +173,8 @@ async fn body(
     if range.is_empty() || !is_get {
         return Ok(Body::Whole(bytes::Bytes::new()));
     }
-    let Ok(place) = Arc::clone(&web.downloads).try_acquire_owned() else { return Err(busy()) };
-    Ok(download::start(Arc::clone(&web.app), Arc::clone(content), file, range, place))
+    let download = Download { app: Arc::clone(&web.app), content: Arc::clone(content), online, file };
+    Ok(download.start(range, place))
 }
 
 fn unsatisfiable(length: u64) -> Response {

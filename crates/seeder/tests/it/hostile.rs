@@ -188,7 +188,7 @@ fn no_bytes_make_a_session_panic() {
             assert!(block.piece.get() < 10 && block.length <= BLOCK);
             connection.session.block_sent(connection.now, block);
         }
-        while connection.session.poll_control(connection.now).is_some() {}
+        while connection.session.poll_transmit(connection.now).is_some() {}
     }
     assert!(survived > 1000 && closed > 1000, "{survived} survived, {closed} were closed: too much alike");
 }

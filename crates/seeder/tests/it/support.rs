@@ -99,7 +99,7 @@ impl Connection {
     /// A connection over which all that comes first has been said.
     pub(crate) fn greeted(reserved: Reserved, torrent: Torrent) -> Self {
         let mut connection = Self::attached(reserved, torrent);
-        while connection.session.poll_control(connection.now).is_some() {}
+        while connection.said().is_some() {}
         connection
     }
 
@@ -123,7 +123,8 @@ impl Connection {
     /// The next message that is not a block, as it is on the wire.
     pub(crate) fn said(&mut self) -> Option<Vec<u8>> {
         if self.said.is_empty() {
-            self.said = self.session.poll_control(self.now)?;
+            self.said =
+                self.session.poll_control(self.now).or_else(|| self.session.poll_metadata(self.now))?;
         }
         let size = match Message::decode(&self.said, PIECES) {
             Ok(Some((_, size))) => size,

@@ -1,20 +1,28 @@
 //! One peer's connection.
 
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use seeder::{Close, Event, PeerSession, Torrent, allowed_fast};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use torrent::InfoHash;
+use tokio_util::sync::CancellationToken;
+use torrent::{InfoHash, Lengths};
 
-use super::outgoing::{Outgoing, WriteError};
+use super::outgoing::{Outgoing, Written};
+use super::reads::Reads;
 use super::registry::Place;
-use crate::app::App;
+use crate::app::{App, SharedApp};
 use crate::catalog::Content;
+use crate::limit::Turn;
+use crate::storage::ServeError;
 
 /// Bytes read at once: a few hundred requests.
 const READ: usize = 8 * 1024;
@@ -22,8 +30,11 @@ const READ: usize = 8 * 1024;
 /// Blocks written before other connections get their turn.
 const BATCH: usize = 32;
 
-/// Pieces that a peer may have while it is choked (BEP 6).
-const ALLOWED_FAST: usize = 5;
+/// Pieces that a peer may have while it is choked (BEP 6), as far as they fit into [`ALLOWED_FAST_BYTES`].
+const ALLOWED_FAST: u32 = 5;
+
+/// What a connection may cost that never got a slot.
+const ALLOWED_FAST_BYTES: u32 = 1 << 20;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -32,72 +43,89 @@ pub(super) enum End {
     Hangup,
     #[error("{0} is not published here")]
     Unknown(InfoHash),
-    #[error("the item is no longer published")]
-    Retired,
+    #[error("the item is no longer served")]
+    Offline,
     #[error(transparent)]
     Protocol(#[from] Close),
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Serve(#[from] ServeError),
     #[error(transparent)]
     Socket(#[from] io::Error),
 }
 
+/// What a peer wants.
+struct Wanted {
+    content: Arc<Content>,
+    /// Cancelled when it is no longer served.
+    online: CancellationToken,
+}
+
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &App, stream: TcpStream, address: SocketAddr) -> End {
+pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: TcpStream, address: SocketAddr) -> End {
     // Only for speed.
     let _ = stream.set_nodelay(true);
     let mut session = PeerSession::new(Instant::now(), app.peer_id);
-    match greet(app, &stream, &mut session, address).await {
-        Ok((name, content)) => {
-            let stats = session.stats().expect("invariant: greet attaches a torrent");
-            let place = app.peers.enter(stats);
-            let connection = Connection {
-                app,
-                stream,
-                session,
-                content: &content,
-                place,
-                outgoing: Outgoing::default(),
-                booked: None,
-            };
-            let end = tokio::select! {
-                result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
-                () = content.retired.cancelled() => End::Retired,
-            };
-            if let End::Write(WriteError::Serve(error)) = &end {
-                tracing::warn!("{name:?} is looked at again: {error}");
-                app.inbox.item(name.as_ref());
-            }
-            end
-        }
-        Err(end) => end,
+    let wanted = match greet(app, &stream, &mut session, address).await {
+        Ok(wanted) => wanted,
+        Err(end) => return end,
+    };
+    let stats = session.stats().expect("invariant: greet attaches a torrent");
+    let connection = Connection {
+        app,
+        reads,
+        stream: &stream,
+        session,
+        wanted: &wanted,
+        place: app.peers.enter(stats),
+        outgoing: Outgoing::default(),
+        is_blocked: false,
+        has_more: false,
+        turn: None,
+        disk: None,
+    };
+    let end = tokio::select! {
+        result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
+        () = wanted.online.cancelled() => End::Offline,
+    };
+    if let End::Serve(error) = &end {
+        app.look_again(&wanted.content, error);
     }
+    end
 }
 
-/// Reads the peer's handshake and finds what it wants: the item's name and content.
+/// Reads the peer's handshake and finds what it wants.
 async fn greet(
     app: &App,
     stream: &TcpStream,
     session: &mut PeerSession,
     address: SocketAddr,
-) -> Result<(String, Arc<Content>), End> {
+) -> Result<Wanted, End> {
     loop {
         tokio::select! {
             ready = stream.readable() => { ready?; read(stream, session)?; }
             () = sleep_until(session.next_deadline().into()) => session.handle_timeout(Instant::now())?,
         }
         let Some(Event::Handshake { info_hash, .. }) = session.poll_event() else { continue };
-        let catalog = app.catalog.snapshot();
-        let item = catalog.seeding(&info_hash).ok_or(End::Unknown(info_hash))?;
-        let content = item.content.as_ref().ok_or(End::Unknown(info_hash))?;
+        let wanted = find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
+        let lengths = wanted.content.lengths;
         let torrent = Torrent {
-            lengths: content.lengths,
-            info_bytes: Arc::clone(&content.info_bytes),
-            allowed_fast: allowed_fast(address.ip(), &info_hash, &content.lengths, ALLOWED_FAST),
+            lengths,
+            info_bytes: Arc::clone(&wanted.content.info_bytes),
+            allowed_fast: allowed_fast(address.ip(), &info_hash, &lengths, allowed_fast_count(&lengths)),
         };
         session.attach(Instant::now(), torrent)?;
-        return Ok((item.name.clone(), Arc::clone(content)));
+        return Ok(wanted);
     }
+}
+
+fn find(app: &App, info_hash: &InfoHash) -> Option<Wanted> {
+    let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
+    Some(Wanted { online: content.online(), content })
+}
+
+/// None of pieces that are too large to be given away.
+fn allowed_fast_count(lengths: &Lengths) -> usize {
+    ALLOWED_FAST.min(ALLOWED_FAST_BYTES / lengths.piece_length()) as usize
 }
 
 /// Gives the session what has arrived, if anything has.
@@ -111,53 +139,90 @@ fn read(stream: &TcpStream, session: &mut PeerSession) -> Result<(), End> {
     }
 }
 
+/// Something that is waited for.
+type Waiting<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
+
+/// Waits for it, if for anything; may be dropped and called again.
+async fn arrival<T>(waiting: &mut Waiting<'_, T>) -> T {
+    let Some(future) = waiting else { return pending().await };
+    let output = future.await;
+    *waiting = None;
+    output
+}
+
 /// A connection whose item is known.
 struct Connection<'a> {
-    app: &'a App,
-    stream: TcpStream,
+    app: &'a SharedApp,
+    reads: &'a Reads,
+    stream: &'a TcpStream,
     session: PeerSession,
-    content: &'a Content,
+    wanted: &'a Wanted,
     place: Place<'a>,
     outgoing: Outgoing,
-    /// When the next block may be sent under the upload limit, once that is booked.
-    booked: Option<Instant>,
+    /// The socket takes no more.
+    is_blocked: bool,
+    /// There is more to write, but others should have the processor before.
+    has_more: bool,
+    /// The place in the queue before the upload limit.
+    turn: Waiting<'a, Turn<'a>>,
+    /// The bytes of a block that are on their way from the disk.
+    disk: Waiting<'a, Result<Vec<u8>, ServeError>>,
 }
 
 impl Connection<'_> {
-    async fn run(mut self) -> Result<std::convert::Infallible, End> {
+    async fn run(mut self) -> Result<Infallible, End> {
         loop {
             while let Some(Event::Interested(_)) = self.session.poll_event() {
                 self.update();
                 self.place.interest_changed();
             }
             self.write()?;
-            let deadline = self.session.next_deadline();
-            let deadline = self.booked.map_or(deadline, |booked| deadline.min(booked));
             tokio::select! {
-                ready = self.stream.readable() => { ready?; read(&self.stream, &mut self.session)?; }
-                ready = self.stream.writable(), if !self.outgoing.is_empty() => ready?,
+                ready = self.stream.readable() => { ready?; read(self.stream, &mut self.session)?; }
+                ready = self.stream.writable(), if self.is_blocked => ready?,
+                turn = arrival(&mut self.turn) => self.take(turn),
+                bytes = arrival(&mut self.disk) => self.outgoing.supply(&bytes?),
+                () = yield_now(), if self.has_more => {}
                 unchoke = self.place.verdict() => {
                     self.session.set_choked(Instant::now(), !unchoke)?;
                     self.update();
                 }
-                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now())?,
+                () = sleep_until(self.session.next_deadline().into()) => {
+                    self.session.handle_timeout(Instant::now())?;
+                }
             }
         }
     }
 
-    /// Writes what there is until the socket or the upload limit takes no more, or others should have their turn.
+    /// Writes what there is until socket, upload limit or disk let no more through, or others should have their turn.
     fn write(&mut self) -> Result<(), End> {
+        (self.is_blocked, self.has_more) = (false, false);
+        if self.disk.is_some() {
+            return Ok(());
+        }
         let mut sent = 0;
-        while sent < BATCH && self.fill()? {
-            match self.outgoing.write(&self.stream) {
-                Ok(None) => {}
-                Ok(Some(block)) => {
+        while self.fill() {
+            if sent == BATCH {
+                self.has_more = true;
+                break;
+            }
+            match self.outgoing.write(self.stream, &self.app.storage, &self.wanted.content)? {
+                Written::All(None) => {}
+                Written::All(Some(block)) => {
                     sent += 1;
                     self.session.block_sent(Instant::now(), block);
-                    self.content.counters.uploaded.fetch_add(block.length.into(), Ordering::Relaxed);
+                    let uploaded = &self.wanted.content.counters.uploaded;
+                    uploaded.fetch_add(block.length.into(), Ordering::Relaxed);
                 }
-                Err(WriteError::Socket(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
+                Written::Blocked => {
+                    self.is_blocked = true;
+                    break;
+                }
+                Written::NeedsDisk(rest) => {
+                    let Wanted { content, online } = self.wanted;
+                    self.disk = Some(Box::pin(self.reads.read(self.app, content, online, rest)));
+                    break;
+                }
             }
         }
         if sent > 0 {
@@ -167,25 +232,35 @@ impl Connection<'_> {
     }
 
     /// Whether there is something to write now.
-    fn fill(&mut self) -> Result<bool, End> {
+    fn fill(&mut self) -> bool {
         if !self.outgoing.is_empty() {
-            return Ok(true);
+            return true;
         }
+        if let Some(bytes) = self.session.poll_control(Instant::now()) {
+            self.app.upload.charge(bytes.len());
+            self.outgoing.push_bytes(&bytes);
+        } else if !self.session.has_payload() {
+            // All was cancelled: others come sooner.
+            self.turn = None;
+        } else if self.turn.is_none() {
+            match self.app.upload.try_turn() {
+                Some(turn) => self.take(turn),
+                None => self.turn = Some(Box::pin(self.app.upload.turn())),
+            }
+        }
+        !self.outgoing.is_empty()
+    }
+
+    /// Uses a turn under the upload limit.
+    fn take(&mut self, turn: Turn<'_>) {
         let now = Instant::now();
-        if let Some(bytes) = self.session.poll_control(now) {
-            self.outgoing.push_bytes(bytes);
-            return Ok(true);
+        if let Some(bytes) = self.session.poll_metadata(now) {
+            turn.spend(bytes.len());
+            self.outgoing.push_bytes(&bytes);
+        } else if let Some(block) = self.session.poll_block(now) {
+            turn.spend(block.length as usize);
+            self.outgoing.push_block(&self.wanted.content, block);
         }
-        let Some(block) = self.session.peek_block() else { return Ok(false) };
-        let due =
-            *self.booked.get_or_insert_with(|| self.app.upload.reserve(now, block.length).unwrap_or(now));
-        if due > now {
-            return Ok(false);
-        }
-        self.booked = None;
-        let Some(block) = self.session.poll_block(now) else { return Ok(false) };
-        self.outgoing.push_block(&self.app.storage, self.content, block).map_err(WriteError::Serve)?;
-        Ok(true)
     }
 
     fn update(&self) {

@@ -1,9 +1,11 @@
 //! Serves peers: accepts them, lets a session of crate `seeder` decide what they get, and sends it.
 //!
-//! One task for each connection, so that a peer that reads slowly holds up nobody; one task that unchokes.
+//! One task for each connection, so that a peer that reads slowly holds up nobody; one task that unchokes. What is in
+//! memory the tasks send themselves; what is not is read by threads that may wait for a disk.
 
 mod connection;
 mod outgoing;
+mod reads;
 mod registry;
 
 use std::io;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::SharedApp;
+use reads::Reads;
 pub use registry::Registry;
 
 /// Most connected peers. What they ask for is bounded for each, so that this many fit into the smallest machine.
@@ -33,12 +36,13 @@ pub async fn run(app: SharedApp, listener: TcpListener, ending: CancellationToke
     let tasks = TaskTracker::new();
     tasks.spawn(registry::unchoke(Arc::clone(&app), ending.clone()));
     let places = Arc::new(Semaphore::new(places()));
+    let reads = Arc::new(Reads::default());
     while let Some(accepted) = ending.run_until_cancelled(accept(&listener, &places)).await {
         match accepted {
             Ok((stream, address, place)) => {
-                let (app, ending) = (Arc::clone(&app), ending.clone());
+                let (app, reads, ending) = (Arc::clone(&app), Arc::clone(&reads), ending.clone());
                 tasks.spawn(async move {
-                    let served = connection::serve(&app, stream, address);
+                    let served = connection::serve(&app, &reads, stream, address);
                     if let Some(end) = ending.run_until_cancelled(served).await {
                         tracing::debug!("{address}: {end}");
                     }

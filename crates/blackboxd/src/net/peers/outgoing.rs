@@ -1,10 +1,8 @@
-//! What is being written to a peer: bytes of ours, then parts of files, which go from the page cache to the socket
-//! without passing through our memory (`sendfile`).
+//! What is being written to a peer: bytes of ours, then at most one block, which goes from the page cache to the socket
+//! without passing through our memory (`sendfile`) wherever that waits for no disk.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use nix::libc::MSG_MORE;
 use nix::sys::sendfile::sendfile64;
@@ -15,97 +13,125 @@ use tokio::net::TcpStream;
 use torrent::Block;
 
 use crate::catalog::Content;
-use crate::storage::{OpenFile, ServeError, Storage};
+use crate::storage::Storage;
 
-/// Messages and at most one block on their way to the socket.
+/// Messages, and at most one block after them, on their way to the socket.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    parts: VecDeque<Part>,
-    block: Option<Block>,
+    bytes: Vec<u8>,
+    written: usize,
+    block: Option<Sending>,
 }
 
+/// A block of which not all is written.
 #[derive(Debug)]
-enum Part {
-    Bytes { bytes: Vec<u8>, written: usize },
-    File { file: Arc<OpenFile>, offset: i64, left: usize },
+struct Sending {
+    block: Block,
+    /// Its bytes that are not yet sent or among `bytes`.
+    rest: Rest,
 }
 
-/// Why writing ended the connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WriteError {
-    #[error(transparent)]
-    Socket(#[from] io::Error),
-    #[error(transparent)]
-    Serve(#[from] ServeError),
+/// Bytes of content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rest {
+    /// Offset in the content.
+    pub(super) offset: u64,
+    /// Number of bytes.
+    pub(super) length: u32,
+}
+
+/// How far writing came.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// All is written, and with it this block.
+    All(Option<Block>),
+    /// The socket takes no more for now.
+    Blocked,
+    /// These bytes have to be read, which may take its time: [`Outgoing::supply`] them.
+    NeedsDisk(Rest),
 }
 
 impl Outgoing {
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.bytes.is_empty() && self.block.is_none()
     }
 
-    pub(super) fn push_bytes(&mut self, bytes: Vec<u8>) {
-        self.parts.push_back(Part::Bytes { bytes, written: 0 });
+    /// Queues bytes, before any block.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        debug_assert!(self.block.is_none(), "bytes would end up inside of the block");
+        self.bytes.extend_from_slice(bytes);
     }
 
-    /// Queues a block, if its files are still what was hashed.
-    pub(super) fn push_block(
-        &mut self,
-        storage: &Storage,
-        content: &Content,
-        block: Block,
-    ) -> Result<(), ServeError> {
-        self.push_bytes(piece_header(block).to_vec());
-        for span in content.spans.spans(content.lengths.block_offset(block), block.length.into()) {
-            let file = storage.open(content, span.file)?;
-            file.check()?;
-            let offset = i64::try_from(span.offset)
-                .map_err(|_| ServeError::Changed(content.files[span.file].path.clone()))?;
-            let left = usize::try_from(span.length).unwrap_or(usize::MAX);
-            self.parts.push_back(Part::File { file, offset, left });
+    /// Queues a block; to be called when there is none.
+    pub(super) fn push_block(&mut self, content: &Content, block: Block) {
+        self.push_bytes(&piece_header(block));
+        let rest = Rest { offset: content.lengths.block_offset(block), length: block.length };
+        self.block = Some(Sending { block, rest });
+    }
+
+    /// Takes the bytes that [`Written::NeedsDisk`] asked for.
+    pub(super) fn supply(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        if let Some(sending) = &mut self.block {
+            sending.rest.length = 0;
         }
-        self.block = Some(block);
-        Ok(())
     }
 
-    /// Writes as much as the socket takes. When all is written, tells the block that was completed by it.
+    /// Writes as much as the socket takes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when the socket takes no more for now.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> Result<Option<Block>, WriteError> {
-        while let Some(part) = self.parts.pop_front() {
-            match part {
-                Part::Bytes { bytes, mut written } => {
-                    // The kernel may wait for what follows and fill whole packets.
-                    let flags = if self.parts.is_empty() { 0 } else { MSG_MORE };
-                    let result = stream.try_io(Interest::WRITABLE, || {
-                        SockRef::from(stream).send_with_flags(&bytes[written..], flags)
-                    });
-                    written += *result.as_ref().unwrap_or(&0);
-                    if written < bytes.len() {
-                        self.parts.push_front(Part::Bytes { bytes, written });
-                    }
-                    result?;
-                }
-                Part::File { file, mut offset, mut left } => {
-                    let result = stream.try_io(Interest::WRITABLE, || {
-                        Ok(sendfile64(stream.as_fd(), file.file().as_fd(), Some(&mut offset), left)?)
-                    });
-                    if matches!(result, Ok(0)) {
-                        // The end of the file came too early: it shrank since it was checked.
-                        return Err(file.check().err().map_or_else(
-                            || WriteError::Socket(io::ErrorKind::UnexpectedEof.into()),
-                            WriteError::Serve,
-                        ));
-                    }
-                    left -= *result.as_ref().unwrap_or(&0);
-                    if left > 0 {
-                        self.parts.push_front(Part::File { file, offset, left });
-                    }
-                    result?;
+    /// Those of the socket. What is wrong with a file shows when its bytes are read for [`Written::NeedsDisk`].
+    pub(super) fn write(
+        &mut self,
+        stream: &TcpStream,
+        storage: &Storage,
+        content: &Content,
+    ) -> io::Result<Written> {
+        if !self.write_bytes(stream)? {
+            return Ok(Written::Blocked);
+        }
+        let Some(Sending { rest, .. }) = &mut self.block else { return Ok(Written::All(None)) };
+        while rest.length > 0 {
+            // Asked again each time: by when a slow reader takes more, the file may have changed or left the memory.
+            let Some((file, offset)) = storage.ready(content, rest.offset, rest.length.into()) else {
+                return Ok(Written::NeedsDisk(*rest));
+            };
+            let Ok(mut offset) = i64::try_from(offset) else { return Ok(Written::NeedsDisk(*rest)) };
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                Ok(sendfile64(stream.as_fd(), file.file().as_fd(), Some(&mut offset), rest.length as usize)?)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Blocked),
+                // Whether file or socket is the cause, reading and writing by themselves will tell.
+                Ok(0) | Err(_) => return Ok(Written::NeedsDisk(*rest)),
+                Ok(sent) => {
+                    rest.offset += sent as u64;
+                    rest.length -= u32::try_from(sent).unwrap_or(rest.length).min(rest.length);
                 }
             }
         }
-        Ok(self.block.take())
+        Ok(Written::All(self.block.take().map(|sending| sending.block)))
+    }
+
+    /// Whether all bytes are written.
+    fn write_bytes(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        // With more to come the kernel may wait for it and fill whole packets.
+        let more = self.block.as_ref().is_some_and(|sending| sending.rest.length > 0);
+        let flags = if more { MSG_MORE } else { 0 };
+        while self.written < self.bytes.len() {
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                SockRef::from(stream).send_with_flags(&self.bytes[self.written..], flags)
+            });
+            match sent {
+                Ok(sent) => self.written += sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Most connections are idle: the memory goes back.
+        self.bytes = Vec::new();
+        self.written = 0;
+        Ok(true)
     }
 }

@@ -14,6 +14,9 @@ use crate::app::SharedApp;
 /// How often turns are looked at, apart from when peers come, go or change their mind.
 const ROUND: Duration = Duration::from_secs(10);
 
+/// Rest after a look: it goes over all peers, and one of them may change its mind all the time.
+const REST: Duration = Duration::from_millis(200);
+
 /// What an unchoked peer should get at least, in bytes per second, where the upload rate is limited.
 const SLOT_RATE: u64 = 32 * 1024;
 
@@ -112,6 +115,9 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
             () = tokio::time::sleep(ROUND) => {}
         }
         round(&app.peers, slots);
+        if ending.run_until_cancelled(tokio::time::sleep(REST)).await.is_none() {
+            return;
+        }
     }
 }
 
