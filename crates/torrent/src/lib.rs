@@ -9,6 +9,7 @@
 //! - [`Metainfo`], [`Info`]: the content of a `.torrent` file
 //! - [`FilePath`]: where a file is in its torrent
 //! - [`piece_length()`], [`PieceHasher`], [`hash_piece`]: cutting content into pieces
+//! - [`hash`]: many pieces or merkle blocks hashed side by side
 //! - [`MerkleHasher`], [`MerkleTree`]: the hash trees of files in version 2
 //! - [`Lengths`], [`Block`], [`FileSpans`]: arithmetic of pieces, blocks and files
 //! - [`Magnet`]: magnet links
@@ -16,6 +17,7 @@
 
 pub mod bencode;
 mod file_path;
+pub mod hash;
 mod ids;
 mod info;
 mod lengths;
