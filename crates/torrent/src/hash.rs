@@ -8,12 +8,13 @@
 //! - `method` the choice
 //! - `lanes` messages of any lengths cut into blocks, padded and dealt out to lanes
 //! - `rounds` SHA-1 and SHA-256 on vectors of any width
-//! - `avx2`, `avx512`, `sha_ni` the instructions; the only files with `unsafe` code
+//! - `avx2`, `avx512`, `sha_ni` the instructions; `unsafe` code is only there and in what `rounds` writes there
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod method;
 #[cfg(target_arch = "x86_64")]
@@ -32,16 +33,16 @@ pub use method::Method;
 
 /// The SHA-1 of each piece, in the order of the pieces.
 ///
-/// Any number of pieces of any lengths. It is fastest when at least [`lanes`] of them are about equally long, as
-/// all pieces but the last are.
+/// Any number of pieces of any lengths. It is fastest when at least [`lanes()`] of them are about equally long,
+/// as all pieces but the last are.
 pub fn hash_pieces<M: AsRef<[u8]>>(pieces: &[M]) -> Vec<PieceHash> {
     hash_all(pieces, Method::sha1)
 }
 
 /// The SHA-256 of each message, in the order of the messages: 16 KiB blocks, or nodes in pairs.
 ///
-/// Any number of messages of any lengths. It is fastest when at least [`lanes`] of them are about equally long.
-/// The parents of a layer of nodes are `sha256_blocks(nodes.as_flattened().as_chunks::<64>().0)`.
+/// Any number of messages of any lengths. It is fastest when at least [`lanes()`] of them are about equally
+/// long. The parents of a layer of nodes are `sha256_blocks(nodes.as_flattened().as_chunks::<64>().0)`.
 pub fn sha256_blocks<M: AsRef<[u8]>>(blocks: &[M]) -> Vec<[u8; 32]> {
     hash_all(blocks, Method::sha256)
 }

@@ -1,15 +1,15 @@
 //! SHA-1 and SHA-256 on vectors: each lane holds a word of another message (FIPS 180-4, 6.1 and 6.2).
 //!
-//! [`kernels!`] is written out by each file of vector instructions. There it finds `Vector`, `LANES`, `add`,
-//! `xor`, `rotate_left`, `shift_right`, the functions `choose` (Ch), `parity` and `majority` (Maj), `splat`
-//! (one word to all lanes), `load` and `store` (one word of the state), `message_words` (the words of block
-//! `at` of each message) and `is_available`.
+//! `kernels!` is written out by each file of vector instructions. There it finds `is_available`, `LANES`,
+//! `Vector`, `message_words` (the words of one block of each message), `load` and `store` (one word of the state
+//! of each message), `splat` (one word for all), `add`, `xor`, `rotate_left`, `shift_right`, and the functions
+//! `choose` (Ch), `parity` and `majority` (Maj).
 //!
 //! These are macros since functions with a target feature can't be generic over the vectors and yet be sure of
 //! being inlined, and since only rounds that are written out keep the words in registers.
 //!
-//! What takes the time is waiting for the round before: vector instructions take two cycles on some processors,
-//! and sums are formed so that what the last round gave is added last.
+//! What takes the time is waiting for the round before, the more as each vector instruction takes two cycles on
+//! some processors. So sums are formed in an order in which what the round before gave is added last.
 
 use super::lanes::MessageBlock;
 
@@ -114,14 +114,14 @@ macro_rules! kernels {
         /// Compresses blocks of `LANES` messages.
         pub fn sha1(state: &mut [[u32; LANES]; 5], blocks: &[&[MessageBlock]; LANES]) {
             assert!(is_available(), "the processor has no {}", $features);
-            // SAFETY: the processor has the features.
+            // SAFETY: the processor has the features, for which `is_available` asks.
             unsafe { sha1_compress(state, blocks) }
         }
 
         /// Compresses blocks of `LANES` messages.
         pub fn sha256(state: &mut [[u32; LANES]; 8], blocks: &[&[MessageBlock]; LANES]) {
             assert!(is_available(), "the processor has no {}", $features);
-            // SAFETY: the processor has the features.
+            // SAFETY: the processor has the features, for which `is_available` asks.
             unsafe { sha256_compress(state, blocks) }
         }
 

@@ -19,14 +19,14 @@ pub fn is_available() -> bool {
 /// Compresses blocks of `LANES` messages.
 pub fn sha1<const LANES: usize>(state: &mut [[u32; LANES]; 5], blocks: &[&[MessageBlock]; LANES]) {
     assert!(is_available(), "the processor has no SHA instructions");
-    // SAFETY: the processor has the features.
+    // SAFETY: the processor has the features, for which `is_available` asks.
     unsafe { sha1_compress(state, blocks) }
 }
 
 /// Compresses blocks of `LANES` messages.
 pub fn sha256<const LANES: usize>(state: &mut [[u32; LANES]; 8], blocks: &[&[MessageBlock]; LANES]) {
     assert!(is_available(), "the processor has no SHA instructions");
-    // SAFETY: the processor has the features.
+    // SAFETY: the processor has the features, for which `is_available` asks.
     unsafe { sha256_compress(state, blocks) }
 }
 
