@@ -1,12 +1,17 @@
 //! Options, the ready line, exit codes and SIGTERM: what scripts rely on.
 
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use system_tests::api::SOON;
+use system_tests::content::{Chance, write_file};
 use system_tests::daemon::{Site, program};
 use system_tests::network;
-use system_tests::peer::Peer;
+use system_tests::peer::{BLOCK, Peer};
 use system_tests::process::Process;
 use torrent::InfoHash;
 
@@ -81,7 +86,7 @@ fn sigterm_ends_it_within_5_seconds_with_connections_open() {
         .flat_map(|address| {
             let idle = TcpStream::connect(address).unwrap();
             let mut half = TcpStream::connect(address).unwrap();
-            std::io::Write::write_all(&mut half, b"GET / HTT").unwrap();
+            half.write_all(b"GET / HTT").unwrap();
             [idle, half]
         })
         .collect();
@@ -89,4 +94,40 @@ fn sigterm_ends_it_within_5_seconds_with_connections_open() {
     assert!(unknown.is_err());
     daemon.end();
     drop(connections);
+}
+
+#[test]
+fn sigterm_ends_it_within_5_seconds_at_work() {
+    let site = Site::new().with_config("[limits]\nupload_rate = \"1 MiB/s\"\n");
+    write_file(&mut Chance::fresh(), &site.publish().join("file"), 32 << 20);
+    let (daemon, mut init) = site.start_with_init();
+    let file = daemon.api.seeding("file");
+
+    // It hashes,
+    sparse(&site.publish().join("huge"), 64 << 30);
+    daemon.api.wait_for("huge", "hashing", SOON);
+    // gives away, to a peer that takes nothing and to a browser,
+    let mut peer = Peer::connect(daemon.peer, &file.info_hash, true).unwrap();
+    peer.become_unchoked().unwrap();
+    for block in 0..100 {
+        peer.request(0, block * BLOCK, BLOCK).unwrap();
+    }
+    let mut browser = TcpStream::connect(daemon.api.address).unwrap();
+    browser.write_all(b"GET /files/file HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    browser.read_exact(&mut [0; 1000]).unwrap();
+    // and copies a disc.
+    let mount = site.folder().join("disc");
+    fs::create_dir(&mount).unwrap();
+    sparse(&mount.join("long"), 3 << 30);
+    init.insert(Some("DISC"), &mount);
+    daemon.api.wait_for("DISC", "copying", SOON);
+
+    daemon.end();
+    assert!(!site.publish().join("DISC").exists());
+    assert_eq!(site.start().api.seeding_within("file", Duration::from_secs(2)).info_hash, file.info_hash);
+}
+
+/// A file of zeros that takes no room.
+fn sparse(path: &Path, length: u64) {
+    File::create(path).and_then(|file| file.set_len(length)).unwrap();
 }
