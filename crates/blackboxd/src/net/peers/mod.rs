@@ -7,6 +7,8 @@ mod connection;
 mod outgoing;
 mod reads;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;

@@ -51,6 +51,25 @@ pub(super) enum Written {
     NeedsDisk(Rest),
 }
 
+impl Rest {
+    /// Sends it from the page cache. An error other than [`io::ErrorKind::WouldBlock`] says that this can't be done.
+    fn send(&mut self, stream: &TcpStream, storage: &Storage, content: &Content) -> io::Result<()> {
+        // Asked at each call: by when a slow reader takes more, the file may have changed or left the memory.
+        let ready = storage.ready(content, self.offset, self.length.into());
+        let (file, offset) = ready.ok_or(io::ErrorKind::NotFound)?;
+        let mut offset = i64::try_from(offset).map_err(io::Error::other)?;
+        while self.length > 0 {
+            let sent =
+                sendfile64(stream.as_fd(), file.file().as_fd(), Some(&mut offset), self.length as usize)?;
+            let sent =
+                u32::try_from(sent).ok().filter(|sent| *sent > 0).ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.offset += u64::from(sent);
+            self.length = self.length.saturating_sub(sent);
+        }
+        Ok(())
+    }
+}
+
 impl Outgoing {
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.block.is_none()
@@ -91,23 +110,13 @@ impl Outgoing {
             return Ok(Written::Blocked);
         }
         let Some(Sending { rest, .. }) = &mut self.block else { return Ok(Written::All(None)) };
-        while rest.length > 0 {
-            // Asked again each time: by when a slow reader takes more, the file may have changed or left the memory.
-            let Some((file, offset)) = storage.ready(content, rest.offset, rest.length.into()) else {
-                return Ok(Written::NeedsDisk(*rest));
-            };
-            let Ok(mut offset) = i64::try_from(offset) else { return Ok(Written::NeedsDisk(*rest)) };
-            let sent = stream.try_io(Interest::WRITABLE, || {
-                Ok(sendfile64(stream.as_fd(), file.file().as_fd(), Some(&mut offset), rest.length as usize)?)
-            });
-            match sent {
+        if rest.length > 0 {
+            // Nothing is asked of the file while the socket takes nothing.
+            match stream.try_io(Interest::WRITABLE, || rest.send(stream, storage, content)) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Blocked),
                 // Whether file or socket is the cause, reading and writing by themselves will tell.
-                Ok(0) | Err(_) => return Ok(Written::NeedsDisk(*rest)),
-                Ok(sent) => {
-                    rest.offset += sent as u64;
-                    rest.length -= u32::try_from(sent).unwrap_or(rest.length).min(rest.length);
-                }
+                Err(_) => return Ok(Written::NeedsDisk(*rest)),
             }
         }
         Ok(Written::All(self.block.take().map(|sending| sending.block)))

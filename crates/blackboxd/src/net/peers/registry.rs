@@ -14,8 +14,10 @@ use crate::app::SharedApp;
 /// How often turns are looked at, apart from when peers come, go or change their mind.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// Rest after a look: it goes over all peers, and one of them may change its mind all the time.
-const REST: Duration = Duration::from_millis(200);
+/// Rest after a look, at least and as a multiple of what it took: it goes over all peers, and one of them may change its
+/// mind all the time.
+const MIN_REST: Duration = Duration::from_millis(5);
+const REST_FACTOR: u32 = 20;
 
 /// What an unchoked peer should get at least, in bytes per second, where the upload rate is limited.
 const SLOT_RATE: u64 = 32 * 1024;
@@ -114,8 +116,10 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
             () = app.peers.changed.notified() => {}
             () = tokio::time::sleep(ROUND) => {}
         }
+        let started = Instant::now();
         round(&app.peers, slots);
-        if ending.run_until_cancelled(tokio::time::sleep(REST)).await.is_none() {
+        let rest = MIN_REST.max(started.elapsed() * REST_FACTOR);
+        if ending.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
             return;
         }
     }

@@ -1,0 +1,333 @@
+//! Connections as their peers see them, over real sockets.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use appliance::Config;
+use seeder::{Handshake, Message, Range, Reserved};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use torrent::PeerId;
+use tracker::SwarmStore;
+use tracker::swarm::Limits;
+
+use super::connection::{End, serve};
+use super::outgoing::{Outgoing, Written};
+use super::reads::Reads;
+use super::registry::{self, Registry};
+use crate::app::{App, Health, Listeners, SharedApp};
+use crate::catalog::{self, Content};
+use crate::limit::RateLimit;
+use crate::storage::tests::{PIECE, bytes, folder};
+use crate::storage::{ServeError, Storage};
+
+const BLOCK: u32 = 16 * 1024;
+
+/// Nothing here takes so long, unless it takes for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A box that seeds one item.
+struct Seeding {
+    folder: TempDir,
+    app: SharedApp,
+    reads: Arc<Reads>,
+    content: Arc<Content>,
+    bytes: Vec<u8>,
+    /// How often connections were polled.
+    polls: Arc<AtomicUsize>,
+}
+
+impl Seeding {
+    /// One file of that size under that upload limit.
+    fn new(size: usize, rate: Option<&str>) -> Self {
+        let folder_ = tempfile::tempdir().unwrap();
+        let publish = folder_.path().join("publish");
+        let bytes = bytes(size);
+        let content = Arc::new(folder(&publish, "item", &[("file".into(), bytes.clone())]));
+        let (catalog, _owner) = catalog::open(&folder_.path().join("state")).unwrap();
+        catalog.publish("item", Arc::clone(&content)).unwrap();
+        catalog.set_online(None).unwrap();
+        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let app = Arc::new(App {
+            catalog,
+            storage: Storage::new(publish.clone()),
+            publish,
+            upload: RateLimit::new(rate.map(|rate| rate.parse().unwrap())),
+            config: Config::default(),
+            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
+            peer_id: PeerId([1; 20]),
+            peers: Registry::default(),
+            hashed_bytes: AtomicU64::new(0),
+            inbox: Arc::default(),
+            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
+            health: Health::default(),
+            started: Instant::now(),
+            ending: CancellationToken::new(),
+        });
+        tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
+        Self { folder: folder_, app, reads: Arc::default(), content, bytes, polls: Arc::default() }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("publish/item/file")
+    }
+
+    /// A peer that has said its handshake, and what serves it.
+    async fn connect(&self) -> (Peer, JoinHandle<End>) {
+        let (stream, served) = pair().await;
+        let (app, reads, polls) = (Arc::clone(&self.app), Arc::clone(&self.reads), Arc::clone(&self.polls));
+        let address = served.peer_addr().unwrap();
+        let served = tokio::spawn(async move {
+            let mut serving = pin!(serve(&app, &reads, served, address));
+            std::future::poll_fn(|context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                serving.as_mut().poll(context)
+            })
+            .await
+        });
+        let handshake = Handshake {
+            reserved: Reserved::OURS,
+            info_hash: self.content.info_hash,
+            peer_id: PeerId([2; 20]),
+        };
+        let mut peer = Peer { stream, inbox: Vec::new() };
+        peer.stream.write_all(&handshake.to_bytes()).await.unwrap();
+        peer.stream.read_exact(&mut [0; 68]).await.unwrap();
+        (peer, served)
+    }
+
+    /// A peer that may download.
+    async fn leech(&self) -> (Peer, JoinHandle<End>) {
+        let (mut peer, served) = self.connect().await;
+        peer.say(&[Message::Interested]).await;
+        peer.hear(|message| matches!(message, Message::Unchoke).then_some(())).await.unwrap();
+        (peer, served)
+    }
+}
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (ours.unwrap(), theirs.unwrap().0)
+}
+
+/// The block with that number, counted over all pieces.
+fn block(number: u32) -> Range {
+    let offset = number * BLOCK;
+    Range { index: offset / PIECE, begin: offset % PIECE, length: BLOCK }
+}
+
+struct Peer {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+}
+
+impl Peer {
+    async fn say(&mut self, messages: &[Message<'_>]) {
+        let mut bytes = Vec::new();
+        for message in messages {
+            message.encode(&mut bytes);
+        }
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    /// Reads messages until `wanted` finds what it is for; `None` at the end of the connection.
+    async fn hear<T>(&mut self, mut wanted: impl FnMut(&Message<'_>) -> Option<T>) -> Option<T> {
+        let hear = async {
+            loop {
+                while let Some(length) = self.inbox.first_chunk::<4>() {
+                    let size = 4 + u32::from_be_bytes(*length) as usize;
+                    if self.inbox.len() < size {
+                        break;
+                    }
+                    let message: Vec<u8> = self.inbox.drain(..size).collect();
+                    let found = match message.get(4) {
+                        Some(7) => wanted(&Message::Piece {
+                            index: u32::from_be_bytes(message[5..9].try_into().unwrap()),
+                            begin: u32::from_be_bytes(message[9..13].try_into().unwrap()),
+                            block: &message[13..],
+                        }),
+                        _ => wanted(&Message::decode(&message, u32::MAX).unwrap().unwrap().0),
+                    };
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                match self.stream.read_buf(&mut self.inbox).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(_) => {}
+                }
+            }
+        };
+        timeout(PATIENCE, hear).await.expect("nothing more was said")
+    }
+
+    /// The next block's offset in the content and its bytes.
+    async fn block(&mut self) -> Option<(usize, Vec<u8>)> {
+        self.hear(|message| match message {
+            Message::Piece { index, begin, block } => {
+                Some(((index * PIECE + begin) as usize, block.to_vec()))
+            }
+            _ => None,
+        })
+        .await
+    }
+}
+
+async fn end(served: JoinHandle<End>) -> End {
+    timeout(PATIENCE, served).await.expect("it went on").unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_once_and_then_only_reads_gets_all() {
+    const BLOCKS: u32 = 480;
+    let seeding = Seeding::new((BLOCKS * BLOCK) as usize, None);
+    let (mut peer, _served) = seeding.leech().await;
+    peer.say(&(0..BLOCKS).map(|number| Message::Request(block(number))).collect::<Vec<_>>()).await;
+    for number in 0..BLOCKS {
+        let start = (number * BLOCK) as usize;
+        let got = peer.block().await.unwrap();
+        assert!(got == (start, seeding.bytes[start..start + BLOCK as usize].to_vec()), "block {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_requests_are_cancelled_sleeps() {
+    let seeding = Seeding::new(1 << 20, Some("64 KiB/s"));
+    let (mut peer, _served) = seeding.leech().await;
+    let requests: Vec<_> = (0..8).map(block).collect();
+    peer.say(&requests.iter().copied().map(Message::Request).collect::<Vec<_>>()).await;
+    // The next one waits for its turn by then.
+    peer.block().await.unwrap();
+    peer.say(&requests.iter().copied().map(Message::Cancel).collect::<Vec<_>>()).await;
+    let last = requests[7];
+    peer.hear(|message| (*message == Message::Reject(last)).then_some(())).await.unwrap();
+    drop(seeding.app.upload.turn().await);
+    let before = seeding.polls.load(Ordering::Relaxed);
+    for _ in 0..10_000 {
+        yield_now().await;
+    }
+    let polls = seeding.polls.load(Ordering::Relaxed) - before;
+    assert!(polls < 10, "{polls} polls for nothing");
+}
+
+#[tokio::test]
+async fn peers_that_leave_do_not_hold_up_others() {
+    let seeding = Seeding::new(1 << 20, Some("64 KiB/s"));
+    let mut all_served = Vec::new();
+    for _ in 0..200 {
+        // Choked: these may ask for what is allowed fast.
+        let (mut peer, served) = seeding.connect().await;
+        let allowed = peer.hear(|message| match message {
+            Message::AllowedFast(piece) => Some(*piece),
+            _ => None,
+        });
+        let index = allowed.await.unwrap();
+        peer.say(&[Message::Request(Range { index, begin: 0, length: BLOCK })]).await;
+        all_served.push(served);
+    }
+    for served in all_served {
+        end(served).await;
+    }
+    // Booked in advance that would be 50 s.
+    let (mut peer, _served) = seeding.leech().await;
+    peer.say(&[Message::Request(block(0))]).await;
+    assert_eq!(peer.block().await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn metadata_is_under_the_upload_limit() {
+    let seeding = Seeding::new(1 << 20, Some("1 KiB/s"));
+    let (mut peer, _served) = seeding.leech().await;
+    seeding.app.upload.turn().await.spend(1 << 20);
+    peer.say(&[Message::Extended { id: 0, payload: b"d1:md11:ut_metadatai9eee" }]).await;
+    peer.say(&[Message::Extended { id: 1, payload: b"d8:msg_typei0e5:piecei0ee" }]).await;
+    // There is no piece 5, and to say so can't wait. The second time piece 0 would have been sent before.
+    for _ in 0..2 {
+        peer.say(&[Message::Extended { id: 1, payload: b"d8:msg_typei0e5:piecei5ee" }]).await;
+        let answer = peer.hear(|message| match message {
+            Message::Extended { id: 9, payload } => Some(payload.to_vec()),
+            _ => None,
+        });
+        assert_eq!(answer.await.unwrap(), b"d8:msg_typei2e5:piecei5ee", "nobody paid for piece 0");
+    }
+}
+
+#[tokio::test]
+async fn connections_end_when_the_item_goes_offline() {
+    let seeding = Seeding::new(1 << 20, None);
+    let (mut peer, served) = seeding.leech().await;
+    seeding.app.catalog.set_offline();
+    assert!(matches!(end(served).await, End::Offline));
+    assert_eq!(peer.block().await, None);
+    let (stream, other) = pair().await;
+    let serving = serve(&seeding.app, &seeding.reads, other, ([127, 0, 0, 1], 1).into());
+    let mut stream = stream;
+    let handshake = Handshake {
+        reserved: Reserved::OURS,
+        info_hash: seeding.content.info_hash,
+        peer_id: PeerId([2; 20]),
+    };
+    stream.write_all(&handshake.to_bytes()).await.unwrap();
+    assert!(matches!(timeout(PATIENCE, serving).await.unwrap(), End::Unknown(_)));
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_not_sent_on_to_a_slow_reader() {
+    let seeding = Seeding::new(1 << 20, None);
+    let Seeding { app, content, .. } = &seeding;
+    let (mut peer, stream) = pair().await;
+    // So that it is open.
+    app.storage.read(content, &content.online(), 0, 1).unwrap();
+    let mut outgoing = Outgoing::default();
+    let first = content.lengths.block(0, 0, BLOCK).unwrap();
+    stream.writable().await.unwrap();
+    let mut queued = 0;
+    loop {
+        outgoing.push_block(content, first);
+        match outgoing.write(&stream, &app.storage, content).unwrap() {
+            Written::All(Some(_)) => queued += 1,
+            Written::Blocked => break,
+            other => panic!("{other:?} after {queued} blocks"),
+        }
+    }
+    let file = std::fs::File::options().write(true).open(seeding.path()).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let mut read = Vec::with_capacity(1 << 20);
+    let part = loop {
+        read.clear();
+        // The socket takes more as soon as the peer has read what was queued.
+        tokio::select! {
+            count = peer.read_buf(&mut read) => assert!(count.unwrap() > 0),
+            ready = stream.writable() => ready.unwrap(),
+        }
+        match outgoing.write(&stream, &app.storage, content).unwrap() {
+            Written::Blocked => {}
+            Written::NeedsDisk(part) => break part,
+            Written::All(block) => panic!("{block:?} was sent after the change"),
+        }
+    };
+    let read = seeding.reads.read(app, content, &content.online(), part).await;
+    assert!(matches!(read, Err(ServeError::Changed(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_change_ends_the_connection_and_is_looked_at() {
+    let seeding = Seeding::new(1 << 20, None);
+    let (mut peer, served) = seeding.leech().await;
+    peer.say(&[Message::Request(block(0))]).await;
+    peer.block().await.unwrap();
+    std::fs::write(seeding.path(), b"shorter").unwrap();
+    peer.say(&[Message::Request(block(1))]).await;
+    assert!(matches!(end(served).await, End::Serve(ServeError::Changed(_))));
+    assert!(peer.block().await.is_none());
+}
