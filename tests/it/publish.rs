@@ -111,7 +111,7 @@ fn what_can_not_be_published_is_said_and_the_rest_is_published() {
     }
     daemon.api.seeding("good");
 
-    let bad = daemon.api.wait_for("bad \u{fffd} name", "failed", SOON);
+    let bad = daemon.api.wait_for("./bad \\xff name", "failed", SOON);
     assert!(bad["error"].as_str().unwrap().contains("UTF-8"), "{bad}");
     let folder = daemon.api.wait_for("folder", "failed", SOON);
     assert!(folder["error"].as_str().unwrap().contains("inner"), "{folder}");
@@ -131,6 +131,77 @@ fn what_can_not_be_published_is_said_and_the_rest_is_published() {
     fs::rename(publish.join("folder").join(OsStr::from_bytes(b"inner \xe9")), publish.join("folder/inner"))
         .unwrap();
     daemon.api.seeding("folder");
+}
+
+#[test]
+fn a_name_that_is_not_utf8_does_no_harm_to_one_that_looks_like_it() {
+    let site = Site::new();
+    let daemon = site.start();
+    let publish = site.publish();
+    fs::write(publish.join("caf\u{fffd}"), b"good").unwrap();
+    let good = daemon.api.seeding("caf\u{fffd}");
+    fs::write(publish.join(OsStr::from_bytes(b"caf\xe9")), b"bad").unwrap();
+    daemon.api.wait_for("./caf\\xe9", "failed", Duration::from_secs(5));
+    assert_eq!(daemon.api.seeding_within("caf\u{fffd}", Duration::from_secs(1)), good);
+    fs::remove_file(publish.join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
+    wait::until_holds("it is not shown any more", Duration::from_secs(5), || daemon.api.items().len() == 1);
+}
+
+#[test]
+fn a_file_that_is_open_for_writing_is_not_published() {
+    let site = Site::new();
+    let daemon = site.start();
+    let path = site.publish().join("slow copy");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"half of it").unwrap();
+    // A copy that pauses for longer than settling takes.
+    wait::until_holds("it is said what is missing", SOON, || {
+        daemon.api.item("slow copy").is_some_and(|item| {
+            item["error"].as_str().is_some_and(|error| error.contains("open in a program"))
+        })
+    });
+    assert_ne!(daemon.api.item("slow copy").unwrap()["state"], "seeding");
+    file.write_all(b", and the rest").unwrap();
+    drop(file);
+    daemon.api.seeding("slow copy");
+    assert_eq!(daemon.api.get("/files/slow%20copy").body, b"half of it, and the rest");
+}
+
+#[test]
+fn a_small_item_does_not_wait_for_a_giant() {
+    let site = Site::new();
+    let daemon = site.start();
+    let publish = site.publish();
+    // 8 TiB of nothing: hours of hashing.
+    for giant in ["giant 1", "giant 2"] {
+        File::create(publish.join(giant)).unwrap().set_len(8 << 40).unwrap();
+    }
+    daemon.api.wait_for("giant 1", "hashing", SOON);
+    let waits = || {
+        let error = |name| daemon.api.item(name).and_then(|item| item["error"].as_str().map(str::to_owned));
+        [error("giant 1"), error("giant 2")].into_iter().flatten().any(|error| error.contains("turn"))
+    };
+    wait::until_holds("the other giant says that it waits", Duration::from_secs(5), waits);
+    fs::write(publish.join("small"), b"content").unwrap();
+    daemon.api.seeding("small");
+    // It ends in time, too.
+    daemon.end();
+}
+
+#[test]
+fn more_than_a_torrent_can_hold_is_refused_at_once() {
+    let site = Site::new();
+    let daemon = site.start();
+    let folder = site.publish().join("folder");
+    fs::create_dir(&folder).unwrap();
+    for name in ["a", "b", "c"] {
+        // In memory, a file can be as large as a number.
+        File::create(folder.join(name)).unwrap().set_len(6 << 40).unwrap();
+    }
+    let item = daemon.api.wait_for("folder", "failed", Duration::from_secs(5));
+    assert!(item["error"].as_str().unwrap().contains("larger than 16 TiB"), "{item}");
+    fs::write(site.publish().join("good"), b"x").unwrap();
+    daemon.api.seeding("good");
 }
 
 #[test]

@@ -13,11 +13,22 @@ const MEMORY: usize = 64 << 20;
 /// Pieces smaller than this are handed over several at a time, in bytes.
 const MIN_CHUNK: usize = 1 << 20;
 
+/// Bytes that are asked for in one read: whoever reads looks in between whether it should go on, and a scratched disc takes
+/// seconds for a megabyte.
+const MAX_READ: usize = 1 << 20;
+
 /// One or more whole pieces (the last of the content may be short).
 struct Chunk {
     number: usize,
     bytes: Vec<u8>,
     filled: usize,
+}
+
+impl Chunk {
+    fn hash(self, piece: usize) -> Hashed {
+        let hashes = self.bytes[..self.filled].chunks(piece).map(hash_piece).collect();
+        Hashed { number: self.number, hashes, memory: self.bytes }
+    }
 }
 
 /// A chunk's hashes, and its memory to be used again.
@@ -46,10 +57,13 @@ pub fn hash_pieces<E>(
     let (to_reader, results) = channel::<Hashed>();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
-        for _ in 0..workers {
+        let spawn = || {
             let (queue, to_reader) = (&queue, to_reader.clone());
-            scope.spawn(move || while work(queue, &to_reader, piece).is_continue() {});
-        }
+            let work = move || while work(queue, &to_reader, piece).is_continue() {};
+            thread::Builder::new().name("hash pieces".into()).spawn_scoped(scope, work)
+        };
+        // A machine that is short of threads hashes with fewer; without any, the reader does it.
+        let is_alone = (0..workers).take_while(|_| spawn().is_ok()).count() == 0;
         drop(to_reader);
 
         let mut ordered = Ordered::default();
@@ -61,9 +75,12 @@ pub fn hash_pieces<E>(
             if filled == 0 {
                 break;
             }
-            to_workers
-                .send(Chunk { number, bytes, filled })
-                .expect("invariant: workers live as long as the queue");
+            let chunk = Chunk { number, bytes, filled };
+            if is_alone {
+                free.push(ordered.put(chunk.hash(piece)));
+            } else {
+                to_workers.send(chunk).expect("invariant: the queue outlives the scope");
+            }
         }
         drop(to_workers);
         while let Ok(hashed) = results.recv() {
@@ -76,9 +93,8 @@ pub fn hash_pieces<E>(
 /// Hashes one chunk; ends when there are no more.
 fn work(queue: &Mutex<Receiver<Chunk>>, to_reader: &Sender<Hashed>, piece: usize) -> ControlFlow<()> {
     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    let Ok(Chunk { number, bytes, filled }) = next else { return ControlFlow::Break(()) };
-    let hashes = bytes[..filled].chunks(piece).map(hash_piece).collect();
-    match to_reader.send(Hashed { number, hashes, memory: bytes }) {
+    let Ok(chunk) = next else { return ControlFlow::Break(()) };
+    match to_reader.send(chunk.hash(piece)) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     }
@@ -87,7 +103,8 @@ fn work(queue: &Mutex<Receiver<Chunk>>, to_reader: &Sender<Hashed>, piece: usize
 fn fill<E>(bytes: &mut [u8], read: &mut impl FnMut(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
     let mut filled = 0;
     while filled < bytes.len() {
-        match read(&mut bytes[filled..])? {
+        let end = bytes.len().min(filled + MAX_READ);
+        match read(&mut bytes[filled..end])? {
             0 => break,
             more => filled += more,
         }
@@ -157,6 +174,19 @@ mod tests {
         check(3 * C + 17, 16 * 1024, 1000);
         check(5 << 20, 2 << 20, 100_000);
         check(33 << 20, 16 << 20, 1 << 20);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_much_at_once() {
+        let mut left = 40 << 20;
+        hash_pieces(16 << 20, |buffer| {
+            assert!(buffer.len() <= MAX_READ);
+            let count = left.min(buffer.len());
+            left -= count;
+            Ok::<_, Infallible>(count)
+        })
+        .unwrap();
+        assert_eq!(left, 0);
     }
 
     #[test]

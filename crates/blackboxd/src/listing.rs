@@ -4,7 +4,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind};
+use std::ops::SubAssign;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use torrent::FilePath;
 
@@ -13,6 +15,17 @@ use crate::watch::is_ignored;
 
 /// Files in one item. A torrent of more would have an info dictionary that few clients load.
 pub const MAX_FILES: usize = 1_000_000;
+
+/// Entries of all folders of an item, files and folders and what is ignored: as many folders as files, and as much litter
+/// as both. What bounds the time for a hostile disc.
+const MAX_ENTRIES: usize = 4 * MAX_FILES;
+
+/// Bytes of all paths in an item together: what bounds the memory for a hostile disc, and the info dictionary. More than 100
+/// for each of [`MAX_FILES`].
+const MAX_PATHS: usize = 128 << 20;
+
+/// Bytes in one item. In the longest pieces these are a million, and their hashes an info dictionary that few clients load.
+const MAX_BYTES: u64 = 16 << 40;
 
 /// The files of an item as they are now.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,23 +65,30 @@ pub enum ListError {
     /// Something in it can't be published; a sentence that names it.
     #[error("{0}")]
     Refused(String),
+    /// Nobody is interested any more.
+    #[error("it was interrupted")]
+    Cancelled,
 }
 
 impl Listing {
     /// Lists the file or folder at `item`. Ignored names are left out; symbolic links to files inside the item stand for
     /// those files, links to folders inside it are left out (their content is there already).
     ///
+    /// It ends soon after `cancel` is set.
+    ///
     /// # Errors
     /// See [`ListError`].
-    pub fn of(item: &Path) -> Result<Self, ListError> {
+    pub fn of(item: &Path, cancel: &AtomicBool) -> Result<Self, ListError> {
         let metadata = match fs::symlink_metadata(item) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(ListError::Gone),
             result => result.map_err(|source| unreadable(item, source))?,
         };
         if metadata.is_file() {
+            let mut budget = Budget::default();
+            budget.content(metadata.len())?;
             Ok(Self::File(Identity::from(&metadata)))
         } else if metadata.is_dir() {
-            let mut walk = Walk { item, real: None, files: Vec::new() };
+            let mut walk = Walk { item, cancel, real: None, budget: Budget::default(), files: Vec::new() };
             walk.run()?;
             walk.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
             Ok(Self::Folder(walk.files))
@@ -77,7 +97,7 @@ impl Listing {
         }
     }
 
-    /// Bytes in all files.
+    /// Bytes in all files; never more than there may be in an item.
     pub fn size_bytes(&self) -> u64 {
         self.identities().map(|identity| identity.size).sum()
     }
@@ -114,10 +134,58 @@ impl Listing {
     }
 }
 
+/// What an item may still have more of.
+struct Budget {
+    entries: usize,
+    files: usize,
+    paths: usize,
+    bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { entries: MAX_ENTRIES, files: MAX_FILES, paths: MAX_PATHS, bytes: MAX_BYTES }
+    }
+}
+
+impl Budget {
+    fn entry(&mut self) -> Result<(), ListError> {
+        take(&mut self.entries, 1, || format!("it has more than {MAX_ENTRIES} files and folders"))
+    }
+
+    fn path(&mut self, path: &FilePath) -> Result<(), ListError> {
+        take(&mut self.paths, path.as_str().len(), || "its names are too long together".into())
+    }
+
+    fn file(&mut self, size: u64) -> Result<(), ListError> {
+        take(&mut self.files, 1, || format!("it has more than {MAX_FILES} files"))?;
+        self.content(size)
+    }
+
+    fn content(&mut self, size: u64) -> Result<(), ListError> {
+        take(&mut self.bytes, size, || format!("it is larger than {} TiB", MAX_BYTES >> 40))
+    }
+}
+
+/// Takes `amount` from what is left, or refuses the item.
+fn take<N: Copy + PartialOrd + SubAssign>(
+    left: &mut N,
+    amount: N,
+    what: impl FnOnce() -> String,
+) -> Result<(), ListError> {
+    if *left < amount {
+        return Err(ListError::Refused(format!("{}; pack them together or split it", what())));
+    }
+    *left -= amount;
+    Ok(())
+}
+
 struct Walk<'a> {
     item: &'a Path,
+    cancel: &'a AtomicBool,
     /// The item's path without symbolic links; looked up when the first link is met.
     real: Option<PathBuf>,
+    budget: Budget,
     files: Vec<ListedFile>,
 }
 
@@ -128,6 +196,10 @@ impl Walk<'_> {
             let entries = fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))?;
             for entry in entries {
                 let entry = entry.map_err(|source| unreadable(&folder, source))?;
+                if self.cancel.load(Ordering::Relaxed) {
+                    return Err(ListError::Cancelled);
+                }
+                self.budget.entry()?;
                 if !is_ignored(&entry.file_name()) && self.visit(&entry)? {
                     folders.push(entry.path());
                 }
@@ -141,6 +213,7 @@ impl Walk<'_> {
         let path = entry.path();
         let mut metadata = entry.metadata().map_err(|source| unreadable(&path, source))?;
         let relative = self.relative(&path)?;
+        self.budget.path(&relative)?;
         if metadata.is_symlink() {
             metadata = self.follow(&path)?;
             if metadata.is_dir() {
@@ -155,11 +228,7 @@ impl Walk<'_> {
                 "{relative:?} is a device or pipe; take it out of the folder"
             )));
         }
-        if self.files.len() == MAX_FILES {
-            return Err(ListError::Refused(format!(
-                "it has more than {MAX_FILES} files; pack them together or split the folder"
-            )));
-        }
+        self.budget.file(metadata.len())?;
         self.files.push(ListedFile { path: relative, identity: Identity::from(&metadata) });
         Ok(false)
     }
@@ -210,6 +279,10 @@ mod tests {
         tempfile::tempdir().unwrap()
     }
 
+    fn list(item: &Path) -> Result<Listing, ListError> {
+        Listing::of(item, &AtomicBool::new(false))
+    }
+
     fn paths(listing: &Listing) -> Vec<String> {
         match listing {
             Listing::File(_) => vec![],
@@ -218,7 +291,7 @@ mod tests {
     }
 
     fn refusal(item: &Path) -> String {
-        match Listing::of(item) {
+        match list(item) {
             Err(ListError::Refused(sentence)) => sentence,
             other => panic!("not refused: {other:?}"),
         }
@@ -243,7 +316,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
-        let listing = Listing::of(item.path()).unwrap();
+        let listing = list(item.path()).unwrap();
         assert_eq!(paths(&listing), ["a/B", "a/z", "a-", "a.txt", "b", "z/empty", "\u{e9}"]);
         assert_eq!(listing.file_count(), 7);
     }
@@ -254,7 +327,7 @@ mod tests {
         fs::write(item.path().join("real"), "12345").unwrap();
         symlink("real", item.path().join("link")).unwrap();
         symlink(".", item.path().join("loop")).unwrap();
-        let listing = Listing::of(item.path()).unwrap();
+        let listing = list(item.path()).unwrap();
         assert_eq!(paths(&listing), ["link", "real"]);
         assert_eq!(listing.size_bytes(), 10);
     }
@@ -284,17 +357,56 @@ mod tests {
         let item = item();
         let file = item.path().join("file");
         fs::write(&file, "one").unwrap();
-        let before = Listing::of(item.path()).unwrap().fingerprint();
-        assert_eq!(before, Listing::of(item.path()).unwrap().fingerprint());
+        let before = list(item.path()).unwrap().fingerprint();
+        assert_eq!(before, list(item.path()).unwrap().fingerprint());
         fs::File::options().write(true).open(&file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        let touched = Listing::of(item.path()).unwrap().fingerprint();
+        let touched = list(item.path()).unwrap().fingerprint();
         fs::write(item.path().join("two"), "").unwrap();
-        let added = Listing::of(item.path()).unwrap().fingerprint();
+        let added = list(item.path()).unwrap().fingerprint();
         assert!(before != touched && touched != added);
     }
 
     #[test]
     fn a_missing_item_is_gone() {
-        assert!(matches!(Listing::of(Path::new("/nonexistent/item")), Err(ListError::Gone)));
+        assert!(matches!(list(Path::new("/nonexistent/item")), Err(ListError::Gone)));
+    }
+
+    #[test]
+    fn too_much_of_anything_is_refused_and_nothing_overflows() {
+        let sparse = |sizes: &[u64]| {
+            let item = item();
+            for (number, size) in sizes.iter().enumerate() {
+                let file = fs::File::create(item.path().join(number.to_string())).unwrap();
+                file.set_len(*size).unwrap();
+            }
+            list(item.path()).map(|listing| listing.size_bytes())
+        };
+        // As much as the file system of the test takes: 8 TiB in one file.
+        assert_eq!(sparse(&[MAX_BYTES / 2, MAX_BYTES / 2]).unwrap(), MAX_BYTES);
+        let refused = sparse(&[MAX_BYTES / 2, MAX_BYTES / 2, 1]);
+        assert!(matches!(&refused, Err(ListError::Refused(why)) if why.contains("16 TiB")), "{refused:?}");
+
+        let check = |mut budget: Budget, why: &str| {
+            let spent = budget
+                .entry()
+                .and_then(|()| budget.path(&FilePath::from_path(Path::new("abc")).unwrap()))
+                .and_then(|()| budget.file(u64::MAX));
+            assert!(
+                matches!(&spent, Err(ListError::Refused(sentence)) if sentence.contains(why)),
+                "{spent:?}"
+            );
+        };
+        check(Budget { entries: 0, ..Budget::default() }, "files and folders");
+        check(Budget { paths: 2, ..Budget::default() }, "names");
+        check(Budget { files: 0, ..Budget::default() }, "1000000 files");
+        check(Budget::default(), "larger");
+    }
+
+    #[test]
+    fn listing_ends_when_nobody_is_interested() {
+        let item = item();
+        fs::write(item.path().join("file"), "").unwrap();
+        let result = Listing::of(item.path(), &AtomicBool::new(true));
+        assert!(matches!(result, Err(ListError::Cancelled)), "{result:?}");
     }
 }

@@ -6,6 +6,7 @@ mod daemon;
 mod hash;
 mod import;
 mod init_link;
+mod lease;
 mod limit;
 mod listing;
 mod net;

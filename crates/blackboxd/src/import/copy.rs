@@ -87,7 +87,7 @@ pub(super) fn import(
     show: impl FnOnce(u64, usize) -> Arc<Progress>,
 ) -> Result<Imported, ImportError> {
     let (source, name) = match app.config.import.mode {
-        ImportMode::Contents => (Source::contents(medium)?, name.to_owned()),
+        ImportMode::Contents => (Source::contents(medium, removed)?, name.to_owned()),
         ImportMode::Image => (Source::image(medium), format!("{name}.iso")),
     };
     if source.size_bytes() == 0 {
@@ -123,11 +123,11 @@ struct SourceFile {
 }
 
 impl Source {
-    fn contents(medium: &Medium) -> Result<Self, ImportError> {
+    fn contents(medium: &Medium, removed: &AtomicBool) -> Result<Self, ImportError> {
         let mount = Path::new(&medium.mount);
-        let listing = Listing::of(mount).map_err(|error| match error {
+        let listing = Listing::of(mount, removed).map_err(|error| match error {
             ListError::Refused(why) => ImportError::Refused(medium.label.clone().unwrap_or_default(), why),
-            ListError::Gone | ListError::Changing => ImportError::Removed,
+            ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Removed,
             error @ ListError::Unreadable { .. } => ImportError::List(error),
         })?;
         let files = listing
@@ -306,7 +306,8 @@ fn sync(folder: &Path) -> Result<(), ImportError> {
 
 /// Puts the staged copy under the first name that is free, and publishes it.
 fn place(app: &App, staged: &Path, name: &str, pieces: &[u8]) -> Result<Imported, ImportError> {
-    let listing = Listing::of(staged).map_err(PublishError::from)?;
+    // All of it is here: the medium is not needed any more.
+    let listing = Listing::of(staged, &AtomicBool::new(false)).map_err(PublishError::from)?;
     for number in 1..=MAX_NUMBER {
         let name = numbered(name, number);
         let content = content(&name, &listing, pieces.to_vec())?;

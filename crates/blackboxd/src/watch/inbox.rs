@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use super::job::Outcome;
 pub struct Inbox {
     news: Mutex<News>,
     arrived: Condvar,
+    stopping: AtomicBool,
 }
 
 /// What arrived since the publisher looked last.
@@ -23,7 +25,8 @@ pub(super) struct News {
     pub names: HashSet<OsString>,
     /// Look at everything: events were lost, or it is time.
     pub rescan: bool,
-    pub finished: Option<Outcome>,
+    /// At most one for each lane of the hasher.
+    pub finished: Vec<Outcome>,
     pub stop: bool,
 }
 
@@ -42,11 +45,17 @@ impl Inbox {
 
     /// The publisher's thread should end.
     pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.change(|news| news.stop = true);
     }
 
+    /// Whether the publisher's thread should end: for long work of it to look at.
+    pub(super) fn stopping(&self) -> &AtomicBool {
+        &self.stopping
+    }
+
     pub(super) fn finished(&self, outcome: Outcome) {
-        self.change(|news| news.finished = Some(outcome));
+        self.change(|news| news.finished.push(outcome));
     }
 
     /// A handler of file events that are below `publish`.
@@ -61,10 +70,14 @@ impl Inbox {
             Ok(event) if is_reading(event.kind) => {}
             Ok(event) if !event.need_rescan() => {
                 for path in &event.paths {
-                    match path.strip_prefix(&publish).map(|below| below.components().next()) {
-                        Ok(Some(Component::Normal(name))) if is_ignored(name) => {}
-                        Ok(Some(Component::Normal(name))) => inbox.item(name),
-                        _ => inbox.rescan(),
+                    match path.strip_prefix(&publish) {
+                        // Also inside items: what is not published does not keep them from settling.
+                        Ok(below) if below.iter().any(is_ignored) => {}
+                        Ok(below) => match below.iter().next() {
+                            Some(name) => inbox.item(name),
+                            None => inbox.rescan(),
+                        },
+                        Err(_) => inbox.rescan(),
                     }
                 }
             }
@@ -77,7 +90,7 @@ impl Inbox {
         let mut news = self.lock();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let empty = news.names.is_empty() && !news.rescan && !news.stop && news.finished.is_none();
+            let empty = news.names.is_empty() && !news.rescan && !news.stop && news.finished.is_empty();
             if !empty || left.is_zero() {
                 return std::mem::take(&mut news);
             }
@@ -98,4 +111,30 @@ impl Inbox {
 fn is_reading(kind: notify::EventKind) -> bool {
     use notify::event::{AccessKind, AccessMode, EventKind};
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{Event, EventKind, ModifyKind};
+
+    #[test]
+    fn events_name_items_and_what_is_ignored_is_no_news() {
+        for (path, names, rescan) in [
+            ("/publish/item", &["item"][..], false),
+            ("/publish/item/deep/file", &["item"], false),
+            ("/publish/item/deep/file.part", &[], false),
+            ("/publish/item/.git/index", &[], false),
+            ("/publish/.import-sr0/file", &[], false),
+            ("/publish", &[], true),
+            ("/elsewhere", &[], true),
+        ] {
+            let inbox = Arc::new(Inbox::default());
+            let event = Event::new(EventKind::Modify(ModifyKind::Any)).add_path(path.into());
+            inbox.event_handler(Path::new("/publish"))(Ok(event));
+            let news = inbox.wait(Instant::now());
+            assert_eq!(news.names, names.iter().map(OsString::from).collect(), "{path}");
+            assert_eq!(news.rescan, rescan, "{path}");
+        }
+    }
 }

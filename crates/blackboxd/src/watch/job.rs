@@ -1,62 +1,176 @@
-//! Hashing one item at a time, beside the publisher's thread.
+//! Hashing items beside the publisher's thread.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use super::inbox::Inbox;
+use super::name::shown;
+use super::settle::Fingerprint;
 use crate::catalog::{Content, Progress};
-use crate::listing::Listing;
 use crate::publish::{PublishError, hash_item};
 
-/// An item that is being hashed.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub name: OsString,
-    pub fingerprint: u64,
-    cancel: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
+/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours. Together the lanes
+/// need hardly more memory than one, since small items have small pieces.
+const SMALL: u64 = 1 << 30;
 
 /// How hashing ended.
 #[derive(Debug)]
 pub(super) struct Outcome {
+    pub job: u64,
     pub name: OsString,
     pub read_bytes: u64,
     pub result: Result<Content, PublishError>,
 }
 
-impl Job {
-    /// Starts to hash the item at `path`; the outcome arrives in the inbox.
-    pub(super) fn start(
-        path: PathBuf,
-        name: &str,
-        listing: Listing,
-        progress: Arc<Progress>,
-        inbox: &Arc<Inbox>,
-    ) -> std::io::Result<Self> {
-        let cancel = Arc::new(AtomicBool::new(false));
-        let fingerprint = listing.fingerprint();
-        let (flag, inbox, name) = (Arc::clone(&cancel), Arc::clone(inbox), name.to_owned());
-        let os_name = OsString::from(&name);
-        let thread = std::thread::Builder::new().name("hash".into()).spawn(move || {
-            let result = hash_item(&path, &name, &listing, &progress, &flag);
-            inbox.finished(Outcome { name: name.into(), read_bytes: progress.done(), result });
-        })?;
-        Ok(Self { name: os_name, fingerprint, cancel, thread })
-    }
+/// An item that is being hashed. Whoever drops it is not interested any more: the job ends soon.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub job: u64,
+    cancel: Arc<AtomicBool>,
+}
 
-    /// Ends it soon; the outcome arrives all the same.
-    pub(super) fn cancel(&self) {
+impl Drop for Ticket {
+    fn drop(&mut self) {
         self.cancel.store(true, Ordering::Relaxed);
     }
+}
 
-    /// Waits for the thread's end.
-    pub(super) fn join(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("hashing of {:?} panicked", self.name);
+/// What may be hashed at the same time: one small and one large item.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    small: Option<u64>,
+    large: Option<u64>,
+    started: u64,
+}
+
+impl Lanes {
+    /// Whether an item of that size can be started.
+    pub(super) fn is_free_for(&self, size_bytes: u64) -> bool {
+        if size_bytes <= SMALL { self.small.is_none() } else { self.large.is_none() }
+    }
+
+    /// Whether nothing is being hashed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.small.is_none() && self.large.is_none()
+    }
+
+    /// Takes a lane for an item of that size, until [`Lanes::ended`].
+    fn enter(&mut self, size_bytes: u64) -> Ticket {
+        self.started += 1;
+        let lane = if size_bytes <= SMALL { &mut self.small } else { &mut self.large };
+        *lane = Some(self.started);
+        Ticket { job: self.started, cancel: Arc::default() }
+    }
+
+    /// Starts to hash the item at `path`, which must be in the state of `fingerprint`; the outcome arrives in the inbox,
+    /// whatever happens.
+    pub(super) fn start(
+        &mut self,
+        path: PathBuf,
+        name: &OsStr,
+        fingerprint: Fingerprint,
+        progress: Arc<Progress>,
+        inbox: &Arc<Inbox>,
+    ) -> io::Result<Ticket> {
+        let ticket = self.enter(progress.total());
+        let (job, cancel) = (ticket.job, Arc::clone(&ticket.cancel));
+        let (name, inbox) = (name.to_owned(), Arc::clone(inbox));
+        let started = std::thread::Builder::new().name("hash".into()).spawn(move || {
+            let result = caught(|| hash_item(&path, &shown(&name), fingerprint, &progress, &cancel));
+            inbox.finished(Outcome { job, name, read_bytes: progress.done(), result });
+        });
+        if let Err(error) = started {
+            self.ended(job);
+            return Err(error);
         }
+        Ok(ticket)
+    }
+
+    /// The outcome of that job has arrived.
+    pub(super) fn ended(&mut self, job: u64) {
+        for lane in [&mut self.small, &mut self.large] {
+            lane.take_if(|running| *running == job);
+        }
+    }
+}
+
+/// A panic is an outcome like others: without one, the lane would be taken for ever.
+fn caught<T>(hash: impl FnOnce() -> Result<T, PublishError>) -> Result<T, PublishError> {
+    // Nothing that `hash` works with is used after a panic.
+    catch_unwind(AssertUnwindSafe(hash)).unwrap_or(Err(PublishError::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Listing;
+    use std::time::{Duration, Instant};
+
+    impl Ticket {
+        /// A ticket of no thread, and a way to see whether it was cancelled.
+        pub(in crate::watch) fn of_nothing(job: u64) -> (Self, Arc<AtomicBool>) {
+            let cancel = Arc::default();
+            (Self { job, cancel: Arc::clone(&cancel) }, cancel)
+        }
+    }
+
+    #[test]
+    fn a_small_item_does_not_wait_for_a_large_one() {
+        let mut lanes = Lanes::default();
+        let large = lanes.enter(SMALL + 1);
+        assert!(lanes.is_free_for(SMALL) && !lanes.is_free_for(1 << 50));
+        let small = lanes.enter(SMALL);
+        assert!(!lanes.is_free_for(0) && !lanes.is_free_for(1 << 50));
+        lanes.ended(large.job);
+        assert!(!lanes.is_free_for(0) && lanes.is_free_for(1 << 50) && !lanes.is_idle());
+        lanes.ended(small.job);
+        lanes.ended(small.job);
+        assert!(lanes.is_idle());
+    }
+
+    #[test]
+    fn a_panic_is_an_outcome() {
+        let result = caught::<Content>(|| panic!("on purpose"));
+        assert!(matches!(result, Err(PublishError::Panicked)));
+    }
+
+    /// Hashes what `make` makes and returns how it ended.
+    fn outcome(make: impl FnOnce(&std::path::Path), cancel: bool) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("item");
+        make(&path);
+        let fingerprint =
+            Listing::of(&path, &AtomicBool::new(false)).map_or(0, |listing| listing.fingerprint());
+        let inbox = Arc::new(Inbox::default());
+        let mut lanes = Lanes::default();
+        let ticket =
+            lanes.start(path, OsStr::new("item"), fingerprint, Progress::of(1), &inbox).expect("a thread");
+        let kept = (!cancel).then_some(ticket);
+        let until = Instant::now() + Duration::from_mins(1);
+        let outcome = loop {
+            assert!(Instant::now() < until, "no outcome");
+            if let Some(outcome) = inbox.wait(until).finished.pop() {
+                break outcome;
+            }
+        };
+        drop(kept);
+        outcome
+    }
+
+    #[test]
+    fn every_job_has_an_outcome() {
+        let published = outcome(|path| std::fs::write(path, "content").unwrap(), false);
+        assert_eq!((published.read_bytes, published.name.as_os_str()), (7, OsStr::new("item")));
+        assert_eq!(published.result.unwrap().size_bytes(), 7);
+        let gone = outcome(|_| {}, false);
+        assert!(matches!(gone.result, Err(PublishError::Changed)), "{gone:?}");
+        // 1 TiB of nothing.
+        let sparse = |path: &std::path::Path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+        let cancelled = outcome(sparse, true);
+        assert!(matches!(cancelled.result, Err(PublishError::Cancelled)), "{cancelled:?}");
     }
 }

@@ -1,11 +1,9 @@
 //! Decides when an item has settled. Pure: the clock is an argument and nobody is asked for files.
 //!
-//! An item is settled when two looks at it, [`SETTLE`] apart, saw the same and no file event came in between. Looking
-//! soon after the last event ([`LOOK`]) rather than at the end makes the quiet time count from that event, also where
-//! the file system sends none (then the looks alone decide).
+//! An item is settled when two looks at it saw the same and no file event came for [`SETTLE`]. Looking soon after the
+//! last event rather than at the end makes the quiet time count from that event, also where the file system sends none
+//! (then the looks alone decide).
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 /// How long nothing may change before an item is published.
@@ -17,87 +15,61 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Tells two states of an item apart: a hash over paths, inodes, sizes and times.
 pub type Fingerprint = u64;
 
+/// How long after the last event to look at an item, when the last look at it took `cost`: a folder that is slow to list is
+/// not listed all the time while it is copied.
+pub fn pause(cost: Duration) -> Duration {
+    (cost * 10).clamp(LOOK, SETTLE / 2)
+}
+
+/// What a look at an item means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Look again at [`Settling::next_look`].
+    Wait,
+    /// Nothing changed for [`SETTLE`].
+    Settled,
+}
+
+/// An item that is being watched until it settles.
 #[derive(Debug)]
-struct Entry {
+pub struct Settling {
     fingerprint: Option<Fingerprint>,
     quiet_since: Instant,
     /// Whether `fingerprint` was taken after the last event.
     looked: bool,
 }
 
-impl Entry {
-    fn next_look(&self) -> Instant {
-        self.quiet_since + if self.looked { SETTLE } else { LOOK }
-    }
-}
-
-/// What a look at an item means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Look again when [`Settler::due`] says so.
-    Wait,
-    /// Nothing changed for [`SETTLE`].
-    Settled,
-}
-
-/// The items that are being watched until they settle.
-#[derive(Debug, Default)]
-pub struct Settler {
-    entries: HashMap<OsString, Entry>,
-}
-
-impl Settler {
-    /// A file event came for this item: its quiet time starts again.
-    pub fn event(&mut self, now: Instant, name: &OsStr) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.quiet_since = now;
-            entry.looked = false;
-        }
+impl Settling {
+    /// An item that was found in the state of that fingerprint, and that nobody has touched after `quiet_since`.
+    pub fn found(quiet_since: Instant, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint: Some(fingerprint), quiet_since, looked: true }
     }
 
-    /// The item was looked at and is in the state of that fingerprint. Unknown items are taken in.
-    pub fn looked(&mut self, now: Instant, name: &OsStr, fingerprint: Fingerprint) -> Verdict {
-        let Some(entry) = self.entries.get_mut(name) else {
-            let entry = Entry { fingerprint: Some(fingerprint), quiet_since: now, looked: true };
-            self.entries.insert(name.to_owned(), entry);
-            return Verdict::Wait;
-        };
-        let same = entry.fingerprint.replace(fingerprint) == Some(fingerprint);
-        if entry.looked && !same {
+    /// An item that is certainly being changed `now`.
+    pub fn restarted(now: Instant) -> Self {
+        Self { fingerprint: None, quiet_since: now, looked: false }
+    }
+
+    /// A file event came: the quiet time starts again.
+    pub fn event(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.looked = false;
+    }
+
+    /// The item was looked at and is in the state of that fingerprint.
+    pub fn looked(&mut self, now: Instant, fingerprint: Fingerprint) -> Verdict {
+        let same = self.fingerprint.replace(fingerprint) == Some(fingerprint);
+        if self.looked && !same {
             // It changed without an event: the time of the change is not known.
-            entry.quiet_since = now;
+            self.quiet_since = now;
         }
-        entry.looked = true;
-        if same && now >= entry.quiet_since + SETTLE { Verdict::Settled } else { Verdict::Wait }
+        self.looked = true;
+        if same && now >= self.quiet_since + SETTLE { Verdict::Settled } else { Verdict::Wait }
     }
 
-    /// Starts the quiet time of an item again, for instance because someone still writes to it.
-    pub fn restart(&mut self, now: Instant, name: &OsStr) {
-        self.entries.insert(name.to_owned(), Entry { fingerprint: None, quiet_since: now, looked: false });
-    }
-
-    /// The item is gone, published or refused.
-    pub fn forget(&mut self, name: &OsStr) {
-        self.entries.remove(name);
-    }
-
-    /// Whether the item waits to settle.
-    pub fn contains(&self, name: &OsStr) -> bool {
-        self.entries.contains_key(name)
-    }
-
-    /// Items that should be looked at now.
-    pub fn due(&self, now: Instant) -> Vec<OsString> {
-        self.entries
-            .iter()
-            .filter(|(_, entry)| entry.next_look() <= now)
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-
-    /// When the next item is due.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.entries.values().map(Entry::next_look).min()
+    /// When to look again, if the last look took `cost`.
+    pub fn next_look(&self, cost: Duration) -> Instant {
+        self.quiet_since + if self.looked { SETTLE } else { pause(cost) }
     }
 }
 
@@ -105,20 +77,21 @@ impl Settler {
 mod tests {
     use super::*;
 
-    /// What happens to the one item of a test, with seconds since its start.
+    /// What happens to the item of a test, with seconds since its start.
     enum Step {
         Event(f64),
         Change(f64),
     }
     use Step::{Change, Event};
 
-    /// Runs the steps and tells after how many seconds the item settled, with a look whenever one is due.
-    fn settled_after(steps: &[Step]) -> f64 {
+    const CHEAP: Duration = Duration::from_millis(1);
+
+    /// Runs the steps and tells after how many seconds the item settled, and how often it was looked at until then.
+    fn settled_after(cost: Duration, steps: &[Step]) -> (f64, usize) {
         let start = Instant::now();
-        let name = OsStr::new("item");
-        let mut settler = Settler::default();
         let mut fingerprint = 0;
-        settler.looked(start, name, fingerprint);
+        let mut settling = Settling::found(start, fingerprint);
+        let mut looks = 0;
         let mut steps = steps.iter().peekable();
         for tick in 0..10_000 {
             let seconds = f64::from(tick) / 10.0;
@@ -128,13 +101,14 @@ mod tests {
             {
                 fingerprint += 1;
                 if matches!(step, Event(_)) {
-                    settler.event(now, name);
+                    settling.event(now);
                 }
             }
-            if settler.due(now).iter().any(|due| due == name)
-                && settler.looked(now, name, fingerprint) == Verdict::Settled
-            {
-                return seconds;
+            if settling.next_look(cost) <= now {
+                looks += 1;
+                if settling.looked(now, fingerprint) == Verdict::Settled {
+                    return (seconds, looks);
+                }
             }
         }
         panic!("it never settled");
@@ -151,29 +125,26 @@ mod tests {
             (&[Event(1.0), Change(5.0)], 21.0),
             (&[Change(3.0), Event(8.0)], 18.0),
         ] {
-            let settled = settled_after(steps);
+            let (settled, _) = settled_after(CHEAP, steps);
             assert!((settled - expected).abs() < 0.15, "{settled} instead of {expected}");
         }
     }
 
     #[test]
-    fn a_restarted_item_waits_the_whole_time() {
-        let start = Instant::now();
-        let name = OsStr::new("item");
-        let mut settler = Settler::default();
-        settler.looked(start, name, 1);
-        settler.restart(start, name);
-        assert_eq!(settler.looked(start + SETTLE / 2, name, 1), Verdict::Wait);
-        assert_eq!(settler.looked(start + SETTLE, name, 1), Verdict::Settled);
+    fn a_folder_that_is_slow_to_list_is_looked_at_rarely_and_settles_in_the_same_time() {
+        // A copy that pauses for a second after each file.
+        let copy: Vec<Step> = (1..=30).map(|second| Event(f64::from(second))).collect();
+        let (cheap, many) = settled_after(CHEAP, &copy);
+        let (slow, few) = settled_after(Duration::from_secs(2), &copy);
+        assert!((cheap - 40.0).abs() < 0.15 && (slow - 40.0).abs() < 0.15, "{cheap} and {slow}");
+        assert!(many >= 30 && few == 2, "{many} and {few} looks");
     }
 
     #[test]
-    fn a_forgotten_item_is_never_due() {
+    fn a_restarted_item_waits_the_whole_time() {
         let start = Instant::now();
-        let mut settler = Settler::default();
-        settler.looked(start, OsStr::new("item"), 1);
-        settler.forget(OsStr::new("item"));
-        assert_eq!(settler.next_due(), None);
-        assert!(settler.due(start + SETTLE * 100).is_empty());
+        let mut settling = Settling::restarted(start);
+        assert_eq!(settling.looked(start + SETTLE / 2, 1), Verdict::Wait);
+        assert_eq!(settling.looked(start + SETTLE, 1), Verdict::Settled);
     }
 }
