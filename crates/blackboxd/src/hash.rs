@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use torrent::{PieceHash, hash_piece};
+use torrent::PieceHash;
+use torrent::hash::{self, lanes};
 
 /// Memory for content on its way to the hashers, in bytes.
 const MEMORY: usize = 64 << 20;
@@ -26,7 +27,8 @@ struct Chunk {
 
 impl Chunk {
     fn hash(self, piece: usize) -> Hashed {
-        let hashes = self.bytes[..self.filled].chunks(piece).map(hash_piece).collect();
+        let pieces: Vec<&[u8]> = self.bytes[..self.filled].chunks(piece).collect();
+        let hashes = hash::hash_pieces(&pieces);
         Hashed { number: self.number, hashes, memory: self.bytes }
     }
 }
@@ -49,8 +51,8 @@ pub fn hash_pieces<E>(
     mut read: impl FnMut(&mut [u8]) -> Result<usize, E>,
 ) -> Result<Vec<u8>, E> {
     let piece = piece_length as usize;
-    let chunk_length = piece * (MIN_CHUNK / piece).max(1);
     let workers = thread::available_parallelism().map_or(1, usize::from);
+    let chunk_length = piece * pieces_in_chunk(piece, workers);
     let buffers = (workers * 2 + 1).min(MEMORY / chunk_length).max(2);
 
     let (to_workers, queue) = channel::<Chunk>();
@@ -88,6 +90,11 @@ pub fn hash_pieces<E>(
         }
         Ok(ordered.into_pieces())
     })
+}
+
+/// As many pieces as the processor hashes side by side, as far as each worker and the reader can have a chunk.
+fn pieces_in_chunk(piece: usize, workers: usize) -> usize {
+    lanes().max(MIN_CHUNK / piece).min(MEMORY / (workers + 1) / piece).max(1)
 }
 
 /// Hashes one chunk; ends when there are no more.
