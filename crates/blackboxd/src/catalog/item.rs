@@ -12,7 +12,7 @@ use torrent::{FileSpans, Info, InfoHash, Lengths, Mode};
 /// One top-level file or folder of the publish folder, or a medium on its way into it.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Name in the publish folder, as shown to people (lossy where it is not UTF-8; then the item never publishes).
+    /// Name in the publish folder, as shown to people (escaped where it is not UTF-8; then the item never publishes).
     pub name: String,
     /// The drive it comes from, while it is only on a medium and not (yet) in the publish folder.
     pub medium: Option<String>,

@@ -109,9 +109,14 @@ impl Entry {
         Action::Show { state: State::Hashing, error, size: self.size }
     }
 
-    /// Files were found that are not those that are published.
-    fn found(&mut self, now: Instant, fingerprint: Fingerprint, arrival: u64) -> Option<Action> {
-        let touched = self.touched.take().unwrap_or(now);
+    /// Files were found that are not those that are published; the last event for them came at `touched`.
+    fn found(
+        &mut self,
+        now: Instant,
+        touched: Instant,
+        fingerprint: Fingerprint,
+        arrival: u64,
+    ) -> Option<Action> {
         if self.phase.settled_in() == Some(fingerprint) {
             return match &self.phase {
                 Phase::TryAgain(_) => Some(self.wait_for_turn(fingerprint, arrival)),
@@ -203,10 +208,13 @@ impl Items {
             error: None,
         });
         entry.cost = cost;
+        let touched = entry.touched.take();
         let shown = match sight {
+            // The job will see for itself; hours of work are not thrown away for one error.
+            Sight::Unreadable(_) if matches!(entry.phase, Phase::Hashing { .. }) => None,
             Sight::Files(fingerprint, size) => {
                 entry.size = size;
-                entry.found(now, fingerprint, self.arrivals)
+                entry.found(now, touched.unwrap_or(now), fingerprint, self.arrivals)
             }
             Sight::Refused(sentence) => Some(entry.fail(Phase::Refused(None), sentence)),
             Sight::Unreadable(sentence) => Some(entry.fail(Phase::TryAgain(None), sentence)),
@@ -217,7 +225,6 @@ impl Items {
             }
             _ => Some(entry.settle(Settling::restarted(now), entry.error.clone())),
         };
-        entry.touched = None;
         retire.into_iter().chain(shown).collect()
     }
 

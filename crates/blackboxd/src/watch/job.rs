@@ -13,8 +13,8 @@ use super::settle::Fingerprint;
 use crate::catalog::{Content, Progress};
 use crate::publish::{PublishError, hash_item};
 
-/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours. Together the lanes
-/// need hardly more memory than one, since small items have small pieces.
+/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours. Their pieces have at
+/// most 512 KiB, so that a machine with little memory has enough for both lanes.
 const SMALL: u64 = 1 << 30;
 
 /// How hashing ended.

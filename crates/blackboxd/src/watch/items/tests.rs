@@ -205,6 +205,12 @@ fn a_change_while_it_is_hashed_ends_the_job_and_nothing_else_does() {
     ]);
     after_hashing(vec![
         (12.0, Event(ITEM, false), ""),
+        (12.5, Look(ITEM, unreadable()), ""),
+        (100.0, Due(&[]), ""),
+        (101.0, Finish(Err(io_error())), "Failed FILE"),
+    ]);
+    after_hashing(vec![
+        (12.0, Event(ITEM, false), ""),
         (12.5, Look(ITEM, files(2)), "Settling"),
         // The job that was cancelled has its outcome all the same.
         (12.6, Finish(Err(PublishError::Cancelled)), ""),
