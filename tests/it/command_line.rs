@@ -71,7 +71,8 @@ fn what_is_wrong_is_said_in_one_line_with_exit_code_2() {
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let daemon = Site::new().start();
     let taken = daemon.tracker.to_string();
-    let mut process = Process::start(Site::new().with_options(&["--tracker", &taken]).command());
+    let site = Site::new().with_options(&["--tracker", &taken]);
+    let mut process = Process::start(site.command());
     let status = process.wait(Duration::from_secs(5));
     assert_eq!(status.code(), Some(1));
     assert!(process.said().iter().any(|line| line.contains(&taken)), "{:?}", process.said());

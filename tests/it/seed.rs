@@ -133,6 +133,7 @@ fn a_changed_file_is_retired_before_a_wrong_byte_is_sent() {
     let mut file = fs::OpenOptions::new().write(true).open(seeded.site.publish().join("file")).unwrap();
     file.seek(SeekFrom::Start(1 << 20)).unwrap();
     file.write_all(&vec![0xaa; 6 << 20]).unwrap();
+    drop(file);
     let piece_length = seeded.info.piece_length;
     for offset in (1 << 20..7 << 20).step_by(BLOCK as usize) {
         // Refused or hung up on: anything but bytes.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -27,7 +28,7 @@ pub fn program() -> PathBuf {
 /// Folders and options for a daemon; they outlive it, so that it can be started again on the same state.
 #[derive(Debug)]
 pub struct Site {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     options: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ impl Site {
 
     fn in_folder(folder: TempDir) -> Self {
         fs::create_dir(folder.path().join("publish")).expect("new folder");
-        Self { folder, options: Vec::new() }
+        Self { folder: Arc::new(folder), options: Vec::new() }
     }
 
     /// With further options on the command line; `--web`, `--tracker` and `--peer` replace port 0 of 127.0.0.1.
@@ -104,7 +105,7 @@ impl Site {
     /// When it is not in time.
     #[track_caller]
     pub fn start(&self) -> Daemon {
-        Daemon::ready(Process::start(self.command()))
+        self.ready(Process::start(self.command()))
     }
 
     /// As [`Site::start`], with an init to talk to.
@@ -116,7 +117,16 @@ impl Site {
         let (init, descriptor) = Init::new();
         let mut command = self.command();
         command.env(appliance::paths::INIT_FD_VAR, Init::number(&descriptor));
-        (Daemon::ready(Process::start_with(command, Some(&descriptor))), init)
+        (self.ready(Process::start_with(command, Some(&descriptor))), init)
+    }
+
+    #[track_caller]
+    fn ready(&self, mut process: Process) -> Daemon {
+        let line = process.wait_for_line("the ready line", READY, |line| {
+            line.starts_with("ready ").then(|| line.to_owned())
+        });
+        let [web, tracker, peer] = addresses(&line);
+        Daemon { process, api: Api { address: web }, tracker, peer, _folder: Arc::clone(&self.folder) }
     }
 }
 
@@ -137,18 +147,11 @@ pub struct Daemon {
     pub tracker: SocketAddr,
     /// Where peers connect to.
     pub peer: SocketAddr,
+    /// Deleted when the process above has ended, or it would make it anew.
+    _folder: Arc<TempDir>,
 }
 
 impl Daemon {
-    #[track_caller]
-    fn ready(mut process: Process) -> Self {
-        let line = process.wait_for_line("the ready line", READY, |line| {
-            line.starts_with("ready ").then(|| line.to_owned())
-        });
-        let [web, tracker, peer] = addresses(&line);
-        Self { process, api: Api { address: web }, tracker, peer }
-    }
-
     /// Ends it with SIGTERM.
     ///
     /// # Panics
