@@ -58,6 +58,22 @@ fn a_file_that_still_grows_is_not_published() {
 }
 
 #[test]
+fn a_file_that_a_program_still_holds_open_is_not_published() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut file = File::create(site.publish().join("open")).unwrap();
+    file.write_all(b"content").unwrap();
+    // Longer than settling takes.
+    wait::holds_for("not seeding", SETTLE + Duration::from_secs(4), || {
+        daemon.api.item("open").is_none_or(|item| item["state"] != "seeding")
+    });
+    let error = daemon.api.item("open").unwrap()["error"].as_str().unwrap_or_default().to_owned();
+    assert!(error.contains("open"), "{error:?} does not say what is waited for");
+    drop(file);
+    daemon.api.seeding("open");
+}
+
+#[test]
 fn deleting_takes_back_and_the_same_bytes_give_the_same_hash() {
     let site = Site::new();
     let daemon = site.start();
