@@ -4,28 +4,17 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use system_tests::daemon::{Daemon, Site};
+use system_tests::daemon::Site;
 use system_tests::http;
-use system_tests::network;
+use system_tests::network::{self, local};
 use system_tests::tracker::{Announce, escape};
 use torrent::InfoHash;
 use torrent::bencode::{self, Limits};
 
-fn publish(site: &Site) -> (Daemon, InfoHash) {
-    fs::write(site.publish().join("file"), b"content").unwrap();
-    let daemon = site.start();
-    let info_hash = daemon.api.seeding("file").info_hash;
-    (daemon, info_hash)
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
 #[test]
 fn peers_hear_of_the_box_and_of_each_other_but_not_of_themselves() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let [first, second] = [1, 2].map(|client| Announce::new(info_hash, client));
     let answer = first.clone().event("started").http(daemon.tracker);
     assert_eq!((answer.failure, answer.peers), (None, vec![daemon.peer]));
@@ -60,7 +49,7 @@ fn peers_hear_of_the_box_and_of_each_other_but_not_of_themselves() {
 #[test]
 fn a_download_is_counted_once() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let peer = Announce::new(info_hash, 1);
     peer.http(daemon.tracker);
     for _ in 0..3 {
@@ -78,7 +67,7 @@ fn a_download_is_counted_once() {
 #[test]
 fn a_swarm_of_hundreds_is_handed_out_in_parts() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     for client in 0..300 {
         Announce::new(info_hash, client).http(daemon.tracker);
     }
@@ -94,7 +83,7 @@ fn a_swarm_of_hundreds_is_handed_out_in_parts() {
 #[test]
 fn scrapes_tell_the_figures() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     Announce::new(info_hash, 1).http(daemon.tracker);
     let unknown = escape(&[9; 20]);
     let target = format!("/scrape?info_hash={}&info_hash={unknown}", escape(info_hash.as_bytes()));
@@ -112,7 +101,7 @@ fn scrapes_tell_the_figures() {
 #[test]
 fn what_is_not_published_or_malformed_is_refused_in_words() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let failure = Announce::new(InfoHash([9; 20]), 1).http(daemon.tracker).failure;
     assert_eq!(failure.as_deref(), Some("this torrent is not published here"));
     let hash = escape(info_hash.as_bytes());
@@ -137,7 +126,7 @@ fn what_is_not_published_or_malformed_is_refused_in_words() {
 #[test]
 fn an_open_tracker_takes_every_torrent() {
     let site = Site::new().with_config("[tracker]\nopen = true\n");
-    let (daemon, _) = publish(&site);
+    let (daemon, _) = site.start_with_file();
     let foreign = InfoHash([9; 20]);
     let first = Announce::new(foreign, 1);
     assert_eq!(first.http(daemon.tracker).peers, [], "the box does not seed it");
@@ -147,7 +136,7 @@ fn an_open_tracker_takes_every_torrent() {
 #[test]
 fn a_retired_item_comes_back_with_an_empty_swarm() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     Announce::new(info_hash, 1).http(daemon.tracker);
     let path = site.publish().join("file");
     fs::remove_file(&path).unwrap();
@@ -174,7 +163,7 @@ fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
     }
     let anywhere = ["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0"];
     let site = Site::new().with_options(&anywhere);
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let (tracker, peer) = (daemon.tracker.port(), daemon.peer.port());
     for (asker, asked) in [
         ("127.0.0.1", "127.0.0.1"),
@@ -213,7 +202,7 @@ fn strangers_are_told_the_public_address() {
     let options =
         ["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0", "--public-host", "198.51.100.77"];
     let site = Site::new().with_options(&options);
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let stranger: IpAddr = "203.0.113.5".parse().unwrap();
     let asked = SocketAddr::new("198.51.100.1".parse().unwrap(), daemon.tracker.port());
     let public = SocketAddr::new("198.51.100.77".parse().unwrap(), daemon.peer.port());

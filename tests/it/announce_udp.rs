@@ -1,32 +1,20 @@
 //! The tracker over UDP (BEP 15).
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use system_tests::daemon::{Daemon, Site};
-use system_tests::network;
+use system_tests::daemon::Site;
+use system_tests::network::{self, local};
 use system_tests::tracker::{Announce, UdpClient, udp_answer};
 use torrent::InfoHash;
 
 /// Time in which an answer on one machine has come if one comes.
 const SILENCE: Duration = Duration::from_millis(500);
 
-fn publish(site: &Site) -> (Daemon, InfoHash) {
-    fs::write(site.publish().join("file"), b"content").unwrap();
-    let daemon = site.start();
-    let info_hash = daemon.api.seeding("file").info_hash;
-    (daemon, info_hash)
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
 #[test]
 fn udp_and_http_are_one_swarm() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let client = UdpClient::connect(local(0), daemon.tracker);
     let [first, second] = [1, 2].map(|client| Announce::new(info_hash, client));
     let answer = client.announce(&first.clone().event("started")).unwrap();
@@ -48,7 +36,7 @@ fn udp_and_http_are_one_swarm() {
 #[test]
 fn what_is_not_published_is_refused_in_words() {
     let site = Site::new();
-    let (daemon, _) = publish(&site);
+    let (daemon, _) = site.start_with_file();
     let client = UdpClient::connect(local(0), daemon.tracker);
     let refused = client.announce(&Announce::new(InfoHash([9; 20]), 1));
     assert_eq!(refused.unwrap_err(), "this torrent is not published here");
@@ -57,7 +45,7 @@ fn what_is_not_published_is_refused_in_words() {
 #[test]
 fn a_forged_source_is_sent_nothing() {
     let site = Site::new();
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     let mut announce = vec![0x5a; 8];
     announce.extend_from_slice(&[0, 0, 0, 1, 5, 6, 7, 8]);
     announce.extend_from_slice(info_hash.as_bytes());
@@ -86,7 +74,7 @@ fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
         return system_tests::left_out("addresses of the box over UDP", "no network of its own");
     }
     let site = Site::new().with_options(&["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0"]);
-    let (daemon, info_hash) = publish(&site);
+    let (daemon, info_hash) = site.start_with_file();
     for (asker, asked) in
         [("127.0.0.1", "127.0.0.1"), ("192.168.7.20", "192.168.7.1"), ("203.0.113.5", "198.51.100.1")]
     {

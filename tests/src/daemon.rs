@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use torrent::InfoHash;
 
 use crate::api::Api;
 use crate::init::Init;
@@ -97,6 +98,18 @@ impl Site {
         }
         command.args(&self.options);
         command
+    }
+
+    /// Puts a small file named `file` into the publish folder, starts the daemon and waits until it seeds the file.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn start_with_file(&self) -> (Daemon, InfoHash) {
+        fs::write(self.publish().join("file"), b"content").expect("writable folder");
+        let daemon = self.start();
+        let info_hash = daemon.api.seeding("file").info_hash;
+        (daemon, info_hash)
     }
 
     /// Starts the daemon and waits until it is ready.

@@ -1,5 +1,7 @@
 //! A network of its own for each test: all ports are free, every address can be had, nothing gets out.
 
+use std::net::SocketAddr;
+
 use nix::sched::{CloneFlags, unshare};
 
 use crate::process::run;
@@ -39,4 +41,9 @@ pub const BOX: &str = "192.168.7.1";
 pub fn make_lan() -> bool {
     // On the loopback device all addresses of the subnet are this machine's, and this one is the source.
     make_private_with(&[&format!("{CLIENT}/24")])
+}
+
+/// A port on this machine.
+pub fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
