@@ -107,11 +107,11 @@ async fn greet(
         }
         let Some(Event::Handshake { info_hash, .. }) = session.poll_event() else { continue };
         let wanted = find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
-        let lengths = wanted.content.lengths;
+        let lengths = &wanted.content.lengths;
         let torrent = Torrent {
-            lengths,
+            lengths: lengths.clone(),
             info_bytes: Arc::clone(&wanted.content.info_bytes),
-            allowed_fast: allowed_fast(address.ip(), &info_hash, &lengths, allowed_fast_count(&lengths)),
+            allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
         };
         session.attach(Instant::now(), torrent)?;
         return Ok(wanted);
