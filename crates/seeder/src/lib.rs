@@ -5,7 +5,7 @@
 //! keeps the bytes.
 //!
 //! Invariants: nothing a peer sends makes anything panic, or grow beyond a named limit; a block that was not
-//! asked for, or is not wholly inside its piece, is never handed out; the answers to a peer are in the order
+//! asked for, is not wholly inside its piece, or is of a piece that is withheld, is never handed out; the answers to a peer are in the order
 //! in which they were caused, except that blocks come after all other messages.
 //!
 //! - [`PeerSession`]: one connected peer, from its first byte on
@@ -19,9 +19,11 @@ mod choker;
 mod client;
 mod close;
 mod extended;
+mod greeting;
 mod handshake;
 mod message;
 mod metadata;
+mod peer_stats;
 mod piece_set;
 mod requests;
 mod session;
@@ -32,9 +34,11 @@ pub use choker::rank;
 pub use client::{CLIENT, peer_id};
 pub use close::Close;
 pub use extended::{ExtendedHandshake, HANDSHAKE_ID};
+pub use greeting::Torrent;
 pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
 pub use message::{MAX_MESSAGE, Message, MessageError, PIECE_HEADER, Range, piece_header};
 pub use metadata::{METADATA_PIECE, MetadataMessage};
+pub use peer_stats::PeerStats;
 pub use requests::MAX_REQUESTS;
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
-pub use upload::{IDLE_LIMIT, KEEP_ALIVE, PeerStats, Torrent, WRITE_LIMIT};
+pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

@@ -12,6 +12,9 @@ pub const METADATA_PIECE: usize = 16 * 1024;
 /// Metadata requests of one peer that may wait: some clients ask for all pieces at once, and accept 10 MiB.
 const MAX_WAITING: usize = 1024;
 
+/// Our number for metadata messages.
+pub(crate) const UT_METADATA_ID: u8 = 1;
+
 /// How many copies of the info dictionary one connection is given. More than one, since clients ask again after
 /// a time-out or when the hash was wrong because of another peer's piece.
 const MAX_COPIES: usize = 4;

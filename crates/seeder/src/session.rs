@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use torrent::{Block, InfoHash, PeerId};
+use torrent::{Block, InfoHash, PeerId, PieceIndex};
 
 use crate::close::Close;
+use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
 use crate::message::Message;
-use crate::upload::{PeerStats, Torrent, Upload};
+use crate::peer_stats::PeerStats;
+use crate::upload::Upload;
 
 /// Time for the peer's handshake to be complete. A handshake is one packet; slow ones are mostly no peers.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -174,6 +176,23 @@ impl PeerSession {
     /// When the connection is to be closed.
     pub fn set_choked(&mut self, now: Instant, choked: bool) -> Result<(), Close> {
         self.upload_mut().map_or(Ok(()), |upload| upload.set_choked(now, choked))
+    }
+
+    /// Gives no block of this piece from now on, since its bytes turned out not to be what they should. Blocks
+    /// that were handed out before can't be cancelled. BEP 3 has no message that takes back a piece; requests
+    /// for it are rejected (BEP 6), or, if the peer does not know what that is, not answered.
+    ///
+    /// # Errors
+    /// When the connection is to be closed.
+    pub fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
+        self.upload_mut().map_or(Ok(()), |upload| upload.withhold(now, piece))
+    }
+
+    /// Gives blocks of a piece that was withheld again, and tells the peer that there is this piece.
+    pub fn release(&mut self, now: Instant, piece: PieceIndex) {
+        if let Some(upload) = self.upload_mut() {
+            upload.release(now, piece);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.

@@ -1,17 +1,20 @@
 //! A connection after the handshake: what the peer wants, and what it is given.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use torrent::bencode::{self, Problem};
-use torrent::{Block, InfoHash, Lengths, PeerId, PieceIndex};
+use torrent::{Block, Lengths, PeerId, PieceIndex};
 
 use crate::client;
 use crate::close::Close;
 use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
+use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
 use crate::message::{Message, Range};
-use crate::metadata::{MetadataMessage, MetadataRequests};
+use crate::metadata::{MetadataMessage, MetadataRequests, UT_METADATA_ID};
+use crate::peer_stats::PeerStats;
 use crate::piece_set::PieceSet;
 use crate::requests::{MAX_REQUESTS, Requests};
 
@@ -26,44 +29,6 @@ pub const WRITE_LIMIT: Duration = Duration::from_mins(2);
 
 /// Rejects that may wait to be written. A peer that obeys `reqq` causes no more than this, twice over.
 const MAX_UNSENT_REJECTS: usize = 2 * MAX_REQUESTS;
-
-/// Our number for metadata messages (BEP 9).
-const UT_METADATA_ID: u8 = 1;
-
-/// What the session needs to know of the torrent that a peer wants.
-#[derive(Debug, Clone)]
-pub struct Torrent {
-    /// Lengths of content and pieces.
-    pub lengths: Lengths,
-    /// The info dictionary, handed out to those who came by a magnet link (BEP 9).
-    pub info_bytes: Arc<[u8]>,
-    /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
-    /// none (BEP 6).
-    pub allowed_fast: Vec<PieceIndex>,
-}
-
-/// Figures of one peer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PeerStats {
-    /// Whether the peer wants blocks.
-    pub interested: bool,
-    /// Whether it gets none.
-    pub choked: bool,
-    /// Bytes of blocks that were sent.
-    pub bytes_sent: u64,
-    /// Those of them since the peer was last unchoked.
-    pub sent_since_unchoked: u64,
-    /// How much of the torrent the peer has, 0 to 1.
-    pub progress: f64,
-    /// Bytes in a piece of its torrent.
-    pub piece_length: u32,
-    /// When the connection was opened.
-    pub connected: Instant,
-    /// Since when the peer has been interested and choked, if it is both; else of no meaning.
-    pub waiting_since: Instant,
-    /// When it was last unchoked.
-    pub last_unchoked: Option<Instant>,
-}
 
 /// The state of the connection.
 #[derive(Debug)]
@@ -82,6 +47,8 @@ pub(crate) struct Upload {
     control: Vec<u8>,
     unsent_rejects: usize,
     requests: Requests,
+    /// Pieces of which no block is given.
+    withheld: BTreeSet<PieceIndex>,
     /// The peer's number for metadata messages; 0 if it wants none.
     ut_metadata: u8,
     metadata: MetadataRequests,
@@ -100,18 +67,20 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(now: Instant, our_peer_id: PeerId, theirs: &Handshake, torrent: Torrent) -> Self {
-        let Torrent { lengths, info_bytes, allowed_fast } = torrent;
-        let allowed_fast = if theirs.reserved.fast() { allowed_fast } else { Vec::new() };
-        let mut upload = Self {
+        let control = torrent.greeting(our_peer_id, theirs);
+        let offered = torrent.offered(theirs.reserved);
+        let Torrent { lengths, info_bytes, withheld, .. } = torrent;
+        Self {
             reserved: theirs.reserved,
             client: client::of_peer_id(theirs.peer_id),
             have: PieceSet::new(lengths.piece_count()),
             interested: false,
             interest_told: false,
             choked: true,
-            control: Vec::new(),
+            control,
             unsent_rejects: 0,
-            requests: Requests::new(allowed_fast, &lengths),
+            requests: Requests::new(offered, &lengths),
+            withheld: withheld.into_iter().collect(),
             ut_metadata: 0,
             metadata: MetadataRequests::default(),
             in_flight: 0,
@@ -124,33 +93,6 @@ impl Upload {
             last_used: now,
             lengths,
             info_bytes,
-        };
-        upload.greet(our_peer_id, theirs.info_hash);
-        upload
-    }
-
-    /// Writes our handshake and what goes right after it.
-    fn greet(&mut self, peer_id: PeerId, info_hash: InfoHash) {
-        self.control.extend(Handshake { reserved: Reserved::OURS, info_hash, peer_id }.to_bytes());
-        if self.reserved.fast() {
-            self.write(Message::HaveAll);
-        } else {
-            let mut all = PieceSet::new(self.piece_count());
-            all.fill();
-            self.write(Message::Bitfield(all.bits()));
-        }
-        if self.reserved.extended() {
-            let handshake = ExtendedHandshake {
-                ut_metadata: Some(UT_METADATA_ID),
-                metadata_size: self.info_bytes.len().try_into().ok(),
-                reqq: MAX_REQUESTS.try_into().ok(),
-                upload_only: Some(true),
-                client: Some(client::CLIENT.into()),
-            };
-            self.write(Message::Extended { id: HANDSHAKE_ID, payload: &handshake.to_bytes() });
-        }
-        for piece in self.requests.allowed_fast() {
-            Message::AllowedFast(piece.get()).encode(&mut self.control);
         }
     }
 
@@ -269,6 +211,21 @@ impl Upload {
         self.requests.choke().into_iter().try_for_each(|block| self.reject(block.into()))
     }
 
+    pub(crate) fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
+        if !self.withheld.insert(piece) {
+            return Ok(());
+        }
+        self.last_used = now;
+        self.requests.withdraw(piece).into_iter().try_for_each(|block| self.reject(block.into()))
+    }
+
+    pub(crate) fn release(&mut self, now: Instant, piece: PieceIndex) {
+        if self.withheld.remove(&piece) {
+            self.last_used = now;
+            self.write(Message::Have(piece.get()));
+        }
+    }
+
     pub(crate) fn next_deadline(&self) -> Instant {
         let mut deadline = self.last_sent + KEEP_ALIVE;
         if !self.is_waiting() {
@@ -314,7 +271,8 @@ impl Upload {
         let Range { index, begin, length } = range;
         let block = self.lengths.block(index, begin, length).ok_or(Close::BadRequest(range))?;
         self.last_used = now;
-        if self.requests.push(block, self.choked) { Ok(()) } else { self.reject(range) }
+        let accept = !self.withheld.contains(&block.piece) && self.requests.push(block, self.choked);
+        if accept { Ok(()) } else { self.reject(range) }
     }
 
     fn cancel(&mut self, now: Instant, range: Range) -> Result<(), Close> {

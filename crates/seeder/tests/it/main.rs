@@ -7,8 +7,12 @@ mod chunks;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod script;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod timers;
+#[cfg(test)]
+mod withheld;

@@ -5,62 +5,14 @@ use seeder::{
     MetadataMessage, PIECE_HEADER, Range, Reserved, Torrent, Transmit, piece_header,
 };
 
+use crate::script::Line::{self, Choke, Closes, Gives, Peer, Quiet, Says, Sent, Tells};
+use crate::script::check;
 use crate::support::{
     BLOCK, BOTH, Connection, EXTENDED, FAST, INFO_HASH, OURS, PIECES, PLAIN, TOTAL, bytes, handshake,
     info_bytes, lengths, range, their_extended_handshake, torrent,
 };
 
-/// A line of a script.
-#[derive(Debug, Clone, Copy)]
-enum Line<'a> {
-    /// The peer sends a message.
-    Peer(Message<'a>),
-    /// The session answers with a message that is not a block.
-    Says(Message<'a>),
-    /// The session hands out a block.
-    Gives(Range),
-    /// The driver has written the block.
-    Sent(Range),
-    /// The driver is told.
-    Tells(Event),
-    /// The choker decides.
-    Choke(bool),
-    /// Neither message nor block nor event is waiting.
-    Quiet,
-    /// What the peer sends closes the connection.
-    Closes(Message<'a>, Close),
-}
-
-use Line::{Choke, Closes, Gives, Peer, Quiet, Says, Sent, Tells};
 use Message::{Cancel, Interested, NotInterested, Reject, Request, Unchoke};
-
-#[track_caller]
-fn check(reserved: Reserved, torrent: Torrent, script: &[Line]) {
-    let mut connection = Connection::greeted(reserved, torrent);
-    for (number, line) in script.iter().enumerate() {
-        let place = format!("line {number}, {line:?}");
-        match *line {
-            Peer(message) => connection.send(message).expect(&place),
-            Says(message) => assert_eq!(connection.said(), Some(bytes(&[message])), "{place}"),
-            Gives(range) => {
-                let block = connection.session.poll_block(connection.now);
-                assert_eq!(block.map(Range::from), Some(range), "{place}");
-            }
-            Sent(Range { index, begin, length }) => {
-                let block = lengths().block(index, begin, length).unwrap();
-                connection.session.block_sent(connection.now, block);
-            }
-            Tells(event) => assert_eq!(connection.session.poll_event(), Some(event), "{place}"),
-            Choke(choked) => connection.session.set_choked(connection.now, choked).expect(&place),
-            Quiet => {
-                assert_eq!(connection.said(), None, "{place}");
-                assert_eq!(connection.session.poll_transmit(connection.now), None, "{place}");
-                assert_eq!(connection.session.poll_event(), None, "{place}");
-            }
-            Closes(message, close) => assert_eq!(connection.send(message), Err(close), "{place}"),
-        }
-    }
-}
 
 #[test]
 fn greeting_depends_on_what_the_peer_knows() {

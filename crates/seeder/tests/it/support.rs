@@ -7,7 +7,7 @@ use seeder::{
     Close, Event, ExtendedHandshake, HANDSHAKE_LENGTH, Handshake, Message, PeerSession, Range, Reserved,
     Torrent,
 };
-use torrent::{InfoHash, Lengths, PeerId};
+use torrent::{InfoHash, Lengths, PeerId, PieceIndex};
 
 pub(crate) const PIECE_LENGTH: u32 = 0x8000;
 pub(crate) const PIECES: u32 = 10;
@@ -42,7 +42,11 @@ pub(crate) fn info_bytes() -> Arc<[u8]> {
 }
 
 pub(crate) fn torrent() -> Torrent {
-    Torrent { lengths: lengths(), info_bytes: info_bytes(), allowed_fast: Vec::new() }
+    Torrent { lengths: lengths(), info_bytes: info_bytes(), allowed_fast: Vec::new(), withheld: Vec::new() }
+}
+
+pub(crate) fn piece(index: u32) -> PieceIndex {
+    lengths().piece(index).unwrap()
 }
 
 /// A request for a block of 16 KiB.

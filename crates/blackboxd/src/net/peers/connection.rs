@@ -112,6 +112,7 @@ async fn greet(
             lengths: lengths.clone(),
             info_bytes: Arc::clone(&wanted.content.info_bytes),
             allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
+            withheld: Vec::new(),
         };
         session.attach(Instant::now(), torrent)?;
         return Ok(wanted);

@@ -1,0 +1,69 @@
+//! What this side says first, and what it has to know for that.
+
+use std::sync::Arc;
+
+use torrent::{Lengths, PeerId, PieceIndex};
+
+use crate::client;
+use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
+use crate::handshake::{Handshake, Reserved};
+use crate::message::Message;
+use crate::metadata::UT_METADATA_ID;
+use crate::piece_set::PieceSet;
+use crate::requests::MAX_REQUESTS;
+
+/// What the session needs to know of the torrent that a peer wants.
+#[derive(Debug, Clone)]
+pub struct Torrent {
+    /// Lengths of content and pieces.
+    pub lengths: Lengths,
+    /// The info dictionary, handed out to those who came by a magnet link (BEP 9).
+    pub info_bytes: Arc<[u8]>,
+    /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
+    /// none (BEP 6).
+    pub allowed_fast: Vec<PieceIndex>,
+    /// Pieces that this side can't give at present, in any order: mostly none. See
+    /// [`PeerSession::withhold`](crate::PeerSession::withhold).
+    pub withheld: Vec<PieceIndex>,
+}
+
+impl Torrent {
+    /// The pieces that the peer is told it may download while choked.
+    pub(crate) fn offered(&self, reserved: Reserved) -> Vec<PieceIndex> {
+        let offered = self.allowed_fast.iter().filter(|piece| !self.withheld.contains(piece));
+        if reserved.fast() { offered.copied().collect() } else { Vec::new() }
+    }
+
+    /// Our handshake and what goes right after it.
+    pub(crate) fn greeting(&self, our_peer_id: PeerId, theirs: &Handshake) -> Vec<u8> {
+        let &Handshake { reserved, info_hash, .. } = theirs;
+        let ours = Handshake { reserved: Reserved::OURS, info_hash, peer_id: our_peer_id };
+        let mut out = ours.to_bytes().to_vec();
+        if self.withheld.is_empty() && reserved.fast() {
+            Message::HaveAll.encode(&mut out);
+        } else {
+            let mut have = PieceSet::new(self.lengths.piece_count());
+            have.fill();
+            self.withheld.iter().for_each(|piece| have.remove(*piece));
+            Message::Bitfield(have.bits()).encode(&mut out);
+        }
+        if reserved.extended() {
+            let payload = self.extended_handshake().to_bytes();
+            Message::Extended { id: HANDSHAKE_ID, payload: &payload }.encode(&mut out);
+        }
+        for piece in self.offered(reserved) {
+            Message::AllowedFast(piece.get()).encode(&mut out);
+        }
+        out
+    }
+
+    fn extended_handshake(&self) -> ExtendedHandshake {
+        ExtendedHandshake {
+            ut_metadata: Some(UT_METADATA_ID),
+            metadata_size: self.info_bytes.len().try_into().ok(),
+            reqq: MAX_REQUESTS.try_into().ok(),
+            upload_only: Some(true),
+            client: Some(client::CLIENT.into()),
+        }
+    }
+}
