@@ -1,7 +1,5 @@
 //! What this side says first, and what it has to know for that.
 
-use std::sync::Arc;
-
 use torrent::{Lengths, PeerId, PieceIndex};
 
 use crate::client;
@@ -17,8 +15,8 @@ use crate::requests::MAX_REQUESTS;
 pub struct Torrent {
     /// Lengths of content and pieces.
     pub lengths: Lengths,
-    /// The info dictionary, handed out to those who came by a magnet link (BEP 9).
-    pub info_bytes: Arc<[u8]>,
+    /// Bytes of the info dictionary, which is handed out to those who came by a magnet link (BEP 9).
+    pub metadata_size: u32,
     /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
     /// none (BEP 6).
     pub allowed_fast: Vec<PieceIndex>,
@@ -60,7 +58,7 @@ impl Torrent {
     fn extended_handshake(&self) -> ExtendedHandshake {
         ExtendedHandshake {
             ut_metadata: Some(UT_METADATA_ID),
-            metadata_size: self.info_bytes.len().try_into().ok(),
+            metadata_size: Some(self.metadata_size),
             reqq: MAX_REQUESTS.try_into().ok(),
             upload_only: Some(true),
             client: Some(client::CLIENT.into()),

@@ -1,12 +1,12 @@
 //! The upload side of the peer wire protocol: what a complete peer, a seed, says and to whom it gives.
 //!
-//! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. The content never passes
-//! through here either: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it
-//! keeps the bytes.
+//! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. Nor does the content pass
+//! through here: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it keeps the
+//! bytes. The info dictionary does so only on its way to a peer, a [`MetadataPiece`] at a time.
 //!
 //! Invariants: nothing a peer sends makes anything panic, or grow beyond a named limit; a block that was not
 //! asked for, is not wholly inside its piece, or is of a piece that is withheld, is never handed out; the answers to a peer are in the order
-//! in which they were caused, except that blocks come after all other messages.
+//! in which they were caused, except that metadata comes after all other messages, and blocks after that.
 //!
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`]: which peers are unchoked
@@ -15,6 +15,7 @@
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
 
 mod allowed_fast;
+mod bounded_queue;
 mod choker;
 mod client;
 mod close;
@@ -23,6 +24,7 @@ mod greeting;
 mod handshake;
 mod message;
 mod metadata;
+mod metadata_requests;
 mod peer_stats;
 mod piece_set;
 mod requests;
@@ -38,6 +40,7 @@ pub use greeting::Torrent;
 pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
 pub use message::{MAX_MESSAGE, Message, MessageError, PIECE_HEADER, Range, piece_header};
 pub use metadata::{METADATA_PIECE, MetadataMessage};
+pub use metadata_requests::MetadataPiece;
 pub use peer_stats::PeerStats;
 pub use requests::MAX_REQUESTS;
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};

@@ -8,6 +8,7 @@ use crate::close::Close;
 use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
 use crate::message::Message;
+use crate::metadata_requests::MetadataPiece;
 use crate::peer_stats::PeerStats;
 use crate::upload::Upload;
 
@@ -73,6 +74,9 @@ pub enum Event {
 pub enum Transmit {
     /// These bytes.
     Bytes(Vec<u8>),
+    /// The [`metadata_message`](PeerSession::metadata_message) with this piece of the info dictionary, unless it
+    /// is [not to be had](PeerSession::metadata_unavailable).
+    Metadata(MetadataPiece),
     /// [`piece_header`](crate::piece_header) of the block, then its bytes.
     Block(Block),
 }
@@ -132,12 +136,15 @@ impl PeerSession {
         }
     }
 
-    /// What is to be written next: other messages first, then blocks as they were requested.
+    /// What is to be written next: messages first, then metadata, then blocks, each as they were requested.
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(bytes) = self.poll_control(now).or_else(|| self.poll_metadata(now)) {
+        if let Some(bytes) = self.poll_control(now) {
             return Some(Transmit::Bytes(bytes));
+        }
+        if let Some(piece) = self.poll_metadata(now) {
+            return Some(Transmit::Metadata(piece));
         }
         self.poll_block(now).map(Transmit::Block)
     }
@@ -153,9 +160,24 @@ impl PeerSession {
         self.upload().is_some_and(Upload::has_payload)
     }
 
-    /// The next piece of metadata, as a message of its own.
-    pub fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// The next piece of metadata (BEP 9), to be answered with [`metadata_message`](Self::metadata_message) or
+    /// [`metadata_unavailable`](Self::metadata_unavailable). The answers may take their time, but should come in
+    /// the order of the requests.
+    pub fn poll_metadata(&mut self, now: Instant) -> Option<MetadataPiece> {
         self.upload_mut()?.poll_metadata(now)
+    }
+
+    /// The message with a piece of metadata that was asked for, whose bytes these are; other than its own number
+    /// of bytes reject the request. `None` when the peer has turned metadata messages off meanwhile.
+    pub fn metadata_message(&mut self, now: Instant, piece: MetadataPiece, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.upload_mut()?.metadata_message(now, piece, bytes)
+    }
+
+    /// Rejects a request for metadata that was handed out.
+    pub fn metadata_unavailable(&mut self, piece: MetadataPiece) {
+        if let Some(upload) = self.upload_mut() {
+            upload.metadata_unavailable(piece);
+        }
     }
 
     /// The next block, whatever else is to be written.

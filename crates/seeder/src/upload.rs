@@ -1,7 +1,6 @@
 //! A connection after the handshake: what the peer wants, and what it is given.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use torrent::bencode::{self, Problem};
@@ -13,7 +12,8 @@ use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
 use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
 use crate::message::{Message, Range};
-use crate::metadata::{MetadataMessage, MetadataRequests, UT_METADATA_ID};
+use crate::metadata::{MetadataMessage, UT_METADATA_ID};
+use crate::metadata_requests::{MetadataPiece, MetadataRequests};
 use crate::peer_stats::PeerStats;
 use crate::piece_set::PieceSet;
 use crate::requests::{MAX_REQUESTS, Requests};
@@ -34,7 +34,6 @@ const MAX_UNSENT_REJECTS: usize = 2 * MAX_REQUESTS;
 #[derive(Debug)]
 pub(crate) struct Upload {
     lengths: Lengths,
-    info_bytes: Arc<[u8]>,
     /// The extensions that the peer knows.
     reserved: Reserved,
     client: String,
@@ -49,8 +48,6 @@ pub(crate) struct Upload {
     requests: Requests,
     /// Pieces of which no block is given.
     withheld: BTreeSet<PieceIndex>,
-    /// The peer's number for metadata messages; 0 if it wants none.
-    ut_metadata: u8,
     metadata: MetadataRequests,
     /// Blocks that were handed out and are not yet written.
     in_flight: usize,
@@ -69,7 +66,7 @@ impl Upload {
     pub(crate) fn new(now: Instant, our_peer_id: PeerId, theirs: &Handshake, torrent: Torrent) -> Self {
         let control = torrent.greeting(our_peer_id, theirs);
         let offered = torrent.offered(theirs.reserved);
-        let Torrent { lengths, info_bytes, withheld, .. } = torrent;
+        let Torrent { lengths, metadata_size, withheld, .. } = torrent;
         Self {
             reserved: theirs.reserved,
             client: client::of_peer_id(theirs.peer_id),
@@ -81,8 +78,7 @@ impl Upload {
             unsent_rejects: 0,
             requests: Requests::new(offered, &lengths),
             withheld: withheld.into_iter().collect(),
-            ut_metadata: 0,
-            metadata: MetadataRequests::default(),
+            metadata: MetadataRequests::new(metadata_size),
             in_flight: 0,
             bytes_sent: 0,
             sent_since_unchoked: 0,
@@ -92,7 +88,6 @@ impl Upload {
             writing_since: now,
             last_used: now,
             lengths,
-            info_bytes,
         }
     }
 
@@ -166,12 +161,26 @@ impl Upload {
         !self.metadata.is_empty() || !self.requests.is_empty()
     }
 
-    pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let payload = self.metadata.pop(&self.info_bytes)?;
+    pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<MetadataPiece> {
+        let piece = self.metadata.pop()?;
+        self.last_used = now;
+        Some(piece)
+    }
+
+    pub(crate) fn metadata_message(
+        &mut self,
+        now: Instant,
+        piece: MetadataPiece,
+        bytes: &[u8],
+    ) -> Option<Vec<u8>> {
+        let message = self.metadata.answer(piece, bytes)?;
         self.last_sent = now;
-        let mut bytes = Vec::new();
-        Message::Extended { id: self.ut_metadata, payload: &payload }.encode(&mut bytes);
-        Some(bytes)
+        Some(message)
+    }
+
+    /// Not counted as a reject, since there are no more than requests that were taken on.
+    pub(crate) fn metadata_unavailable(&mut self, piece: MetadataPiece) {
+        self.control.extend(self.metadata.reject(piece.index).unwrap_or_default());
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {
@@ -291,10 +300,7 @@ impl Upload {
             HANDSHAKE_ID => {
                 let handshake = tolerate(ExtendedHandshake::parse(payload))?.unwrap_or_default();
                 if let Some(id) = handshake.ut_metadata {
-                    self.ut_metadata = id;
-                }
-                if self.ut_metadata == 0 {
-                    self.metadata.clear();
+                    self.metadata.set_id(id);
                 }
                 let client = handshake.client.map(|name| client::printable(&name)).unwrap_or_default();
                 if !client.is_empty() {
@@ -312,17 +318,15 @@ impl Upload {
         Ok(())
     }
 
-    fn metadata_request(&mut self, now: Instant, piece: u32) -> Result<(), Close> {
-        if self.ut_metadata == 0 {
+    fn metadata_request(&mut self, now: Instant, index: u32) -> Result<(), Close> {
+        if !self.metadata.is_on() {
             return Ok(());
         }
         self.last_used = now;
-        if self.metadata.push(piece, &self.info_bytes) {
-            return Ok(());
+        if !self.metadata.push(index) {
+            self.count_reject()?;
+            self.control.extend(self.metadata.reject(index).unwrap_or_default());
         }
-        self.count_reject()?;
-        let payload = MetadataMessage::Reject(piece).to_bytes();
-        self.write(Message::Extended { id: self.ut_metadata, payload: &payload });
         Ok(())
     }
 

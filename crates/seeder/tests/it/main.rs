@@ -7,6 +7,8 @@ mod chunks;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scripts;

@@ -1,15 +1,15 @@
 //! What is said in the usual course of things, as tables.
 
 use seeder::{
-    CLIENT, Close, Event, ExtendedHandshake, HANDSHAKE_ID, Handshake, MAX_REQUESTS, METADATA_PIECE, Message,
-    MetadataMessage, PIECE_HEADER, Range, Reserved, Torrent, Transmit, piece_header,
+    CLIENT, Close, Event, ExtendedHandshake, HANDSHAKE_ID, Handshake, MAX_REQUESTS, Message, PIECE_HEADER,
+    Range, Reserved, Torrent, Transmit, piece_header,
 };
 
 use crate::script::Line::{self, Choke, Closes, Gives, Peer, Quiet, Says, Sent, Tells};
 use crate::script::check;
 use crate::support::{
-    BLOCK, BOTH, Connection, EXTENDED, FAST, INFO_HASH, OURS, PIECES, PLAIN, TOTAL, bytes, handshake,
-    info_bytes, lengths, range, their_extended_handshake, torrent,
+    BLOCK, BOTH, Connection, EXTENDED, FAST, INFO_HASH, METADATA_SIZE, OURS, PIECES, PLAIN, TOTAL, bytes,
+    handshake, lengths, range, their_extended_handshake, torrent,
 };
 
 use Message::{Cancel, Interested, NotInterested, Reject, Request, Unchoke};
@@ -19,7 +19,7 @@ fn greeting_depends_on_what_the_peer_knows() {
     let all = [0xff, 0xc0];
     let extended = ExtendedHandshake {
         ut_metadata: Some(1),
-        metadata_size: Some(40_000),
+        metadata_size: Some(METADATA_SIZE),
         reqq: Some(u32::try_from(MAX_REQUESTS).unwrap()),
         upload_only: Some(true),
         client: Some(CLIENT.into()),
@@ -180,46 +180,6 @@ fn a_choked_peer_may_have_allowed_fast_pieces_once() {
     );
     // A peer without the extension is offered nothing and may not ask.
     check(PLAIN, allowed(), &[Peer(Request(range(5, 0))), Quiet]);
-}
-
-#[test]
-fn magnet_links_get_their_metadata() {
-    let theirs = their_extended_handshake();
-    let info = info_bytes();
-    let total_size = u32::try_from(info.len()).unwrap();
-    let ask = |piece| MetadataMessage::Request(piece).to_bytes();
-    let data = |piece: u32| {
-        let bytes = info.chunks(METADATA_PIECE).nth(piece as usize).unwrap();
-        MetadataMessage::Data { piece, total_size, bytes }.to_bytes()
-    };
-    let (first, last, beyond) = (ask(0), ask(2), ask(3));
-    let (first_data, last_data) = (data(0), data(2));
-    let reject = MetadataMessage::Reject(3).to_bytes();
-    // The peer numbers our messages as its handshake says, we number its messages as ours did.
-    let peer = |payload| Peer(Message::Extended { id: 1, payload });
-    let says = |payload| Says(Message::Extended { id: 9, payload });
-    check(
-        BOTH,
-        torrent(),
-        &[
-            peer(&first),
-            Quiet,
-            Peer(Message::HaveNone),
-            Peer(Message::Extended { id: HANDSHAKE_ID, payload: &theirs }),
-            peer(&first),
-            peer(&last),
-            says(&first_data),
-            says(&last_data),
-            peer(&beyond),
-            says(&reject),
-            peer(&first),
-            says(&first_data),
-            peer(&first),
-            Peer(Message::Extended { id: HANDSHAKE_ID, payload: b"d1:md11:ut_metadatai0eee" }),
-            peer(&first),
-            Quiet,
-        ],
-    );
 }
 
 #[test]

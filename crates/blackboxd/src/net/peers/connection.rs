@@ -110,7 +110,7 @@ async fn greet(
         let lengths = &wanted.content.lengths;
         let torrent = Torrent {
             lengths: lengths.clone(),
-            info_bytes: Arc::clone(&wanted.content.info_bytes),
+            metadata_size: u32::try_from(wanted.content.info_bytes.len()).unwrap_or(0),
             allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
             withheld: Vec::new(),
         };
@@ -255,9 +255,13 @@ impl Connection<'_> {
     /// Uses a turn under the upload limit.
     fn take(&mut self, turn: Turn<'_>) {
         let now = Instant::now();
-        if let Some(bytes) = self.session.poll_metadata(now) {
-            turn.spend(bytes.len());
-            self.outgoing.push_bytes(&bytes);
+        if let Some(piece) = self.session.poll_metadata(now) {
+            let (start, length) = (piece.offset as usize, piece.length as usize);
+            let bytes = self.wanted.content.info_bytes.get(start..start + length).unwrap_or_default();
+            if let Some(message) = self.session.metadata_message(now, piece, bytes) {
+                turn.spend(message.len());
+                self.outgoing.push_bytes(&message);
+            }
         } else if let Some(block) = self.session.poll_block(now) {
             turn.spend(block.length as usize);
             self.outgoing.push_block(&self.wanted.content, block);
