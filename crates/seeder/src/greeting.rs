@@ -1,6 +1,6 @@
 //! What this side says first, and what it has to know for that.
 
-use torrent::{Lengths, PeerId, PieceIndex};
+use torrent::{InfoHash, Lengths, PeerId, PieceIndex};
 
 use crate::client;
 use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
@@ -17,6 +17,9 @@ pub struct Torrent {
     pub lengths: Lengths,
     /// Bytes of the info dictionary, which is handed out to those who came by a magnet link (BEP 9).
     pub metadata_size: u32,
+    /// The info hash of its version 2, cut to 20 bytes, if it has that version: then peers may ask for hashes,
+    /// and a peer that came for version 1 and knows both is answered with this one (BEP 52).
+    pub v2: Option<InfoHash>,
     /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
     /// none (BEP 6).
     pub allowed_fast: Vec<PieceIndex>,
@@ -34,9 +37,8 @@ impl Torrent {
 
     /// Our handshake and what goes right after it.
     pub(crate) fn greeting(&self, our_peer_id: PeerId, theirs: &Handshake) -> Vec<u8> {
-        let &Handshake { reserved, info_hash, .. } = theirs;
-        let ours = Handshake { reserved: Reserved::OURS, info_hash, peer_id: our_peer_id };
-        let mut out = ours.to_bytes().to_vec();
+        let reserved = theirs.reserved;
+        let mut out = self.handshake(our_peer_id, theirs).to_bytes().to_vec();
         if self.withheld.is_empty() && reserved.fast() {
             Message::HaveAll.encode(&mut out);
         } else {
@@ -53,6 +55,14 @@ impl Torrent {
             Message::AllowedFast(piece.get()).encode(&mut out);
         }
         out
+    }
+
+    fn handshake(&self, peer_id: PeerId, theirs: &Handshake) -> Handshake {
+        let upgrade = self.v2.filter(|_| theirs.reserved.upgradable());
+        let info_hash = upgrade.unwrap_or(theirs.info_hash);
+        let is_v1_of_both = self.v2.is_some_and(|v2| v2 != info_hash);
+        let reserved = if is_v1_of_both { Reserved::OURS_UPGRADABLE } else { Reserved::OURS };
+        Handshake { reserved, info_hash, peer_id }
     }
 
     fn extended_handshake(&self) -> ExtendedHandshake {

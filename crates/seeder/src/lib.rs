@@ -2,11 +2,12 @@
 //!
 //! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. Nor does the content pass
 //! through here: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it keeps the
-//! bytes. The info dictionary does so only on its way to a peer, a [`MetadataPiece`] at a time.
+//! bytes. Of the info dictionary and of hashes only what is on its way to a peer does: a [`MetadataPiece`], the
+//! answer to a [`HashRequest`].
 //!
 //! Invariants: nothing a peer sends makes anything panic, or grow beyond a named limit; a block that was not
 //! asked for, is not wholly inside its piece, or is of a piece that is withheld, is never handed out; the answers to a peer are in the order
-//! in which they were caused, except that metadata comes after all other messages, and blocks after that.
+//! in which they were caused, except that metadata, hashes and blocks come after all other messages, in this order.
 //!
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`]: which peers are unchoked
@@ -22,6 +23,7 @@ mod close;
 mod extended;
 mod greeting;
 mod handshake;
+mod hash_request;
 mod message;
 mod metadata;
 mod metadata_requests;
@@ -38,6 +40,7 @@ pub use close::Close;
 pub use extended::{ExtendedHandshake, HANDSHAKE_ID};
 pub use greeting::Torrent;
 pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
+pub use hash_request::{HashRequest, MAX_HASHES};
 pub use message::{MAX_MESSAGE, Message, MessageError, PIECE_HEADER, Range, piece_header};
 pub use metadata::{METADATA_PIECE, MetadataMessage};
 pub use metadata_requests::MetadataPiece;

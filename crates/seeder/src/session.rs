@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use torrent::{Block, InfoHash, PeerId, PieceIndex};
+use torrent::{Block, InfoHash, NodeHash, PeerId, PieceIndex};
 
 use crate::close::Close;
 use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
+use crate::hash_request::HashRequest;
 use crate::message::Message;
 use crate::metadata_requests::MetadataPiece;
 use crate::peer_stats::PeerStats;
@@ -77,6 +78,9 @@ pub enum Transmit {
     /// The [`metadata_message`](PeerSession::metadata_message) with this piece of the info dictionary, unless it
     /// is [not to be had](PeerSession::metadata_unavailable).
     Metadata(MetadataPiece),
+    /// The [`hashes_message`](PeerSession::hashes_message) with the [answer](HashRequest::answer) to this request,
+    /// unless it is to be [rejected](PeerSession::reject_hashes).
+    Hashes(HashRequest),
     /// [`piece_header`](crate::piece_header) of the block, then its bytes.
     Block(Block),
 }
@@ -136,7 +140,8 @@ impl PeerSession {
         }
     }
 
-    /// What is to be written next: messages first, then metadata, then blocks, each as they were requested.
+    /// What is to be written next: messages first, then metadata, then hashes, then blocks, each as
+    /// they were requested.
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
@@ -145,6 +150,9 @@ impl PeerSession {
         }
         if let Some(piece) = self.poll_metadata(now) {
             return Some(Transmit::Metadata(piece));
+        }
+        if let Some(request) = self.poll_hashes(now) {
+            return Some(Transmit::Hashes(request));
         }
         self.poll_block(now).map(Transmit::Block)
     }
@@ -155,7 +163,7 @@ impl PeerSession {
         self.upload_mut()?.poll_control(now)
     }
 
-    /// Whether there is payload to be written: metadata or blocks.
+    /// Whether there is payload to be written: metadata, hashes or blocks.
     pub fn has_payload(&self) -> bool {
         self.upload().is_some_and(Upload::has_payload)
     }
@@ -177,6 +185,30 @@ impl PeerSession {
     pub fn metadata_unavailable(&mut self, piece: MetadataPiece) {
         if let Some(upload) = self.upload_mut() {
             upload.metadata_unavailable(piece);
+        }
+    }
+
+    /// The next request for hashes (BEP 52), to be answered with [`hashes_message`](Self::hashes_message) or
+    /// [`reject_hashes`](Self::reject_hashes). It is for at most [`MAX_HASHES`](crate::MAX_HASHES), but perhaps
+    /// of no file of this torrent. Whether the peer is choked makes no difference.
+    pub fn poll_hashes(&mut self, now: Instant) -> Option<HashRequest> {
+        self.upload_mut()?.poll_hashes(now)
+    }
+
+    /// The message with hashes that were asked for; `None` before a torrent is attached.
+    pub fn hashes_message(
+        &mut self,
+        now: Instant,
+        request: HashRequest,
+        hashes: &[NodeHash],
+    ) -> Option<Vec<u8>> {
+        Some(self.upload_mut()?.hashes_message(now, request, hashes))
+    }
+
+    /// Rejects a request for hashes that was handed out.
+    pub fn reject_hashes(&mut self, request: HashRequest) {
+        if let Some(upload) = self.upload_mut() {
+            upload.reject_hashes(request);
         }
     }
 

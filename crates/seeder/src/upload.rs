@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use torrent::bencode::{self, Problem};
-use torrent::{Block, Lengths, PeerId, PieceIndex};
+use torrent::{Block, Lengths, NodeHash, PeerId, PieceIndex};
 
+use crate::bounded_queue::BoundedQueue;
 use crate::client;
 use crate::close::Close;
 use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
 use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
+use crate::hash_request::{self, HashRequest};
 use crate::message::{Message, Range};
 use crate::metadata::{MetadataMessage, UT_METADATA_ID};
 use crate::metadata_requests::{MetadataPiece, MetadataRequests};
@@ -49,6 +51,7 @@ pub(crate) struct Upload {
     /// Pieces of which no block is given.
     withheld: BTreeSet<PieceIndex>,
     metadata: MetadataRequests,
+    hashes: BoundedQueue<HashRequest>,
     /// Blocks that were handed out and are not yet written.
     in_flight: usize,
     bytes_sent: u64,
@@ -66,7 +69,7 @@ impl Upload {
     pub(crate) fn new(now: Instant, our_peer_id: PeerId, theirs: &Handshake, torrent: Torrent) -> Self {
         let control = torrent.greeting(our_peer_id, theirs);
         let offered = torrent.offered(theirs.reserved);
-        let Torrent { lengths, metadata_size, withheld, .. } = torrent;
+        let Torrent { lengths, metadata_size, v2, withheld, .. } = torrent;
         Self {
             reserved: theirs.reserved,
             client: client::of_peer_id(theirs.peer_id),
@@ -79,6 +82,7 @@ impl Upload {
             requests: Requests::new(offered, &lengths),
             withheld: withheld.into_iter().collect(),
             metadata: MetadataRequests::new(metadata_size),
+            hashes: hash_request::queue(&lengths, v2.is_some()),
             in_flight: 0,
             bytes_sent: 0,
             sent_since_unchoked: 0,
@@ -129,6 +133,8 @@ impl Upload {
             Message::Cancel(range) => self.cancel(now, range)?,
             Message::Piece { .. } => return Err(Close::UnaskedBlock),
             Message::Extended { id, payload } => self.extended(now, id, payload)?,
+            Message::HashRequest(request) => self.hash_request(now, request)?,
+            Message::Hashes { .. } => return Err(Close::UnaskedHashes),
             // We never download, so what these say is of no use.
             Message::KeepAlive
             | Message::Choke
@@ -137,6 +143,7 @@ impl Upload {
             | Message::Suggest(_)
             | Message::Reject(_)
             | Message::AllowedFast(_)
+            | Message::HashReject(_)
             | Message::Unknown(_) => {}
         }
         if self.have.is_complete() { Err(Close::BothSeeds) } else { Ok(()) }
@@ -158,7 +165,7 @@ impl Upload {
     }
 
     pub(crate) fn has_payload(&self) -> bool {
-        !self.metadata.is_empty() || !self.requests.is_empty()
+        !self.metadata.is_empty() || !self.hashes.is_empty() || !self.requests.is_empty()
     }
 
     pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<MetadataPiece> {
@@ -181,6 +188,29 @@ impl Upload {
     /// Not counted as a reject, since there are no more than requests that were taken on.
     pub(crate) fn metadata_unavailable(&mut self, piece: MetadataPiece) {
         self.control.extend(self.metadata.reject(piece.index).unwrap_or_default());
+    }
+
+    pub(crate) fn poll_hashes(&mut self, now: Instant) -> Option<HashRequest> {
+        let request = self.hashes.pop()?;
+        self.last_used = now;
+        Some(request)
+    }
+
+    pub(crate) fn hashes_message(
+        &mut self,
+        now: Instant,
+        request: HashRequest,
+        hashes: &[NodeHash],
+    ) -> Vec<u8> {
+        self.last_sent = now;
+        let mut bytes = Vec::new();
+        Message::Hashes { request, hashes }.encode(&mut bytes);
+        bytes
+    }
+
+    /// Not counted either.
+    pub(crate) fn reject_hashes(&mut self, request: HashRequest) {
+        self.write(Message::HashReject(request));
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {
@@ -326,6 +356,15 @@ impl Upload {
         if !self.metadata.push(index) {
             self.count_reject()?;
             self.control.extend(self.metadata.reject(index).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn hash_request(&mut self, now: Instant, request: HashRequest) -> Result<(), Close> {
+        self.last_used = now;
+        if !(request.is_sound() && self.hashes.push(request)) {
+            self.count_reject()?;
+            self.write(Message::HashReject(request));
         }
         Ok(())
     }

@@ -193,7 +193,7 @@ fn sloppy_or_unknown_extension_messages_are_ignored() {
             extended(HANDSHAKE_ID, b"d1:v1:x1:mdee"),
             extended(1, b"not bencode"),
             extended(77, b"?"),
-            Peer(Message::Unknown(21)),
+            Peer(Message::Unknown(99)),
             Peer(Message::Port(6881)),
             Peer(Message::Choke),
             Peer(Message::Unchoke),

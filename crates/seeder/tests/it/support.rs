@@ -43,6 +43,7 @@ pub(crate) fn torrent() -> Torrent {
     Torrent {
         lengths: lengths(),
         metadata_size: METADATA_SIZE,
+        v2: None,
         allowed_fast: Vec::new(),
         withheld: Vec::new(),
     }

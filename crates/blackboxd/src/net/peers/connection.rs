@@ -113,6 +113,7 @@ async fn greet(
             metadata_size: u32::try_from(wanted.content.info_bytes.len()).unwrap_or(0),
             allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
             withheld: Vec::new(),
+            v2: None,
         };
         session.attach(Instant::now(), torrent)?;
         return Ok(wanted);
