@@ -193,6 +193,11 @@ impl FileSpans {
         self.ends.last().copied().unwrap_or(0)
     }
 
+    /// Where the file with this number begins in the content (at its end, if there is no such file).
+    pub fn start(&self, file: usize) -> u64 {
+        file.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(self.total()))
+    }
+
     /// The parts of files that make up `length` bytes of content from `offset` on, in order, cut at the end of
     /// the content. Empty files have none.
     pub fn spans(&self, offset: u64, length: u64) -> impl Iterator<Item = Span> {
@@ -392,6 +397,8 @@ mod tests {
         check_spans(&[10, 20], 5, 10, &[(0, 5, 5), (1, 0, 5)]);
         check_spans(&[10, 20], 10, 5, &[(1, 0, 5)]);
         check_spans(&[1, 1, 1], 0, 3, &[(0, 0, 1), (1, 0, 1), (2, 0, 1)]);
+        let spans = FileSpans::new([10, 0, 20]);
+        assert_eq!([0, 1, 2, 3, 4].map(|file| spans.start(file)), [0, 10, 10, 30, 30]);
     }
 
     #[test]
