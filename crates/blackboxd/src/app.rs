@@ -23,6 +23,8 @@ pub struct App {
     pub catalog: catalog::Handle,
     /// The publish folder.
     pub publish: PathBuf,
+    /// The folder of the box's own state.
+    pub state: PathBuf,
     /// Its files, open for serving.
     pub storage: Storage,
     /// `blackbox.toml`, with `--public-host` put in.
@@ -116,7 +118,11 @@ impl App {
 
     /// A file of `content` can't be served: it is closed, and the publisher looks at the item again.
     pub fn look_again(&self, content: &Content, error: &ServeError) {
-        let name = &content.info.name;
+        if matches!(error, ServeError::Damaged(_)) {
+            // That is known.
+            return;
+        }
+        let name = &content.name;
         tracing::warn!("{name:?} is looked at again: {error}");
         self.storage.close(content);
         self.inbox.item(name.as_ref());

@@ -58,6 +58,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         catalog,
         storage: Storage::new(publish.clone()),
         publish,
+        state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
         config,
         listeners: sockets.addresses,

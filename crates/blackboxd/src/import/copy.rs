@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use appliance::config::ImportMode;
 use appliance::message::Medium;
@@ -18,10 +18,12 @@ use torrent::piece_length;
 
 use super::name::numbered;
 use crate::app::App;
-use crate::catalog::{Catalog, Content, Identity, Item, Progress, StoreError};
-use crate::hash::hash_pieces;
+use crate::catalog::{Catalog, Content, Item, Progress, StoreError};
+use crate::hash::{self, Done, Hashes, Layout};
+use crate::identity::Identity;
 use crate::listing::{ListError, Listing};
-use crate::publish::{PublishError, content};
+use crate::publish::PublishError;
+use crate::torrents::publication;
 use crate::words;
 
 /// Space that stays free on the data volume for the box itself, in bytes.
@@ -104,9 +106,11 @@ pub(super) fn import(
     if source.is_folder {
         create_dir(&staged)?;
     }
-    let pieces = hash_pieces(piece_length(source.size_bytes()), |buffer| copier.read(buffer))?;
+    let lengths = source.files.iter().map(|file| file.identity.size).collect();
+    let layout = Layout::new(lengths, piece_length(source.size_bytes()));
+    let hashes = hash::hash(Done::nothing(layout), hash::MEDIUM_MEMORY, &mut copier)?;
     sync(staging)?;
-    place(app, &staged, &name, &pieces)
+    place(app, &staged, &name, &hashes)
 }
 
 /// What is copied: sorted as the info dictionary will be.
@@ -144,7 +148,7 @@ impl Source {
 
     /// The whole medium as one file. Without a time of its own, which the raw device does not have.
     fn image(medium: &Medium) -> Self {
-        let identity = Identity { inode: 0, size: medium.size_bytes, mtime: 0 };
+        let identity = Identity { inode: 0, size: medium.size_bytes, mtime: 0, ctime: 0 };
         let file = SourceFile { from: PathBuf::from(&medium.device), to: PathBuf::new(), identity };
         Self { is_folder: false, files: vec![file] }
     }
@@ -159,11 +163,9 @@ impl Source {
 fn known(catalog: &Catalog, name: &str, source: &Source) -> Option<Arc<Item>> {
     let is_same = |content: &Content| {
         source.is_folder
-            && content.files.len() == source.files.len()
-            && content.files.iter().zip(&source.files).all(|(ours, theirs)| {
-                ours.path.strip_prefix(&content.info.name) == Ok(&theirs.to)
-                    && ours.length == theirs.identity.size
-                    && ours.identity.mtime == theirs.identity.mtime
+            && content.file_count() == source.files.len()
+            && content.listing.paths(Path::new("")).iter().zip(&source.files).all(|((path, ours), theirs)| {
+                *path == theirs.to && ours.size == theirs.identity.size && ours.mtime == theirs.identity.mtime
             })
     };
     (1..)
@@ -200,7 +202,9 @@ struct OpenCopy<'a> {
     copied: u64,
 }
 
-impl Copier<'_> {
+impl hash::Source for Copier<'_> {
+    type Error = ImportError;
+
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ImportError> {
         loop {
             if self.removed.load(Ordering::Relaxed) {
@@ -209,7 +213,7 @@ impl Copier<'_> {
             if let Some(copy) = &mut self.open {
                 let count = copy.step(buffer).map_err(|error| self.or_removed(error))?;
                 if count > 0 {
-                    self.progress.add(count as u64);
+                    self.progress.add(Instant::now(), count as u64);
                     return Ok(count);
                 }
                 self.open = None;
@@ -219,7 +223,9 @@ impl Copier<'_> {
             self.open = Some(OpenCopy::new(file, self.target).map_err(|error| self.or_removed(error))?);
         }
     }
+}
 
+impl Copier<'_> {
     /// A medium that was pulled gives read errors first.
     fn or_removed(&self, error: ImportError) -> ImportError {
         if self.removed.load(Ordering::Relaxed) { ImportError::Removed } else { error }
@@ -273,7 +279,7 @@ impl<'a> OpenCopy<'a> {
     fn keep_time(&self) -> Result<(), ImportError> {
         let mtime = self.file.identity.mtime;
         let distance = Duration::new(
-            u64::try_from(mtime.unsigned_abs() / 1_000_000_000).unwrap_or(0),
+            mtime.unsigned_abs() / 1_000_000_000,
             u32::try_from(mtime.unsigned_abs() % 1_000_000_000).unwrap_or(0),
         );
         let time = if mtime < 0 {
@@ -305,14 +311,15 @@ fn sync(folder: &Path) -> Result<(), ImportError> {
 }
 
 /// Puts the staged copy under the first name that is free, and publishes it.
-fn place(app: &App, staged: &Path, name: &str, pieces: &[u8]) -> Result<Imported, ImportError> {
+fn place(app: &App, staged: &Path, name: &str, hashes: &Hashes) -> Result<Imported, ImportError> {
     // All of it is here: the medium is not needed any more.
     let listing = Listing::of(staged, &AtomicBool::new(false)).map_err(PublishError::from)?;
     for number in 1..=MAX_NUMBER {
         let name = numbered(name, number);
-        let content = content(&name, &listing, pieces.to_vec())?;
-        let same =
-            |item: &Arc<Item>| item.content.as_ref().is_some_and(|old| old.info_hash == content.info_hash);
+        let described = |listing| publication(&name, listing, hashes.clone()).map_err(PublishError::Refused);
+        let publication = described(listing.clone())?;
+        let info_hash = publication.content.info_hash();
+        let same = |item: &Arc<Item>| item.content.as_ref().is_some_and(|old| old.info_hash() == info_hash);
         if app.catalog.snapshot().named(&name).is_some_and(same) {
             return Ok(Imported::Known(name));
         }
@@ -323,8 +330,10 @@ fn place(app: &App, staged: &Path, name: &str, pieces: &[u8]) -> Result<Imported
             Ok(()) => {
                 // The content is on disk already.
                 let synced = File::open(&app.publish).and_then(|folder| folder.sync_all());
-                synced.map_err(|source| ImportError::Write { path, source })?;
-                app.catalog.publish(&name, Arc::new(content))?;
+                synced.map_err(|source| ImportError::Write { path: path.clone(), source })?;
+                // The rename has moved the time of the last change.
+                let listing = Listing::of(&path, &AtomicBool::new(false)).map_err(PublishError::from)?;
+                app.catalog.publish(&name, described(listing)?)?;
                 return Ok(Imported::New(name));
             }
         }

@@ -51,8 +51,12 @@ impl Tracker {
         let after = downloaded(swarms.scrape(&announce.info_hash));
         drop(swarms);
         if let Some(content) = content {
+            // Whoever knows both names of a hybrid torrent reports twice.
+            let is_main = content.torrents.iter().any(|torrent| torrent.info_hash() == announce.info_hash);
             let finished = u64::from(after.saturating_sub(before));
-            content.counters.completed.fetch_add(finished, Ordering::Relaxed);
+            if is_main {
+                content.counters.completed.fetch_add(finished, Ordering::Relaxed);
+            }
             answer.scrape.downloaded = completed(&content);
         }
         Ok(answer)
@@ -85,7 +89,7 @@ impl Tracker {
 
 /// Downloads that finished; unlike the store's count this one outlives a restart.
 fn completed(content: &Content) -> u32 {
-    u32::try_from(content.counters.completed.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    u32::try_from(content.counters.sums().completed).unwrap_or(u32::MAX)
 }
 
 /// Numbers that choose peers (`SplitMix64`): evenly spread, cheap, and shared without a lock. Who guesses them knows

@@ -3,13 +3,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::job::Ticket;
 use super::settle::{Fingerprint, Settling, Verdict, pause};
 use super::sight::{Sight, Size};
-use crate::catalog::{Content, State};
+use crate::catalog::{Publication, State};
 use crate::publish::PublishError;
 
 /// How long to wait before the catalog is asked again to take in what was hashed; the last for all further times.
@@ -30,7 +29,7 @@ enum Phase {
     /// Being hashed in this state.
     Hashing { fingerprint: Fingerprint, ticket: Ticket },
     /// Hashed in this state; the catalog could not take it in (yet).
-    Committing { fingerprint: Fingerprint, content: Arc<Content>, failures: usize, next: Instant },
+    Committing { fingerprint: Fingerprint, publication: Publication, failures: usize, next: Instant },
     /// Can't be published in this state (`None`: one that can't even be listed).
     Refused(Option<Fingerprint>),
     /// Could not be read in this state: worth another try when something happens to it, and now and then.
@@ -120,8 +119,8 @@ impl Entry {
         if self.phase.settled_in() == Some(fingerprint) {
             return match &self.phase {
                 Phase::TryAgain(_) => Some(self.wait_for_turn(fingerprint, arrival)),
-                Phase::Committing { content, next, .. } if *next <= now => {
-                    Some(Action::Commit(Arc::clone(content)))
+                Phase::Committing { publication, next, .. } if *next <= now => {
+                    Some(Action::Commit(publication.clone()))
                 }
                 _ => None,
             };
@@ -151,7 +150,7 @@ pub(super) enum Action {
     /// Don't show it any more.
     Hide,
     /// Publish it; [`Items::committed`] or [`Items::not_committed`] follows.
-    Commit(Arc<Content>),
+    Commit(Publication),
 }
 
 /// All items that are on their way.
@@ -264,7 +263,7 @@ impl Items {
         now: Instant,
         name: &OsStr,
         job: u64,
-        result: Result<Content, PublishError>,
+        result: Result<Publication, PublishError>,
     ) -> Option<Action> {
         let entry = self.entries.get_mut(name)?;
         let fingerprint = match &entry.phase {
@@ -272,10 +271,9 @@ impl Items {
             _ => return None,
         };
         Some(match result {
-            Ok(content) => {
-                let content = Arc::new(content);
-                let commit = Action::Commit(Arc::clone(&content));
-                entry.phase = Phase::Committing { fingerprint, content, failures: 0, next: now };
+            Ok(publication) => {
+                let commit = Action::Commit(publication.clone());
+                entry.phase = Phase::Committing { fingerprint, publication, failures: 0, next: now };
                 commit
             }
             Err(PublishError::Changed | PublishError::Cancelled) => {

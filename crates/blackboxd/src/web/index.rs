@@ -84,7 +84,7 @@ impl Entry {
         let get = listed.seeding().map(|content| {
             let direct = item_path(content);
             Get {
-                torrent: torrent_path(&content.info_hash),
+                torrent: torrent_path(content.torrent()),
                 magnet: links.magnet(content),
                 direct_label: if direct.ends_with('/') { "Browse files" } else { "Direct download" },
                 direct,
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn an_item_has_all_ways_to_get_it() {
         let file = published("a&b.iso", &[]);
-        let hash = file.seeding().unwrap().info_hash.to_string();
+        let hash = file.seeding().unwrap().info_hash().to_string();
         let html = html(&[file, published("folder", &[("x", 1), ("y", 2)])], &[], 1);
         for part in [
             "a&#38;b.iso",

@@ -66,7 +66,7 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
             writeln!(
                 text,
                 "{name}{{info_hash=\"{}\",item=\"{item}\"}} {}",
-                content.info_hash,
+                content.info_hash(),
                 value(listed)
             )?;
         }
@@ -77,13 +77,14 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
 /// A metric of every published item: name, type, help, value.
 type ItemFamily = (&'static str, &'static str, &'static str, fn(&Listed) -> u64);
 
-const ITEM_FAMILIES: [ItemFamily; 5] = [
+const ITEM_FAMILIES: [ItemFamily; 6] = [
     ("blackbox_item_size_bytes", "gauge", "Size of the item.", |listed| listed.item.size_bytes),
     ("blackbox_item_seeders", "gauge", "Who has all of the item, the box included.", |listed| {
         listed.seeders.into()
     }),
     ("blackbox_item_leechers", "gauge", "Who is downloading the item.", |listed| listed.leechers.into()),
     ("blackbox_item_completed_total", "counter", "Downloads that peers completed.", Listed::completed),
+    ("blackbox_item_damaged_bytes", "gauge", "Bytes that are damaged on the disk.", Listed::damaged),
     ("blackbox_item_uploaded_bytes_total", "counter", "Bytes of the item given away.", Listed::uploaded),
 ];
 
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn figures_are_there_with_their_labels() {
         let text = rendered();
-        let hash = published("a \"b\" \\\nc", &[]).seeding().unwrap().info_hash;
+        let hash = published("a \"b\" \\\nc", &[]).seeding().unwrap().info_hash();
         for line in [
             "blackbox_uptime_seconds 61",
             "blackbox_problems 2",

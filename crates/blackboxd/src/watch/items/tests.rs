@@ -1,10 +1,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::catalog::Identity;
-use crate::listing::Listing;
+use crate::catalog::testing::published;
 
 /// What happens to the items of a test.
 enum Step {
@@ -41,11 +41,6 @@ fn refused() -> Sight {
 
 fn unreadable() -> Sight {
     Sight::Unreadable("UNREADABLE".into())
-}
-
-fn content() -> Content {
-    let listing = Listing::File(Identity { inode: 1, size: 5, mtime: 0 });
-    crate::publish::content(ITEM, &listing, vec![0; 20]).unwrap()
 }
 
 fn io_error() -> PublishError {
@@ -101,7 +96,7 @@ fn check(steps: Vec<(f64, Step, &str)>) -> Items {
             }
             Finish(result) => {
                 let job = jobs.len() as u64 - 1;
-                short(items.finished(now, item, job, result.map(|()| content())))
+                short(items.finished(now, item, job, result.map(|()| published(ITEM, &[]))))
             }
             NotCommitted => short(items.not_committed(now, item, "FULL")),
             Committed => {
