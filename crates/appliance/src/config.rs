@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -17,6 +18,9 @@ pub const MIN_PASSKEY: usize = 16;
 
 /// Longest passkey (bytes): it must fit into announce URLs.
 pub const MAX_PASSKEY: usize = 64;
+
+/// Longest time (days) in which everything may be read once.
+pub const MAX_SCRUB_DAYS: f64 = 3650.0;
 
 /// Everything that can be configured. [`Config::default`] is an empty file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -38,6 +42,8 @@ pub struct Config {
     pub network: Network,
     /// Which swarms the tracker serves.
     pub tracker: Tracker,
+    /// Reading again what is published.
+    pub scrub: Scrub,
 }
 
 /// `[limits]`
@@ -95,6 +101,29 @@ pub struct Tracker {
     pub open: bool,
 }
 
+/// `[scrub]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scrub {
+    /// In how many days everything is read once and compared with what was hashed; 0 for never.
+    #[serde(deserialize_with = "days")]
+    pub days: f64,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self { days: 30.0 }
+    }
+}
+
+impl Scrub {
+    /// The time in which everything is read once; `None` if nothing is to be.
+    pub fn period(&self) -> Option<Duration> {
+        const DAY: f64 = 86_400.0;
+        Duration::try_from_secs_f64(self.days * DAY).ok().filter(|period| !period.is_zero())
+    }
+}
+
 /// An address with the prefix length of its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
@@ -146,6 +175,15 @@ impl Config {
 /// Line (from 1) of the byte at `offset`.
 fn line_of(bytes: &[u8], offset: usize) -> usize {
     1 + bytes.iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let days = f64::deserialize(deserializer)?;
+    if (0.0..=MAX_SCRUB_DAYS).contains(&days) {
+        Ok(days)
+    } else {
+        Err(de::Error::custom(format!("{days} is not between 0 (never) and {MAX_SCRUB_DAYS} days")))
+    }
 }
 
 fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -238,7 +276,8 @@ mod tests {
             [import]\r\nmode = \"image\"\r\n\
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
-            [tracker]\r\nopen = true\r\n";
+            [tracker]\r\nopen = true\r\n\
+            [scrub]\r\ndays = 7\r\n";
         let config = Config::parse(text.as_bytes()).unwrap();
         assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
         assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
@@ -248,6 +287,8 @@ mod tests {
         assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
         assert_eq!(config.network.dns.len(), 1);
         assert!(config.tracker.open);
+        assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
+        assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);
     }
 
     #[test]
@@ -262,6 +303,8 @@ mod tests {
             ("[network]\naddress = \"192.0.2.10/33\"\n", 2, "/33"),
             ("[network]\ngateway = \"192.0.2.1\"\n", 1, "no address"),
             ("public_host = \"http://x\"\n", 1, "http://"),
+            ("[scrub]\ndays = -1\n", 2, "between 0"),
+            ("[scrub]\ndays = nan\n", 2, "between 0"),
             ("public_host = \"x:80\"\n", 1, "without a port"),
             ("[members]\nbob = \"short\"\n", 2, "16 to 64"),
             ("[members]\na = \"AAAABBBBCCCCDDDD\"\nb = \"AAAABBBBCCCCDDDD\"\n", 1, "same passkey"),

@@ -15,6 +15,7 @@ mod options;
 mod priority;
 mod publish;
 mod runtimes;
+mod scrub;
 mod storage;
 mod torrents;
 mod watch;

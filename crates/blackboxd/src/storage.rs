@@ -148,11 +148,10 @@ impl Storage {
         if let Some(opened) = self.opened(content, file) {
             return Ok(opened);
         }
-        let (path, identity) = content.file(file);
-        let opened = Arc::new(OpenFile::open(self.publish.join(path), identity)?);
+        let opened = Arc::new(self.open_alone(content, file)?);
         let mut open = self.lock();
         // An item is first cancelled and then closed, so that nothing of it is kept by who comes late.
-        if identity.size > MAX_TINY && !online.is_cancelled() {
+        if opened.identity.size > MAX_TINY && !online.is_cancelled() {
             if open.len() >= self.max_open
                 && let Some(any) = open.keys().next().copied()
             {
@@ -161,6 +160,15 @@ impl Storage {
             open.insert((content.info_hash(), file), Arc::clone(&opened));
         }
         Ok(opened)
+    }
+
+    /// Opens the file with index `file` of `content` for the caller alone, damaged or not. Blocks.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn open_alone(&self, content: &Content, file: usize) -> Result<OpenFile, ServeError> {
+        let (path, identity) = content.file(file);
+        OpenFile::open(self.publish.join(path), identity)
     }
 
     /// The file and the offset in it where `length` bytes of content at `offset` can be had at once: it is open, they

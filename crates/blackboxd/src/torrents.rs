@@ -15,8 +15,10 @@ pub fn layout(listing: &Listing) -> Layout {
     Layout::new(listing.lengths().collect(), piece_length(listing.size_bytes()))
 }
 
-/// The torrents of an item of which `hashes` was found: a hybrid one of a file; of a folder one of version 1 and one of
-/// version 2. (A hybrid one of a folder would need pad files, which some clients write to the disk and others stumble over.)
+/// The torrents of an item of which `hashes` was found: one of version 1, which every client takes, and one of version 2.
+///
+/// Not one that is both: Transmission before version 4 refuses every file tree, since the empty key in it is none to it, and a
+/// folder would need pad files, which some clients write to the disk and others stumble over.
 ///
 /// # Errors
 /// A sentence when there can't be such a torrent.
@@ -24,17 +26,12 @@ pub fn publication(name: &str, listing: Listing, hashes: Hashes) -> Result<Publi
     let Hashes { pieces, roots } = hashes;
     let layers = layers(&roots);
     let roots: Vec<_> = roots.into_iter().map(|root| root.map(|root| root.pieces_root)).collect();
-    let versions = match (&listing, &roots[..]) {
-        (Listing::File(_), &[root]) => vec![InfoHashing::Hybrid { pieces, root }],
-        _ => vec![InfoHashing::V1 { pieces }, InfoHashing::V2 { roots }],
-    };
-    let mut torrents = Vec::new();
-    let mut metadata = Vec::new();
-    for hashes in versions {
-        let (torrent, about) = describe(name, &listing, hashes, &layers).ok_or("it has too many pieces")?;
-        torrents.push(torrent);
-        metadata.push(about);
-    }
+    let versions = [
+        describe(name, &listing, InfoHashing::V1 { pieces }, None),
+        describe(name, &listing, InfoHashing::V2 { roots }, Some(&layers)),
+    ];
+    let versions = versions.into_iter().collect::<Option<Vec<_>>>().ok_or("it has too many pieces")?;
+    let (torrents, metadata) = versions.into_iter().unzip();
     let warnings = warnings(name, &listing);
     let mut content = Content::new(name.to_owned(), listing, torrents);
     content.warnings = warnings;
@@ -52,17 +49,16 @@ fn describe(
     name: &str,
     listing: &Listing,
     hashes: InfoHashing,
-    layers: &PieceLayers,
+    layers: Option<&PieceLayers>,
 ) -> Option<(Torrent, Metadata)> {
     let piece_length = piece_length(listing.size_bytes());
     let lengths = match hashes {
         InfoHashing::V2 { .. } => Lengths::aligned(listing.lengths(), piece_length),
         _ => Lengths::new(listing.size_bytes(), piece_length),
     };
-    let has_layers = !matches!(hashes, InfoHashing::V1 { .. });
     let info = Info { name: name.to_owned(), piece_length, mode: mode(listing), hashes, private: false };
     let info_bytes = info.to_bytes();
-    let piece_layers = has_layers.then(|| piece_layers::to_bytes(layers));
+    let piece_layers = layers.map(piece_layers::to_bytes);
     let torrent = Torrent {
         info_hashes: info.info_hashes(&info_bytes),
         lengths: lengths?,
@@ -120,18 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_one_hybrid_torrent_and_a_folder_one_of_each_version() {
-        for (listing, v1, v2) in [
-            (Listing::File(Identity::of_nothing(1, 20_000)), &[true][..], &[true][..]),
-            (folder(&["a", "b"]), &[true, false], &[false, true]),
-        ] {
+    fn every_item_has_a_torrent_of_each_version() {
+        for listing in [Listing::File(Identity::of_nothing(1, 20_000)), folder(&["a", "b"])] {
             let Publication { content, metadata } = described("item", &listing);
-            let has = |version: fn(&Info) -> bool| {
-                let read = |about: &Metadata| version(&Info::parse(&about.info_bytes).unwrap());
-                metadata.iter().map(read).collect::<Vec<_>>()
-            };
-            assert_eq!(has(|info| info.pieces().is_some()), v1);
-            assert_eq!(has(|info| info.roots().is_some()), v2);
+            let infos: Vec<_> =
+                metadata.iter().map(|about| Info::parse(&about.info_bytes).unwrap()).collect();
+            let has = infos.iter().map(|info| (info.pieces().is_some(), info.roots().is_some()));
+            assert_eq!(has.collect::<Vec<_>>(), [(true, false), (false, true)]);
             for (torrent, about) in content.torrents.iter().zip(metadata.iter()) {
                 assert_eq!(torrent.info_size, about.info_bytes.len());
                 assert_eq!(torrent.layers_size, about.piece_layers.as_ref().map(Vec::len));

@@ -21,7 +21,7 @@ pub struct Content {
     pub listing: Listing,
     /// Which bytes are in which file; the files follow each other without padding in all torrents.
     pub spans: FileSpans,
-    /// A file has one hybrid torrent, a folder one of each version, that of version 1 first.
+    /// One of each version, that of version 1 first.
     pub torrents: Vec<Torrent>,
     similar: OnceLock<Vec<InfoHash>>,
     /// Warnings about names that other systems can't have, as sentences for people.
@@ -54,7 +54,7 @@ pub struct Torrent {
 pub struct Metadata {
     /// The info dictionary, byte for byte as it was hashed.
     pub info_bytes: Vec<u8>,
-    /// In version 2 and hybrids the piece layers, as [`torrent::piece_layers`] writes them.
+    /// In version 2 the piece layers, as [`torrent::piece_layers`] writes them.
     pub piece_layers: Option<Vec<u8>>,
 }
 

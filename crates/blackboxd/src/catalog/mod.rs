@@ -5,6 +5,7 @@
 
 mod content;
 pub mod damage;
+mod handle;
 mod item;
 mod metadata_cache;
 mod owner;
@@ -20,8 +21,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use content::{Content, Metadata, Publication, Torrent};
+pub use handle::Handle;
 pub use item::{Item, State};
-pub use owner::{Handle, open};
+pub use owner::open;
 pub use progress::Progress;
 pub use store::StoreError;
 use torrent::InfoHash;
@@ -58,6 +60,11 @@ impl Catalog {
     /// All items, newest first.
     pub fn items(&self) -> &[Arc<Item>] {
         &self.newest_first
+    }
+
+    /// Items of the publish folder, sorted by name.
+    pub fn by_name(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.by_name.iter()
     }
 
     /// The item of that name in the publish folder, in whatever state.

@@ -51,12 +51,8 @@ impl Tracker {
         let after = downloaded(swarms.scrape(&announce.info_hash));
         drop(swarms);
         if let Some(content) = content {
-            // Whoever knows both names of a hybrid torrent reports twice.
-            let is_main = content.torrents.iter().any(|torrent| torrent.info_hash() == announce.info_hash);
             let finished = u64::from(after.saturating_sub(before));
-            if is_main {
-                content.counters.completed.fetch_add(finished, Ordering::Relaxed);
-            }
+            content.counters.completed.fetch_add(finished, Ordering::Relaxed);
             answer.scrape.downloaded = completed(&content);
         }
         Ok(answer)

@@ -209,6 +209,7 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
         ("network.gateway", text(network.gateway.map(|gateway| gateway.to_string()), "not set")),
         ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
         ("tracker.open", config.tracker.open.to_string()),
+        ("scrub.days", config.scrub.days.to_string()),
     ]
 }
 

@@ -31,7 +31,7 @@ pub(super) struct ApiItem {
     /// Bytes that the disk does not give back as they were hashed, and that are not served.
     damaged_bytes: u64,
     torrent_url: Option<String>,
-    /// The torrent of version 2, where that is one of its own.
+    /// The torrent of version 2.
     torrent_url_v2: Option<String>,
     magnet: Option<String>,
     seeders: u32,

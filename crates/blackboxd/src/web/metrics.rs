@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) tracker_peers: usize,
     /// Bytes read to hash them since the daemon started.
     pub(super) hashed: u64,
+    /// Bytes compared with what was hashed since the daemon started.
+    pub(super) scrubbed: u64,
     /// Free and all bytes of the volume of the publish folder, when it is there.
     pub(super) space: Option<Space>,
     /// The machine's memory.
@@ -43,6 +45,8 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
     gauge(text, "blackbox_tracker_peers", "Peers that the tracker knows.", facts.tracker_peers as u64)?;
     let help = "Bytes of content read to hash them since the daemon started.";
     single(text, "blackbox_hashed_bytes_total", "counter", help, facts.hashed)?;
+    let help = "Bytes of content read again to compare them with what was hashed, since the daemon started.";
+    single(text, "blackbox_scrubbed_bytes_total", "counter", help, facts.scrubbed)?;
     if let Some(space) = facts.space {
         let volume = "of the volume that the publish folder is on.";
         gauge(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
@@ -130,6 +134,7 @@ mod tests {
             peers: 3,
             tracker_peers: 4,
             hashed: 5,
+            scrubbed: 6,
             space: Some(Space { free: 10, total: 100 }),
             memory: Some(Memory { available: 20, total: 200 }),
         })

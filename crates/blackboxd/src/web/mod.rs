@@ -114,6 +114,7 @@ async fn metrics(app: &App) -> metrics::Facts {
         peers: app.peers.len(),
         tracker_peers: app.swarms().peer_count(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
+        scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),
         space,
         memory: memory::now(),
     }

@@ -39,17 +39,15 @@ pub(super) fn listed(app: &App) -> Vec<Listed> {
     catalog.items().iter().map(listed).collect()
 }
 
-/// The figures of all swarms of an item. Whoever knows both names of a hybrid torrent is in both of its swarms.
+/// The figures of all swarms of an item: each of its torrents has one.
 fn swarm(content: &Content, scrape: impl Fn(&InfoHash) -> Option<Scrape>) -> Scrape {
-    let mut all = Scrape::default();
-    for torrent in &content.torrents {
-        let swarms = torrent.info_hashes.on_the_wire().filter_map(|name| scrape(&name));
-        let largest = swarms.max_by_key(|swarm| u64::from(swarm.complete) + u64::from(swarm.incomplete));
-        let Scrape { complete, incomplete, .. } = largest.unwrap_or_default();
-        all.complete = all.complete.saturating_add(complete);
-        all.incomplete = all.incomplete.saturating_add(incomplete);
-    }
-    all
+    content.names_on_the_wire().filter_map(|name| scrape(&name)).fold(Scrape::default(), |sum, swarm| {
+        Scrape {
+            complete: sum.complete.saturating_add(swarm.complete),
+            incomplete: sum.incomplete.saturating_add(swarm.incomplete),
+            downloaded: sum.downloaded.saturating_add(swarm.downloaded),
+        }
+    })
 }
 
 impl Listed {
@@ -160,7 +158,6 @@ pub(super) const STATES: [State; 6] =
 pub(super) mod tests {
     use super::*;
     use crate::catalog::testing;
-    use torrent::InfoHashes;
 
     /// A published file (no `files`) or folder; content is not looked at by any view.
     pub(in crate::web) fn published(name: &str, files: &[(&str, u64)]) -> Listed {
@@ -189,16 +186,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_is_in_both_swarms_of_a_hybrid_is_counted_once() {
+    fn an_item_has_the_swarms_of_both_its_torrents() {
+        let content = testing::published("a", &[]).content;
+        let v1 = content.info_hash_v1().unwrap();
         let scrape = |name: &InfoHash| {
-            let complete = 1 + u32::from(name.as_bytes()[0] % 2);
-            Some(Scrape { complete, incomplete: 10, downloaded: 0 })
+            Some(Scrape { complete: 1, incomplete: if *name == v1 { 10 } else { 5 }, downloaded: 0 })
         };
-        let file = testing::published("a", &[]).content;
-        assert!(matches!(file.torrent().info_hashes, InfoHashes::Hybrid(..)));
-        assert_eq!(swarm(&file, scrape).incomplete, 10);
-        let folder = testing::published("a", &[("x", 1)]).content;
-        assert_eq!(swarm(&folder, scrape).incomplete, 20);
+        let Scrape { complete, incomplete, .. } = swarm(&content, scrape);
+        assert_eq!((complete, incomplete), (2, 15));
     }
 
     #[test]

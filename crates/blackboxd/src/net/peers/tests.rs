@@ -1,33 +1,28 @@
 //! Connections as their peers see them, over real sockets.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use appliance::Config;
 use seeder::{Handshake, Message, Range, Reserved};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use torrent::{MIN_PIECE_LENGTH, PeerId};
-use tracker::SwarmStore;
-use tracker::swarm::Limits;
 
 use super::connection::{End, serve};
 use super::outgoing::{Outgoing, Written};
 use super::reads::Reads;
-use super::registry::{self, Registry};
-use crate::app::{App, Health, Listeners, SharedApp};
-use crate::catalog::{self, Content, testing};
-use crate::limit::RateLimit;
+use super::registry;
+use crate::app::SharedApp;
+use crate::app::testing::app;
+use crate::catalog::{Content, testing};
+use crate::storage::ServeError;
 use crate::storage::tests::bytes;
-use crate::storage::{ServeError, Storage};
 
 const BLOCK: u32 = 16 * 1024;
 
@@ -52,31 +47,13 @@ impl Seeding {
     /// One file of that size under that upload limit.
     fn new(size: usize, rate: Option<&str>) -> Self {
         let folder_ = tempfile::tempdir().unwrap();
-        let publish = folder_.path().join("publish");
         let bytes = bytes(size);
-        let publication = testing::folder(&publish, "item", &[("file".into(), bytes.clone())]);
+        let publication =
+            testing::folder(&folder_.path().join("publish"), "item", &[("file".into(), bytes.clone())]);
         let content = Arc::clone(&publication.content);
-        let (catalog, _owner) = catalog::open(&folder_.path().join("state")).unwrap();
-        catalog.publish("item", publication).unwrap();
-        catalog.set_online(None).unwrap();
-        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let app = Arc::new(App {
-            catalog,
-            storage: Storage::new(publish.clone()),
-            publish,
-            state: folder_.path().join("state"),
-            upload: RateLimit::new(rate.map(|rate| rate.parse().unwrap())),
-            config: Config::default(),
-            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
-            peer_id: PeerId([1; 20]),
-            peers: Registry::default(),
-            hashed_bytes: AtomicU64::new(0),
-            inbox: Arc::default(),
-            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
-            health: Health::default(),
-            started: Instant::now(),
-            ending: CancellationToken::new(),
-        });
+        let app = app(folder_.path(), rate.map(|rate| rate.parse().unwrap()));
+        app.catalog.publish("item", publication).unwrap();
+        app.catalog.set_online(None).unwrap();
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
         Self { folder: folder_, app, reads: Arc::default(), content, bytes, polls: Arc::default() }
     }
