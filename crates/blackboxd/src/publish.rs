@@ -71,8 +71,10 @@ pub struct Job<'a> {
     pub name: &'a str,
     /// Where it is.
     pub item: &'a Path,
-    /// The state in which it must be, and still be when all is read.
-    pub fingerprint: u64,
+    /// The state in which it must be (any, if that is not known), and still be when all is read.
+    pub fingerprint: Option<u64>,
+    /// Whether it gets a torrent of version 1 only.
+    pub v1_only: bool,
     /// Told how far reading has come.
     pub progress: &'a Progress,
     /// Whether to stop.
@@ -91,12 +93,12 @@ impl Job<'_> {
     pub fn run(&self) -> Result<Publication, PublishError> {
         let mut turn = self.turn.take(self.state.is_none());
         let listing = self.list()?;
-        if listing.fingerprint() != self.fingerprint {
+        if self.fingerprint.is_some_and(|fingerprint| listing.fingerprint() != fingerprint) {
             return Err(PublishError::Changed);
         }
         let files = listing.paths(self.item);
         secure(self.item, &files, self.cancel)?;
-        let layout = torrents::layout(&listing);
+        let layout = torrents::layout(&listing, self.v1_only);
         let (checkpoint, done) = match self.checkpoint(&layout) {
             Some((checkpoint, done)) => (Some(checkpoint), done),
             None => (None, Done::nothing(layout)),
@@ -119,7 +121,7 @@ impl Job<'_> {
     }
 
     fn checkpoint(&self, layout: &hash::Layout) -> Option<(Checkpoint, Done)> {
-        Checkpoint::open(self.state?, self.name, self.fingerprint, layout)
+        Checkpoint::open(self.state?, self.name, self.fingerprint?, layout)
             .inspect_err(|error| {
                 tracing::warn!("a restart will hash {:?} from its start: {error}", self.name);
             })
@@ -304,7 +306,8 @@ mod tests {
         let job = Job {
             name: "item",
             item: &item,
-            fingerprint,
+            fingerprint: Some(fingerprint),
+            v1_only: false,
             progress: &progress,
             cancel: &cancel,
             state: None,

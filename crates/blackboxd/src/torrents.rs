@@ -11,8 +11,9 @@ use crate::hash::{Hashes, Layout};
 use crate::listing::Listing;
 
 /// How the content of an item is cut into pieces, for all its torrents.
-pub fn layout(listing: &Listing) -> Layout {
-    Layout::new(listing.lengths().collect(), piece_length(listing.size_bytes()))
+pub fn layout(listing: &Listing, v1_only: bool) -> Layout {
+    let layout = Layout::new(listing.lengths().collect(), piece_length(listing.size_bytes()));
+    if v1_only { layout.v1_only() } else { layout }
 }
 
 /// The torrents of an item of which `hashes` was found: one of version 1, which every client takes, and one of version 2.
@@ -24,13 +25,14 @@ pub fn layout(listing: &Listing) -> Layout {
 /// A sentence when there can't be such a torrent.
 pub fn publication(name: &str, listing: Listing, hashes: Hashes) -> Result<Publication, String> {
     let Hashes { pieces, roots } = hashes;
-    let layers = layers(&roots);
-    let roots: Vec<_> = roots.into_iter().map(|root| root.map(|root| root.pieces_root)).collect();
-    let versions = [
-        describe(name, &listing, InfoHashing::V1 { pieces }, None),
-        describe(name, &listing, InfoHashing::V2 { roots }, Some(&layers)),
-    ];
-    let versions = versions.into_iter().collect::<Option<Vec<_>>>().ok_or("it has too many pieces")?;
+    let v1 = describe(name, &listing, InfoHashing::V1 { pieces }, None);
+    let v2 = roots.map(|roots| {
+        let layers = layers(&roots);
+        let roots = roots.into_iter().map(|root| root.map(|root| root.pieces_root)).collect();
+        describe(name, &listing, InfoHashing::V2 { roots }, Some(&layers))
+    });
+    let versions: Option<Vec<_>> = [v1].into_iter().chain(v2).collect();
+    let versions = versions.ok_or("it has too many pieces")?;
     let (torrents, metadata) = versions.into_iter().unzip();
     let warnings = warnings(name, &listing);
     let mut content = Content::new(name.to_owned(), listing, torrents);
@@ -111,7 +113,7 @@ mod tests {
         });
         let pieces = listing.size_bytes().div_ceil(16_384);
         let hashes =
-            Hashes { roots: roots.collect(), pieces: vec![7; usize::try_from(20 * pieces).unwrap()] };
+            Hashes { roots: Some(roots.collect()), pieces: vec![7; usize::try_from(20 * pieces).unwrap()] };
         publication(name, listing.clone(), hashes).unwrap()
     }
 

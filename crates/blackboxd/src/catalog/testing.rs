@@ -20,7 +20,7 @@ pub fn publication_of(name: &str, listing: Listing) -> Publication {
         let piece_layer = if pieces > 1 { vec![[9; 32]; pieces] } else { Vec::new() };
         (length > 0).then_some(FileRoot { pieces_root: [8; 32], piece_layer })
     };
-    let hashes = Hashes { pieces: vec![7; 20 * pieces], roots: listing.lengths().map(root).collect() };
+    let hashes = Hashes { pieces: vec![7; 20 * pieces], roots: Some(listing.lengths().map(root).collect()) };
     publication(name, listing, hashes).unwrap()
 }
 

@@ -30,11 +30,11 @@ impl Chunk {
     /// The bytes of the content from `at` on, of which `carried` are before the first piece.
     pub(super) fn new(layout: &Layout, at: u64, carried: usize, bytes: Vec<u8>) -> Self {
         let mut blocks = Vec::new();
-        let mut rest = 0;
-        for span in layout.spans(at, bytes.len() as u64) {
+        // Without trees nothing is left for the next chunk.
+        let mut rest = if layout.v2 { 0 } else { bytes.len() };
+        for (span, ends) in layout.tree_spans(at, bytes.len() as u64) {
             // No more than there are bytes in memory.
             let length = usize::try_from(span.length).unwrap_or(usize::MAX);
-            let ends = span.offset + span.length == layout.files()[span.file];
             let end = rest + if ends { length } else { length - length % BLOCK_LENGTH as usize };
             while rest < end {
                 let next = end.min(rest + BLOCK_LENGTH as usize);

@@ -11,12 +11,19 @@ pub struct Layout {
     pub piece_length: u32,
     files: Vec<u64>,
     spans: FileSpans,
+    /// Whether the trees of version 2 are wanted.
+    pub(super) v2: bool,
 }
 
 impl Layout {
     /// Files of these lengths (bytes), one after the other.
     pub fn new(files: Vec<u64>, piece_length: u32) -> Self {
-        Self { piece_length, spans: FileSpans::new(files.iter().copied()), files }
+        Self { piece_length, spans: FileSpans::new(files.iter().copied()), files, v2: true }
+    }
+
+    /// The same, but only version 1 is wanted of it.
+    pub fn v1_only(self) -> Self {
+        Self { v2: false, ..self }
     }
 
     /// Bytes of content.
@@ -24,12 +31,16 @@ impl Layout {
         self.spans.total()
     }
 
-    pub(super) fn files(&self) -> &[u64] {
-        &self.files
+    /// The parts of files that have trees, in these bytes of the content, and whether a file ends with its part.
+    pub(super) fn tree_spans(&self, offset: u64, length: u64) -> impl Iterator<Item = (Span, bool)> {
+        let length = if self.v2 { length } else { 0 };
+        self.spans
+            .spans(offset, length)
+            .map(|span| (span, span.offset + span.length == self.files[span.file]))
     }
 
-    pub(super) fn spans(&self, offset: u64, length: u64) -> impl Iterator<Item = Span> {
-        self.spans.spans(offset, length)
+    fn trees(&self) -> Vec<u64> {
+        if self.v2 { self.files.clone() } else { Vec::new() }
     }
 }
 
@@ -44,7 +55,7 @@ pub struct Done {
 impl Done {
     /// Nothing.
     pub fn nothing(layout: Layout) -> Self {
-        let trees = FileTrees::new(layout.files.clone(), layout.piece_length);
+        let trees = FileTrees::new(layout.trees(), layout.piece_length);
         Self { layout, pieces: Vec::new(), trees }
     }
 
@@ -55,7 +66,7 @@ impl Done {
         nodes: Vec<NodeHash>,
         leaves: Vec<NodeHash>,
     ) -> Option<Self> {
-        let trees = FileTrees::resume(layout.files.clone(), layout.piece_length, nodes, leaves)?;
+        let trees = FileTrees::resume(layout.trees(), layout.piece_length, nodes, leaves)?;
         let done = Self { layout, pieces, trees };
         let has = (done.trees.nodes().len() as u64, done.trees.leaves().len() as u64);
         (has == done.nodes_and_leaves()).then_some(done)
@@ -66,10 +77,10 @@ impl Done {
         let mut left = self.position();
         let (mut nodes, mut leaves) = (0, 0);
         let piece_length = u64::from(self.layout.piece_length);
-        for length in &self.layout.files {
-            let here = left.min(*length);
+        for length in self.layout.trees() {
+            let here = left.min(length);
             left -= here;
-            if here == *length {
+            if here == length {
                 nodes += here.div_ceil(piece_length);
             } else {
                 nodes += here / piece_length;
@@ -88,10 +99,10 @@ impl Done {
     /// was there.
     pub fn read_from(&self) -> u64 {
         let position = self.position();
-        let open = position.checked_sub(1).and_then(|last| self.layout.spans(last, 1).next());
-        let in_file = open.map_or(0, |span| span.offset + 1);
-        let ends = open.is_some_and(|span| in_file == self.layout.files[span.file]);
-        if ends { position } else { position - in_file % u64::from(BLOCK_LENGTH) }
+        match position.checked_sub(1).and_then(|last| self.layout.tree_spans(last, 1).next()) {
+            Some((last, false)) => position - (last.offset + 1) % u64::from(BLOCK_LENGTH),
+            _ => position,
+        }
     }
 
     pub(super) fn add(&mut self, pieces: &[PieceHash], blocks: &[NodeHash]) {
@@ -100,6 +111,7 @@ impl Done {
     }
 
     pub(super) fn finish(self) -> Hashes {
-        Hashes { pieces: self.pieces.into_flattened(), roots: self.trees.finish() }
+        let roots = self.layout.v2.then(|| self.trees.finish());
+        Hashes { pieces: self.pieces.into_flattened(), roots }
     }
 }

@@ -71,8 +71,8 @@ pub trait Source {
 pub struct Hashes {
     /// SHA-1 of each piece of the content, one after the other (20 bytes each).
     pub pieces: Vec<u8>,
-    /// Of each file what version 2 says of it; `None` if it is empty.
-    pub roots: Vec<Option<FileRoot>>,
+    /// Of each file what version 2 says of it; `None` if it is empty. Nothing, if only version 1 was asked for.
+    pub roots: Option<Vec<Option<FileRoot>>>,
 }
 
 /// Hashes the content that `done` does not yet stand for; `source` begins at [`Done::read_from`]. It takes up to `memory`

@@ -84,7 +84,10 @@ impl Content {
             hasher.update(file);
             hasher.finish()
         };
-        Hashes { roots: self.lengths.iter().map(root).collect(), pieces: pieces.finish().into_flattened() }
+        Hashes {
+            roots: Some(self.lengths.iter().map(root).collect()),
+            pieces: pieces.finish().into_flattened(),
+        }
     }
 
     fn reads<'a>(&'a self, done: &Done) -> Reads<'a> {
@@ -164,6 +167,15 @@ fn memory_is_bounded() {
     assert_eq!(length(1 << 40, 16 << 20, MEDIUM_MEMORY), 16 << 20);
     assert_eq!(length(100, 16 << 10, MEMORY), 16 << 10, "no more than there is content");
     assert!(length(1 << 32, 2 << 20, MEMORY) <= MEMORY / CHUNKS);
+}
+
+#[test]
+fn version_1_alone_has_the_same_pieces() {
+    let content = Content::new(&[3 * PIECE + 5, 7, 2 * PIECE]);
+    let done = Done::nothing(content.layout().v1_only());
+    let mut reads = content.reads(&done);
+    let hashes = hash(done, MEMORY, &mut reads).unwrap();
+    assert_eq!((hashes.pieces, hashes.roots), (content.hashes().pieces, None));
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Lanes {
             let job = Job {
                 name: &shown(&name),
                 item: &path,
-                fingerprint,
+                fingerprint: Some(fingerprint),
+                v1_only: false,
                 progress: &progress,
                 cancel: &cancel,
                 state: state.as_deref(),
