@@ -14,6 +14,12 @@ use crate::publish::PublishError;
 /// How long to wait before the catalog is asked again to take in what was hashed; the last for all further times.
 const BACK_OFF: [Duration; 3] = [Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(5)];
 
+/// How long an item may change before it says so: longer than most copies stand still, soon enough for who waits for it.
+const LONG: Duration = Duration::from_mins(2);
+
+const CHANGING: &str = "It changes all the time, and is published when nothing has changed for 10 seconds. If a program keeps \
+                        writing to it, put a finished copy here instead.";
+
 const EMPTY: &str = "It is empty; there is nothing to publish yet.";
 
 const WAITING: &str = "It waits for its turn to be hashed.";
@@ -57,6 +63,8 @@ struct Entry {
     touched: Option<Instant>,
     /// How long the last look took.
     cost: Duration,
+    /// Since when it has been changing, while it has not settled.
+    changing_since: Instant,
     /// What went wrong last; on show while it is tried again.
     error: Option<String>,
 }
@@ -96,7 +104,10 @@ impl Entry {
     }
 
     /// Waits (again) until nothing changes any more.
-    fn settle(&mut self, settling: Settling, error: Option<String>) -> Action {
+    fn settle(&mut self, now: Instant, settling: Settling, error: Option<String>) -> Action {
+        if self.phase.settled_in().is_some() {
+            self.changing_since = now;
+        }
         self.phase = Phase::Settling(settling);
         self.error = error;
         self.show(State::Settling)
@@ -104,6 +115,7 @@ impl Entry {
 
     fn wait_for_turn(&mut self, fingerprint: Fingerprint, arrival: u64) -> Action {
         self.phase = Phase::Waiting { fingerprint, arrival };
+        self.error.take_if(|error| error == CHANGING);
         let error = self.error.clone().or_else(|| Some(WAITING.into()));
         Action::Show { state: State::Hashing, error, size: self.size }
     }
@@ -131,11 +143,16 @@ impl Entry {
             return Some(self.show(State::Settling));
         }
         let Phase::Settling(settling) = &mut self.phase else {
-            return Some(self.settle(Settling::found(touched, fingerprint), None));
+            return Some(self.settle(now, Settling::found(touched, fingerprint), None));
         };
         match settling.looked(now, fingerprint) {
             Verdict::Settled => Some(self.wait_for_turn(fingerprint, arrival)),
-            Verdict::Wait => Some(self.show(State::Settling)),
+            Verdict::Wait => {
+                if now >= self.changing_since + LONG {
+                    self.error.get_or_insert_with(|| CHANGING.into());
+                }
+                Some(self.show(State::Settling))
+            }
         }
     }
 }
@@ -204,6 +221,7 @@ impl Items {
             size: Size::default(),
             touched: None,
             cost,
+            changing_since: now,
             error: None,
         });
         entry.cost = cost;
@@ -222,7 +240,7 @@ impl Items {
                 entry.phase = Phase::Settling(Settling::restarted(now));
                 return vec![];
             }
-            _ => Some(entry.settle(Settling::restarted(now), entry.error.clone())),
+            _ => Some(entry.settle(now, Settling::restarted(now), entry.error.clone())),
         };
         retire.into_iter().chain(shown).collect()
     }
@@ -277,10 +295,10 @@ impl Items {
                 commit
             }
             Err(PublishError::Changed | PublishError::Cancelled) => {
-                entry.settle(Settling::restarted(now), None)
+                entry.settle(now, Settling::restarted(now), None)
             }
             Err(error @ PublishError::InUse(_)) => {
-                entry.settle(Settling::restarted(now), Some(error.to_string()))
+                entry.settle(now, Settling::restarted(now), Some(error.to_string()))
             }
             Err(error @ PublishError::Refused(_)) => {
                 entry.fail(Phase::Refused(Some(fingerprint)), error.to_string())

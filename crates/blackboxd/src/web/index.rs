@@ -42,6 +42,8 @@ struct Entry {
 #[derive(Debug)]
 struct Get {
     torrent: String,
+    /// The torrent of version 2.
+    torrent_v2: Option<String>,
     magnet: String,
     /// The file itself or the listing of the folder.
     direct: String,
@@ -85,6 +87,7 @@ impl Entry {
             let direct = item_path(content);
             Get {
                 torrent: torrent_path(content.torrent()),
+                torrent_v2: content.torrents.get(1).map(torrent_path),
                 magnet: links.magnet(content),
                 direct_label: if direct.ends_with('/') { "Browse files" } else { "Direct download" },
                 direct,

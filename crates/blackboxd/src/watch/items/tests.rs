@@ -61,6 +61,7 @@ fn short(actions: impl IntoIterator<Item = Action>) -> String {
                     None => String::new(),
                     Some(EMPTY) => "empty".into(),
                     Some(WAITING) => "waiting".into(),
+                    Some(CHANGING) => "changing".into(),
                     Some(error) => error.split([' ', ':']).next().unwrap_or_default().replace('"', ""),
                 };
                 write!(short, "{state:?} {note}")
@@ -394,4 +395,16 @@ fn without_a_thread_it_is_tried_again() {
     assert!(items.next_job(|_| true).is_none());
     let again = items.look(Instant::now(), Duration::ZERO, OsStr::new(ITEM), files(1), false);
     assert_eq!(short(again), "Hashing THREAD");
+}
+
+#[test]
+fn an_item_that_never_settles_says_so_until_it_does() {
+    let mut steps = vec![(0.0, Look(ITEM, files(0)), "Settling")];
+    for number in 1..20 {
+        let seconds = f64::from(number) * 9.0;
+        let says = if seconds < 120.0 { "Settling" } else { "Settling changing" };
+        steps.push((seconds, Look(ITEM, files(number as Fingerprint)), says));
+    }
+    steps.push((181.0, Look(ITEM, files(19)), "Hashing waiting"));
+    check(steps);
 }
