@@ -6,6 +6,7 @@ mod announce_udp;
 mod boot;
 mod boot_scripts;
 mod command_line;
+mod damage;
 mod foreign_maker;
 mod hostile;
 mod import;

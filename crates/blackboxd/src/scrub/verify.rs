@@ -22,6 +22,9 @@ use crate::storage::{OpenFile, ServeError};
 /// Bytes that are read at once.
 const READ: usize = 1 << 20;
 
+/// The kernel drops memory in whole folios, of up to so many bytes, and leaves one that is not wholly given up.
+const MAX_FOLIO: u64 = 2 << 20;
+
 /// What is known of some bytes after they were read.
 #[derive(Debug)]
 pub(super) enum Verdict {
@@ -193,6 +196,9 @@ fn read_from_disk(file: &OpenFile, offset: u64, length: u64, into: &mut Vec<u8>)
 
 /// Drops these bytes from memory, so that they are read from the disk. Only advice.
 fn forget(file: &File, offset: u64, length: u64) {
+    let end = (offset + length).next_multiple_of(MAX_FOLIO);
+    let offset = offset - offset % MAX_FOLIO;
+    let length = end - offset;
     if let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) {
         let _ = posix_fadvise(file, offset, length, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }

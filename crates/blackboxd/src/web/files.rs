@@ -23,6 +23,7 @@ use super::{Web, folder, reply};
 use crate::catalog::{Content, State};
 use crate::listing::ListedFile;
 use crate::net::http::{self, Body, Request, Response};
+use crate::storage::check_damage;
 
 /// Seconds after which a download that found all places taken may be tried again.
 const RETRY_SECONDS: u32 = 30;
@@ -151,6 +152,10 @@ async fn body(
     range: Range<u64>,
     is_get: bool,
 ) -> Result<Body, Response> {
+    let start = content.spans.start(index);
+    if check_damage(content, start + range.start, range.end - range.start).is_err() {
+        return Err(damaged());
+    }
     // Before the file is opened, which may take its time: so many wait for a disk and no more.
     let Ok(place) = Arc::clone(&web.downloads).try_acquire_owned() else { return Err(busy()) };
     let online = content.online();
@@ -171,7 +176,6 @@ async fn body(
     if range.is_empty() || !is_get {
         return Ok(Body::Whole(bytes::Bytes::new()));
     }
-    let start = content.spans.start(index);
     let download = Download { app: Arc::clone(&web.app), content: Arc::clone(content), online, file, start };
     Ok(download.start(range, place))
 }
@@ -181,6 +185,12 @@ fn unsatisfiable(length: u64) -> Response {
     let mut response = reply::error(StatusCode::RANGE_NOT_SATISFIABLE, sentence);
     response.headers_mut().insert(CONTENT_RANGE, reply::value(&format!("bytes */{length}")));
     response
+}
+
+fn damaged() -> Response {
+    let sentence = "The disk of the box is damaged there. Other parts of the file, and other files, can be downloaded; with the torrent, \
+                    other downloaders may have the rest.";
+    reply::error(StatusCode::GONE, sentence)
 }
 
 fn gone() -> Response {
