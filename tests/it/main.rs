@@ -9,6 +9,7 @@ mod command_line;
 mod foreign_maker;
 mod hostile;
 mod import;
+mod import_mishaps;
 mod interop;
 mod pictures;
 mod publish;
