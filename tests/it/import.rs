@@ -1,7 +1,6 @@
 //! Discs that init has mounted: copied, published, known again, ejected.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -168,7 +167,9 @@ fn discs_that_differ_in_nothing_but_content_are_told_apart() {
     file.read_exact_at(&mut byte, 12_345_679).unwrap();
     file.write_all_at(&[!byte[0]], 12_345_679).unwrap();
     fs::write(third.join("name"), "firs").unwrap();
-    [&first, &second, &third].into_iter().for_each(|mount| set_times(mount));
+    for mount in [&first, &second, &third] {
+        set_times(mount);
+    }
 
     let volume = |mount, uuid: &str| Medium { uuid: Some(uuid.into()), ..disc("sr0", Some("SAME"), mount) };
     for (mount, uuid, expected) in [

@@ -16,7 +16,7 @@ use super::finding::Finding;
 use super::optical::{Verdict, judge};
 use super::{is_mounted, mount_point, volume};
 use crate::blkid::Signatures;
-use crate::block;
+use crate::block::{self, BlockDevice};
 use crate::sys;
 
 /// How long the whole look may take; a scratched disc keeps a drive busy for about a minute.
@@ -62,15 +62,23 @@ fn look(drive: &str, briefly: bool) -> Finding {
         Ok(signatures) => signatures,
         Err(error) => return unreadable(drive, &error.to_string()),
     };
-    // Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
-    let bare = device.number.is_some() && !signatures.file_system;
-    if !optical && (signatures.partition_table || signatures.efi_system || bare) {
+    if !optical && !is_medium(&device, &signatures) {
         return Finding::Nothing;
     }
     match mounted(drive, &signatures, optical) {
         Ok(medium) => Finding::Found(medium),
         Err(reason) => Finding::Unusable(reason),
     }
+}
+
+/// Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
+fn is_medium(device: &BlockDevice, signatures: &Signatures) -> bool {
+    let is_partition = device.number.is_some();
+    // The boot sectors of FAT and exFAT look like partition tables, so what the kernel made of them counts.
+    let is_divided = || block::scan(Path::new("/sys")).iter().any(|part| part.is_part_of(device));
+    !signatures.efi_system
+        && (signatures.file_system || !is_partition && !signatures.partition_table)
+        && (is_partition || !is_divided())
 }
 
 fn unreadable(drive: &str, why: &str) -> Finding {
