@@ -71,7 +71,10 @@ pub fn add(volume: &Path, files: &BTreeMap<PathBuf, PathBuf>) {
 /// The directory entries of a file that is in one piece.
 fn entries(name: &str, cluster: u32, length: u64) -> Vec<u8> {
     let units: Vec<u16> = name.encode_utf16().collect();
-    let upper: Vec<u8> = name.to_uppercase().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // Character by character: the capital of a sharp s is itself.
+    let capital = |c: char| c.to_uppercase().next().filter(|_| c.to_uppercase().count() == 1).unwrap_or(c);
+    let upper = name.chars().map(capital).collect::<String>();
+    let upper: Vec<u8> = upper.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let parts = units.chunks(NAME_PART);
     let mut entries = vec![0; ENTRY * (2 + parts.len())];
     entries[..2].copy_from_slice(&[0x85, u8::try_from(1 + parts.len()).expect("a short name")]);

@@ -38,6 +38,8 @@ pub(super) enum ImportError {
     NoFolder(String),
     #[error("{0:?} on it can't be listed: {1}. Clean the disc and insert it again.")]
     List(PathBuf, io::Error),
+    #[error("Its file system is damaged: it names files that are not there. Repair it, and insert it again.")]
+    Damaged,
     #[error("{0:?} on it is private: let everybody read it, and insert the medium again.")]
     Private(PathBuf),
     #[error("{0:?} on it can't be published: {1}")]

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use appliance::config::{Import, ImportMode};
 use appliance::message::Medium;
@@ -47,16 +47,19 @@ impl Source {
     }
 
     fn contents(medium: &Medium, root: &Path, removed: &AtomicBool) -> Result<Self, ImportError> {
+        // What vanishes while it is listed has perhaps been pulled out, which is told in a moment.
         let may_pass = |error: &ListError| match error {
             ListError::Unreadable { source, .. } => passes(source),
-            _ => false,
+            ListError::Gone | ListError::Changing => true,
+            ListError::Refused(_) | ListError::Cancelled => false,
         };
         let listing =
             retry(&removed, may_pass, || Listing::of(root, removed)).map_err(|error| match error {
                 ListError::Refused(why) => {
                     ImportError::Refused(medium.label.clone().unwrap_or_default(), why)
                 }
-                ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Removed,
+                _ if removed.load(Ordering::Relaxed) => ImportError::Removed,
+            ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Damaged,
                 ListError::Unreadable { path, source } => list_error(&path, &medium.mount, source),
             })?;
         let files = listing.paths(root).into_iter().map(|(from, identity)| SourceFile {
