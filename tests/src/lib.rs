@@ -1,7 +1,7 @@
 //! Harness of the system tests: starts the real daemon or the real image, and meets them as foreign clients do.
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
-//! - [`vm`], [`qmp`], [`image`], [`disc`]: the image in QEMU, its monitor, its disk, and discs to insert
+//! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: aria2, transmission and libtorrent
@@ -17,6 +17,7 @@ pub mod clients;
 pub mod content;
 pub mod daemon;
 pub mod disc;
+pub mod exfat;
 pub mod http;
 pub mod image;
 pub mod init;
@@ -24,6 +25,7 @@ pub mod network;
 pub mod peer;
 pub mod process;
 pub mod qmp;
+pub mod stick;
 pub mod tracker;
 pub mod vm;
 pub mod volume;

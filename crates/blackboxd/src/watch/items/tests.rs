@@ -400,10 +400,10 @@ fn without_a_thread_it_is_tried_again() {
 #[test]
 fn an_item_that_never_settles_says_so_until_it_does() {
     let mut steps = vec![(0.0, Look(ITEM, files(0)), "Settling")];
-    for number in 1..20 {
+    for number in 1..20_u32 {
         let seconds = f64::from(number) * 9.0;
         let says = if seconds < 120.0 { "Settling" } else { "Settling changing" };
-        steps.push((seconds, Look(ITEM, files(number as Fingerprint)), says));
+        steps.push((seconds, Look(ITEM, files(number.into())), says));
     }
     steps.push((181.0, Look(ITEM, files(19)), "Hashing waiting"));
     check(steps);
