@@ -52,6 +52,12 @@ pub fn lanes() -> usize {
     widest().lanes()
 }
 
+/// How many messages side by side are enough for nearly the best speed: at most [`lanes()`]. Worth knowing for whoever has
+/// to hold long messages in memory, of which fewer stay in the processor's caches.
+pub fn enough() -> usize {
+    Processor::detect().enough()
+}
+
 /// How this processor hashes many messages, for people.
 pub fn description() -> String {
     widest().to_string()

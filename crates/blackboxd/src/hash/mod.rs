@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use torrent::FileRoot;
-use torrent::hash::lanes;
+use torrent::hash::enough;
 
 pub use checkpoint::{Checkpoint, clean};
 use chunk::{Chunk, Pending, Task};
@@ -38,6 +38,9 @@ pub const MEDIUM_MEMORY: usize = 16 << 20;
 
 /// Chunks: one is read while the other is hashed.
 const CHUNKS: usize = 2;
+
+/// Bytes of a good chunk: what is read stays in the processor's caches until it is hashed, and it is work enough for all cores.
+const GOOD_CHUNK: usize = 8 << 20;
 
 /// Bytes that are asked for in one read: whoever reads looks in between whether it should go on, and a scratched disc takes
 /// seconds for a megabyte.
@@ -107,14 +110,12 @@ pub fn hash<S: Source>(done: Done, memory: usize, source: &mut S) -> Result<Hash
     })
 }
 
-/// As many pieces as fit, but no more than there are.
+/// As many pieces as are hashed well side by side, as far as they fit, but no more than there are.
 fn chunk_length(layout: &Layout, memory: usize) -> usize {
     let piece = layout.piece_length as usize;
     let all = usize::try_from(layout.total().div_ceil(layout.piece_length.into())).unwrap_or(usize::MAX);
-    let most = (memory / CHUNKS / piece).clamp(1, all.max(1));
-    // Lanes are not left empty without need.
-    let most = if most > lanes() { most - most % lanes() } else { most };
-    most * piece
+    let good = (GOOD_CHUNK / piece).max(enough());
+    good.min(memory / CHUNKS / piece).min(all).max(1) * piece
 }
 
 /// Hashes one part of a chunk; ends when there are no more.

@@ -163,7 +163,8 @@ fn nobody_is_asked_for_much_at_once_and_resting_changes_nothing() {
 #[test]
 fn memory_is_bounded() {
     let length = |total: u64, piece: u32, memory| chunk_length(&Layout::new(vec![total], piece), memory);
-    assert_eq!(length(1 << 40, 16 << 20, MEMORY), 32 << 20);
+    assert_eq!(length(1 << 40, 16 << 20, MEMORY), 32 << 20, "as much as fits");
+    assert!(length(1 << 40, 16 << 10, MEMORY) <= GOOD_CHUNK);
     assert_eq!(length(1 << 40, 16 << 20, MEDIUM_MEMORY), 16 << 20);
     assert_eq!(length(100, 16 << 10, MEMORY), 16 << 10, "no more than there is content");
     assert!(length(1 << 32, 2 << 20, MEMORY) <= MEMORY / CHUNKS);

@@ -147,6 +147,11 @@ impl Processor {
         }
     }
 
+    /// From how many messages on more of them gain little, by the table above: SHA instructions need but four.
+    pub fn enough(self) -> usize {
+        if self.sha_ni { Method::ShaNi4.lanes() } else { self.method(usize::MAX).lanes() }
+    }
+
     /// The method to go on with when so many messages are left, and how many of them are hashed with it.
     ///
     /// Those that would leave lanes empty are left to another method if that is faster.
