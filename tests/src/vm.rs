@@ -30,6 +30,8 @@ pub const DISC: Duration = Duration::from_mins(2);
 pub struct Hardware {
     /// UEFI firmware instead of a BIOS.
     pub uefi: bool,
+    /// Kernel and initramfs are handed over by the machine, which saves the time of firmware and boot loader.
+    pub direct: bool,
     /// Megabytes.
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
@@ -38,7 +40,7 @@ pub struct Hardware {
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, memory: 512, network: true }
+        Self { uefi: false, direct: false, memory: 512, network: true }
     }
 }
 
@@ -219,12 +221,9 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
     command.args(["-name", "blackbox", "-machine", "q35", "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
-    command.args([
-        "-device",
-        "virtio-blk-pci,drive=disk0,bootindex=0",
-        "-device",
-        "ide-cd,id=cd0,drive=drive-cd0",
-    ]);
+    let boots = if hardware.direct { "" } else { ",bootindex=0" };
+    command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
+    command.args(["-device", "ide-cd,id=cd0,drive=drive-cd0"]);
     command.args([
         "-drive",
         &format!("if=none,id=disk0,format=raw,discard=unmap,file={}", disk.path().display()),
@@ -234,6 +233,11 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if hardware.direct {
+        let folder = crate::image::image().with_file_name("");
+        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
+        command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
+    }
     if hardware.uefi {
         let variables = folder.join("firmware.fd");
         if !variables.exists() {
