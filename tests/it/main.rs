@@ -15,4 +15,5 @@ mod publish;
 mod restart;
 mod seed;
 mod tidy;
+mod torture;
 mod web;
