@@ -10,6 +10,7 @@ mod foreign_maker;
 mod hostile;
 mod import;
 mod interop;
+mod kills;
 mod pictures;
 mod publish;
 mod restart;
