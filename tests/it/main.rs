@@ -14,6 +14,7 @@ mod kills;
 mod pictures;
 mod publish;
 mod restart;
+mod scale;
 mod seed;
 mod tidy;
 mod torture;
