@@ -12,6 +12,7 @@ mod import;
 mod interop;
 mod kills;
 mod pictures;
+mod power_cut;
 mod publish;
 mod restart;
 mod scale;
