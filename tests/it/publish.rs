@@ -184,6 +184,46 @@ fn a_file_that_is_open_for_writing_is_not_published() {
 }
 
 #[test]
+fn folders_that_are_seen_before_anything_is_in_them_are_published_too() {
+    let site = Site::new();
+    let daemon = site.start();
+    // Filled while the daemon is about to hear of their being there.
+    for number in 0..500 {
+        let folder = site.publish().join(format!("folder {number}"));
+        fs::create_dir(&folder).unwrap();
+        File::create(folder.join("empty")).unwrap();
+        std::thread::sleep(Duration::from_micros(number));
+        fs::write(folder.join("file"), b"content").unwrap();
+    }
+    let waiting = || {
+        let items = daemon.api.items();
+        let waiting = items.iter().filter(|item| item["state"] != "seeding");
+        waiting.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let published = wait::try_until(SOON, || waiting().is_empty().then_some(()));
+    assert!(published.is_some(), "{:#?}", waiting());
+    assert_eq!(daemon.api.items().len(), 500);
+}
+
+#[test]
+fn a_rewrite_that_sets_the_time_back_is_noticed() {
+    let site = Site::new();
+    let daemon = site.start();
+    let path = site.publish().join("file");
+    fs::write(&path, b"first").unwrap();
+    let first = daemon.api.seeding("file");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all(b"other").unwrap();
+    file.set_modified(time).unwrap();
+    drop(file);
+    wait::until_holds("the old one is retired", Duration::from_secs(5), || {
+        system_tests::http::get_url(&first.torrent_url).status == 404
+    });
+    assert_ne!(daemon.api.seeding("file").info_hash, first.info_hash);
+}
+
+#[test]
 fn a_small_item_does_not_wait_for_a_giant() {
     let site = Site::new();
     let daemon = site.start();
