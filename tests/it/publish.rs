@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use system_tests::api::{SETTLE, SOON};
 use system_tests::content::{Chance, write_file, write_tree};
-use system_tests::daemon::Site;
+use system_tests::daemon::{Daemon, Site};
 use system_tests::tracker::Announce;
 use system_tests::wait;
 
@@ -195,14 +195,40 @@ fn folders_that_are_seen_before_anything_is_in_them_are_published_too() {
         std::thread::sleep(Duration::from_micros(number));
         fs::write(folder.join("file"), b"content").unwrap();
     }
-    let waiting = || {
-        let items = daemon.api.items();
-        let waiting = items.iter().filter(|item| item["state"] != "seeding");
-        waiting.map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let published = wait::try_until(SOON, || waiting().is_empty().then_some(()));
-    assert!(published.is_some(), "{:#?}", waiting());
-    assert_eq!(daemon.api.items().len(), 500);
+    wait_for_all(&daemon, 500, 2);
+}
+
+#[test]
+fn what_is_put_into_a_new_folder_of_a_published_item_is_published_too() {
+    let site = Site::new();
+    let folder = |number: u64| site.publish().join(format!("folder {number}"));
+    for number in 0..500 {
+        fs::create_dir(folder(number)).unwrap();
+        fs::write(folder(number).join("file"), b"content").unwrap();
+    }
+    let daemon = site.start();
+    wait_for_all(&daemon, 500, 1);
+    // As above: while the daemon is about to hear of the new folder.
+    for number in 0..500 {
+        let more = folder(number).join("more");
+        fs::create_dir(&more).unwrap();
+        std::thread::sleep(Duration::from_micros(number));
+        fs::write(more.join("file"), b"content").unwrap();
+    }
+    wait_for_all(&daemon, 500, 2);
+}
+
+/// Waits until so many items of so many files each are seeding, and nothing else is there.
+#[track_caller]
+fn wait_for_all(daemon: &Daemon, count: usize, files: usize) {
+    let mut items = Vec::new();
+    let published = wait::try_until(SOON, || {
+        items = daemon.api.items();
+        items.retain(|item| item["state"] != "seeding" || item["file_count"] != files);
+        items.is_empty().then_some(())
+    });
+    assert!(published.is_some(), "not all are published with {files} files: {items:#?}");
+    assert_eq!(daemon.api.items().len(), count);
 }
 
 #[test]

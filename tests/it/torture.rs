@@ -2,6 +2,7 @@
 //! its right name, and nothing else is, not for a moment.
 
 mod story;
+mod tales;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +20,8 @@ use system_tests::foreign::Foreign;
 use system_tests::watcher::Watcher;
 use system_tests::{figure, http};
 
-use story::{Outcome, Stage, Story, TALES, Tale};
+use story::{Outcome, Stage, Story};
+use tales::{TALES, Tale};
 
 /// Copies in all.
 const COPIES: usize = 1000;
