@@ -1,7 +1,5 @@
 //! Power cuts of the whole machine while it imports a disc: what was published still is, what was not is there whole or not
-//! at all, and the file system is fine.
-//!
-//! The machine loses what its kernel had not yet written; what it had handed to its disk is there, flushed or not.
+//! at all, and the file system is fine. The disk has a write cache, whose content is lost too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +11,7 @@ use system_tests::content::{Chance, size, write_file, write_tree};
 use system_tests::foreign::Foreign;
 use system_tests::image::Disk;
 use system_tests::vm::{DISC, Hardware, Vm};
+use system_tests::volatile_disk::VolatileDisk;
 use system_tests::{disc, figure, network, wait};
 
 /// Time after the ready line in which everything is as it was, without hardware acceleration.
@@ -28,6 +27,8 @@ struct Bench<'a> {
     published: BTreeMap<String, Hashes>,
     /// How long a disc takes from insertion to seeding.
     import: Duration,
+    /// Writes to the disk that were lost, of those that had not been flushed.
+    lost: (usize, usize),
 }
 
 #[test]
@@ -44,15 +45,17 @@ fn power_cuts_leave_items_whole_or_not_there() {
         folders: BTreeMap::new(),
         published: BTreeMap::new(),
         import: Duration::ZERO,
+        lost: (0, 0),
     };
     let started = Instant::now();
     bench.import_one();
     for _ in 0..cuts {
         bench.cut();
     }
-    let vm = bench.start();
+    let (vm, _) = bench.start();
     vm.power_off();
     figure(&format!("{cuts} power cuts, discs that were published before"), bench.published.len() - 1);
+    figure(&format!("{cuts} power cuts, writes that were lost, of so many not flushed"), bench.lost);
     figure(&format!("{cuts} power cuts"), started.elapsed());
     assert!(bench.disk.data_is_clean());
     let foreign = Foreign::of(bench.folders.values().cloned());
@@ -76,7 +79,7 @@ impl Bench<'_> {
 
     /// The first boot, and a disc that is left alone; says how long that takes.
     fn import_one(&mut self) {
-        let mut vm = self.start();
+        let (mut vm, _) = self.start();
         let (label, disc) = self.burn();
         let inserted = Instant::now();
         vm.insert(&disc);
@@ -88,23 +91,35 @@ impl Bench<'_> {
 
     /// Inserts a disc, and cuts the power at any instant until it is published, or right after.
     fn cut(&mut self) {
-        let mut vm = self.start();
+        let (mut vm, volatile) = self.start();
         let (label, disc) = self.burn();
         vm.insert(&disc);
-        if self.chance.below(4) == 0 {
-            vm.api.seeding_within(&label, DISC);
-            sleep(Duration::from_millis(self.chance.below(500)));
-        } else {
-            sleep(self.import.mul_f64(self.chance.below(1300) as f64 / 1000.0));
-        }
+        let most = match self.chance.below(4) {
+            0 => self.import,
+            1 => {
+                vm.api.seeding_within(&label, DISC);
+                Duration::from_millis(500)
+            }
+            // Most of what is to be lost is written while it is copied.
+            _ => {
+                wait::until_holds("the disc is read", DISC, || vm.api.item(&label).is_some());
+                self.import / 2
+            }
+        };
+        sleep(most.mul_f64(self.chance.below(1000) as f64 / 1000.0));
         self.look(&vm);
         assert!(vm.api.metric("blackbox_hashed_bytes_total") <= size(&self.folders[&label]));
         drop(vm);
+        let (lost, unflushed) = volatile.power_is_cut(&mut self.chance);
+        self.lost = (self.lost.0 + lost, self.lost.1 + unflushed);
     }
 
     /// Switches the machine on, which keeps what it has promised. Nothing is half there, whatever happened.
-    fn start(&self) -> Vm {
-        let mut vm = Vm::start(&self.disk, &Hardware { direct: true, ..Hardware::default() });
+    fn start(&self) -> (Vm, VolatileDisk) {
+        let volatile = VolatileDisk::serve(self.disk.path());
+        let socket = Some(volatile.socket().to_owned());
+        let mut vm =
+            Vm::start(&self.disk, &Hardware { direct: true, volatile: socket, ..Hardware::default() });
         vm.wait_until_ready();
         wait::until_holds("what was published is seeding again", AGAIN, || {
             let items = vm.api.items();
@@ -121,7 +136,7 @@ impl Bench<'_> {
             );
         }
         assert_eq!(vm.api.metric("blackbox_hashed_bytes_total"), 0, "something was hashed again");
-        vm
+        (vm, volatile)
     }
 
     /// Takes note of what is seeding.

@@ -2,6 +2,7 @@
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
 //! - [`vm`], [`qmp`], [`image`], [`disc`]: the image in QEMU, its monitor, its disk, and discs to insert
+//! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: aria2, transmission and libtorrent
@@ -29,6 +30,7 @@ pub mod process;
 pub mod qmp;
 pub mod tracker;
 pub mod vm;
+pub mod volatile_disk;
 pub mod volume;
 pub mod wait;
 pub mod watcher;

@@ -36,11 +36,13 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
+    pub volatile: Option<PathBuf>,
 }
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, direct: false, memory: 512, network: true }
+        Self { uefi: false, direct: false, memory: 512, network: true, volatile: None }
     }
 }
 
@@ -224,10 +226,13 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
     command.args(["-device", "ide-cd,id=cd0,drive=drive-cd0"]);
-    command.args([
-        "-drive",
-        &format!("if=none,id=disk0,format=raw,discard=unmap,file={}", disk.path().display()),
-    ]);
+    let file = match &hardware.volatile {
+        None => format!("file={}", disk.path().display()),
+        Some(socket) => {
+            format!("file.driver=nbd,file.server.type=unix,file.server.path={}", socket.display())
+        }
+    };
+    command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
