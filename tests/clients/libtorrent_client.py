@@ -88,19 +88,13 @@ def create(path, piece_length, output):
 
 
 def info_hashes(path, piece_length):
-    """Pairs of version 1 and 2: of one torrent of version 1, and as the box publishes in both versions."""
+    """Version 1, and version 2 of a torrent of its own."""
 
     def info(flags):
         return libtorrent.bencode(make(path, piece_length, flags)[b"info"])
 
-    def pair(v1, v2):
-        return [hashlib.sha1(v1).hexdigest(), v2 and hashlib.sha256(v2).hexdigest()]
-
-    v1 = info(libtorrent.create_torrent.v1_only)
-    if path.is_dir():
-        return [pair(v1, None), pair(v1, info(libtorrent.create_torrent.v2_only))]
-    hybrid = info(0)
-    return [pair(v1, None), pair(hybrid, hybrid)]
+    v1, v2 = info(libtorrent.create_torrent.v1_only), info(libtorrent.create_torrent.v2_only)
+    return [hashlib.sha1(v1).hexdigest(), hashlib.sha256(v2).hexdigest()]
 
 
 def name(list_file, output):

@@ -103,7 +103,7 @@ impl Api {
     }
 }
 
-/// The info hashes of an item that is published: of one torrent of both versions, or of one torrent for each.
+/// The info hashes of an item that is published, of one torrent for each version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hashes {
     /// Version 1.
@@ -135,7 +135,7 @@ pub struct Published {
     pub info_hash: InfoHash,
     /// URL of the `.torrent`.
     pub torrent_url: String,
-    /// URL of a second `.torrent`, for what can't be one torrent of both versions.
+    /// URL of the `.torrent` of version 2, if there is one.
     pub torrent_url_v2: Option<String>,
     /// Magnet link.
     pub magnet: String,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use torrent::piece_length;
+use torrent::{InfoHash, InfoHashV2, piece_length};
 
 use crate::api::Hashes;
 use crate::clients::libtorrent;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What is right for each of many files and folders.
 #[derive(Debug)]
-pub struct Foreign(HashMap<PathBuf, Vec<Hashes>>);
+pub struct Foreign(HashMap<PathBuf, (InfoHash, InfoHashV2)>);
 
 impl Foreign {
     /// Asks libtorrent about all of `paths`, under the names that they have there.
@@ -36,23 +36,19 @@ impl Foreign {
         let mut command = libtorrent();
         command.arg("name").arg(&list).arg(&output);
         Process::start(command).succeed(PATIENCE);
-        let found: Vec<Vec<(String, Option<String>)>> =
+        let found: Vec<(String, String)> =
             serde_json::from_slice(&fs::read(&output).expect("its output")).expect("pairs of info hashes");
         assert_eq!(found.len(), paths.len());
-        let hashes = found.into_iter().map(|pairs| pairs.into_iter().map(parse).collect());
-        Self(paths.into_iter().zip(hashes).collect())
+        let parse = |(v1, v2): (String, String)| (v1.parse().expect("a hash"), v2.parse().expect("a hash"));
+        Self(paths.into_iter().zip(found.into_iter().map(parse)).collect())
     }
 
-    /// Whether the content of `path`, one of those that were asked about, may be published under these.
+    /// Whether the content of `path`, one of those that were asked about, has these.
     ///
     /// # Panics
     /// When it was not asked about.
     pub fn agrees(&self, path: &Path, hashes: &Hashes) -> bool {
-        self.0.get(path).unwrap_or_else(|| panic!("{path:?} was not asked about")).contains(hashes)
+        let (v1, v2) = self.0.get(path).unwrap_or_else(|| panic!("{path:?} was not asked about"));
+        hashes.v1 == *v1 && hashes.v2.is_none_or(|hash| hash == *v2)
     }
-}
-
-fn parse((v1, v2): (String, Option<String>)) -> Hashes {
-    let v2 = v2.map(|hash| hash.parse().expect("an info hash"));
-    Hashes { v1: v1.parse().expect("an info hash"), v2 }
 }
