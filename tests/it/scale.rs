@@ -76,7 +76,7 @@ fn ten_thousand_items_seed_again_without_being_read() {
     }
     let daemon = site.start();
     let started = Instant::now();
-    wait_for_seeding(&daemon, ITEMS, Duration::from_mins(if thorough { 20 } else { 2 }));
+    wait_for_seeding(&daemon, ITEMS, Duration::from_mins(if thorough { 20 } else { 5 }));
     figure("10000 items, publishing them", started.elapsed());
     let daemon = restart(&site, daemon, "10000 items");
     figure("10000 items, memory after a restart (MiB)", daemon.most_memory() >> 20);
@@ -109,7 +109,7 @@ fn two_hundred_thousand_files_in_one_item_are_published_in_bounded_memory() {
     }
     let daemon = site.start();
     let started = Instant::now();
-    wait_for_seeding(&daemon, 1, Duration::from_mins(3));
+    wait_for_seeding(&daemon, 1, Duration::from_mins(5));
     assert_eq!(daemon.api.item("item").unwrap()["file_count"], FILES);
     figure("200000 files in one item, publishing it", started.elapsed());
     figure("200000 files in one item, most memory (MiB)", daemon.most_memory() >> 20);
