@@ -12,7 +12,7 @@ use system_tests::api::Published;
 use system_tests::clients::{ALL, Client, DOWNLOAD, make_with_libtorrent};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::image::Disk;
-use system_tests::vm::{DISC, Hardware, READY, Vm};
+use system_tests::vm::{DISC, Hardware, Quality, READY, Vm};
 use system_tests::{disc, figure, network, wait};
 use tempfile::TempDir;
 use torrent::Metainfo;
@@ -21,7 +21,7 @@ use torrent::Metainfo;
 const FILM: u64 = 24 << 20;
 
 /// A folder for a machine, in a network where it can be reached; `None` where there is none.
-fn bench() -> Option<TempDir> {
+pub(super) fn bench() -> Option<TempDir> {
     if network::make_lan() {
         // On disk: a machine's disk grows.
         return Some(system_tests::temporary_folder_on_disk());
@@ -41,7 +41,7 @@ fn make_disc(bench: &Path, label: &str) -> (PathBuf, PathBuf) {
 
 /// Inserts a disc and waits until its item is seeding and the tray is open.
 #[track_caller]
-fn import(vm: &mut Vm, disc: &Path, label: &str, limit: Duration) -> (Published, Duration) {
+pub(super) fn import(vm: &mut Vm, disc: &Path, label: &str, limit: Duration) -> (Published, Duration) {
     let inserted = Instant::now();
     vm.insert(disc);
     let item = vm.api.seeding_within(label, limit);
@@ -205,7 +205,8 @@ fn bad_input_is_said_and_does_no_harm() {
     still_serves(&vm);
 
     let (scratched, _) = make_disc(bench, "SCRATCHED");
-    refused(&mut vm, |vm| vm.insert_scratched(&scratched, 20_000), "can't be read");
+    let scratch = Quality { scratch: Some((20_000, None)), speed: None };
+    refused(&mut vm, |vm| vm.insert_of(&scratched, scratch), "film.bin can't be read at byte");
     assert!(vm.api.item("SCRATCHED").is_none_or(|item| item["state"] == "failed"));
     still_serves(&vm);
 

@@ -1,29 +1,24 @@
-//! Discs that init has mounted: copied, published, ejected.
+//! Discs that init has mounted: copied, published, known again, ejected.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use appliance::message::{ToDaemon, ToInit};
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use super::import_mishaps::assert_refused;
+use appliance::message::{Medium, ToDaemon, ToInit};
 use system_tests::content::{Chance, assert_same, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
-use system_tests::init::Init;
-use system_tests::tracker::Announce;
-use system_tests::volume::Volume;
+use system_tests::init::{Init, disc};
 use system_tests::wait;
 
 /// A disc of a few megabytes is read, published and given back within this.
-const IMPORT: Duration = Duration::from_secs(20);
+pub(super) const IMPORT: Duration = Duration::from_secs(20);
 
 /// What was shown of the medium itself goes this soon after.
-const AFTERWARDS: Duration = Duration::from_secs(1);
+pub(super) const AFTERWARDS: Duration = Duration::from_secs(1);
 
-fn start(site: &Site) -> (Daemon, Init) {
+pub(super) fn start(site: &Site) -> (Daemon, Init) {
     let (daemon, mut init) = site.start_with_init();
     let port = init.wait_for("ready", IMPORT, |message| match message {
         ToInit::Ready { web_port } => Some(*web_port),
@@ -34,14 +29,14 @@ fn start(site: &Site) -> (Daemon, Init) {
 }
 
 /// A folder that stands for a mounted disc.
-fn disc(site: &Site, name: &str) -> PathBuf {
+pub(super) fn disc_folder(site: &Site, name: &str) -> PathBuf {
     let mount = site.folder().join(name);
     write_tree(&mut Chance::fresh(), &mount);
     mount
 }
 
 /// Nothing that is half done is left in the publish folder.
-fn assert_no_litter(site: &Site) {
+pub(super) fn assert_no_litter(site: &Site) {
     let litter: Vec<_> = fs::read_dir(site.publish())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -54,7 +49,7 @@ fn assert_no_litter(site: &Site) {
 fn a_disc_is_published_under_its_label_and_ejected() {
     let site = Site::new();
     let (daemon, mut init) = start(&site);
-    let mount = disc(&site, "disc");
+    let mount = disc_folder(&site, "disc");
     write_file(&mut Chance::fresh(), &mount.join("big"), 20 << 20);
     init.insert(Some("HOLIDAY_2024"), &mount);
     init.wait_for_eject(IMPORT);
@@ -90,7 +85,7 @@ fn a_second_disc_of_the_same_label_gets_a_name_of_its_own() {
     let (daemon, mut init) = start(&site);
     let mut names = std::collections::HashSet::new();
     for number in 0..3 {
-        let mount = disc(&site, &format!("disc {number}"));
+        let mount = disc_folder(&site, &format!("disc {number}"));
         init.insert(Some("BACKUP"), &mount);
         init.wait_for_eject(IMPORT);
         init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
@@ -107,7 +102,7 @@ fn labels_that_are_no_names_become_names() {
     for label in
         [None, Some(""), Some(".."), Some("a/../../b"), Some(".hidden"), Some("x\n\u{1}y"), Some("  ")]
     {
-        let mount = disc(&site, "disc");
+        let mount = disc_folder(&site, "disc");
         init.insert(label, &mount);
         init.wait_for_eject(IMPORT);
         init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
@@ -127,196 +122,157 @@ fn labels_that_are_no_names_become_names() {
     }
 }
 
+/// Gives every file below `folder` the same time, as makers of discs do that must be reproducible.
+fn set_times(folder: &Path) {
+    for path in system_tests::content::files(folder).values() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+}
+
+/// Inserts a medium, waits until it is given back, and returns how many bytes the daemon read meanwhile.
+fn bytes_read_of(daemon: &Daemon, init: &mut Init, medium: Medium) -> u64 {
+    let (before, drive) = (daemon.bytes_read(), medium.drive.clone());
+    init.send(&ToDaemon::MediumInserted(medium));
+    init.wait_for_eject_of(&drive, IMPORT);
+    let read = daemon.bytes_read() - before;
+    init.send(&ToDaemon::MediumRemoved { drive });
+    read
+}
+
+/// Names of all items, sorted.
+fn names(daemon: &Daemon) -> Vec<String> {
+    let mut names: Vec<_> =
+        daemon.api.items().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn discs_that_differ_in_nothing_but_content_are_told_apart() {
+    const SIZE: u64 = 48 << 20;
+    let site = Site::new();
+    let (daemon, mut init) = start(&site);
+    let [first, second, third] = ["first", "second", "third"].map(|name| {
+        let mount = site.folder().join(name);
+        write_file(&mut Chance::fresh(), &mount.join("large"), SIZE);
+        fs::write(mount.join("name"), &name[..4]).unwrap();
+        mount
+    });
+    // This one is as the first but for one byte, as containers of encrypted files are.
+    fs::remove_file(third.join("large")).unwrap();
+    fs::copy(first.join("large"), third.join("large")).unwrap();
+    let file = fs::File::options().read(true).write(true).open(third.join("large")).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 12_345_679).unwrap();
+    file.write_all_at(&[!byte[0]], 12_345_679).unwrap();
+    fs::write(third.join("name"), "firs").unwrap();
+    for mount in [&first, &second, &third] {
+        set_times(mount);
+    }
+
+    let volume = |mount, uuid: &str| Medium { uuid: Some(uuid.into()), ..disc("sr0", Some("SAME"), mount) };
+    for (mount, uuid, expected) in [
+        (&first, "1", &["SAME"][..]),
+        (&second, "1", &["SAME", "SAME (2)"]),
+        (&third, "3", &["SAME", "SAME (2)", "SAME (3)"]),
+    ] {
+        let read = bytes_read_of(&daemon, &mut init, volume(mount, uuid));
+        assert!(read > SIZE, "{read} bytes were read of a new disc");
+        wait::until_holds("one more item", AFTERWARDS, || names(&daemon) == expected);
+    }
+    assert_same(&third, &site.publish().join("SAME (3)"));
+    // Each of them again: known, and given back without being read. A restart forgets none of that.
+    daemon.end();
+    let (daemon, mut init) = start(&site);
+    wait::until_holds("seeding again", AFTERWARDS, || names(&daemon).len() == 3);
+    for (mount, uuid) in [(&first, "1"), (&second, "1"), (&third, "3")] {
+        let read = bytes_read_of(&daemon, &mut init, volume(mount, uuid));
+        assert!(read < SIZE / 2, "{read} bytes were read of a known disc");
+    }
+    // The same files on another disc are read, as only that can tell; and are no other item.
+    let read = bytes_read_of(&daemon, &mut init, volume(&first, "4"));
+    assert!(read > SIZE, "{read}");
+    wait::until_holds("nothing new", AFTERWARDS, || names(&daemon) == ["SAME", "SAME (2)", "SAME (3)"]);
+}
+
 #[test]
 fn a_disc_can_become_one_image() {
+    const SIZE: u64 = 30 << 20;
     let site = Site::new().with_config("[import]\nmode = \"image\"\n");
     let (daemon, mut init) = start(&site);
-    let device = site.folder().join("device");
-    write_file(&mut Chance::fresh(), &device, 3 << 20);
-    init.send(&ToDaemon::MediumInserted(appliance::message::Medium {
-        drive: "sr0".into(),
-        device: device.to_str().unwrap().into(),
-        mount: site.folder().to_str().unwrap().into(),
-        label: Some("DISC".into()),
-        // The drive may say more than the volume has.
-        size_bytes: 2 << 20,
-        ejectable: true,
-    }));
-    init.wait_for_eject(IMPORT);
-    daemon.api.seeding("DISC.iso");
-    let image = fs::read(site.publish().join("DISC.iso")).unwrap();
-    assert!(image == fs::read(device).unwrap()[..2 << 20]);
-}
-
-/// The disc `mount` publishes nothing; it is given back, and the page says why in words that contain `word`.
-#[track_caller]
-fn assert_refused(site: &Site, mount: &Path, word: &str) {
-    let (daemon, mut init) = start(site);
-    fs::write(site.publish().join("good"), b"x").unwrap();
-    daemon.api.seeding("good");
-    init.insert(Some("BAD"), mount);
-    init.wait_for_eject(IMPORT);
-    let item = daemon.api.wait_for("BAD", "failed", Duration::from_secs(2));
-    let error = item["error"].as_str().unwrap();
-    assert!(error.contains(word) && error.contains(' '), "{error}");
-    assert!(daemon.api.get("/").text().contains("BAD"));
-    init.wait_for("the screen", IMPORT, |message| {
-        matches!(message, ToInit::Screen { problems, .. } if problems.iter().any(|p| p.contains(word)))
-            .then_some(())
+    let insert = |name: &str| {
+        let device = site.folder().join(name);
+        if !device.exists() {
+            write_file(&mut Chance::fresh(), &device, SIZE + (1 << 20));
+        }
+        // The drive may have more than the volume.
+        let device = device.to_str().unwrap().to_owned();
+        Medium { device, size_bytes: SIZE, ..disc("sr0", Some("DISC"), site.folder()) }
+    };
+    bytes_read_of(&daemon, &mut init, insert("one"));
+    bytes_read_of(&daemon, &mut init, insert("two"));
+    for (name, device) in [("DISC.iso", "one"), ("DISC (2).iso", "two")] {
+        daemon.api.seeding(name);
+        let image = fs::read(site.publish().join(name)).unwrap();
+        assert!(image == fs::read(site.folder().join(device)).unwrap()[..image.len()], "{name}");
+        assert_eq!(image.len() as u64, SIZE);
+    }
+    let read = bytes_read_of(&daemon, &mut init, insert("two"));
+    assert!(read < SIZE, "{read} bytes were read of a known disc");
+    wait::until_holds("nothing new", AFTERWARDS, || names(&daemon) == ["DISC (2).iso", "DISC.iso"]);
+    // Nothing changed behind the back of the watch.
+    wait::holds_for("both are seeding", Duration::from_secs(13), || {
+        daemon.api.items().iter().all(|item| item["state"] == "seeding")
     });
-    daemon.api.seeding("good");
-    assert!(!site.publish().join("BAD").exists());
-    assert_no_litter(site);
-    daemon.end();
 }
 
 #[test]
-fn an_empty_disc_publishes_nothing_and_says_why() {
-    let site = Site::new();
-    let mount = site.folder().join("disc");
-    fs::create_dir(&mount).unwrap();
-    assert_refused(&site, &mount, "no files");
-}
-
-#[test]
-fn a_name_that_is_not_utf_8_is_named() {
-    let site = Site::new();
-    let mount = site.folder().join("disc");
-    fs::create_dir(&mount).unwrap();
-    fs::write(mount.join(OsStr::from_bytes(b"caf\xe9.txt")), b"x").unwrap();
-    assert_refused(&site, &mount, "UTF-8");
-}
-
-#[test]
-fn a_disc_that_does_not_fit_publishes_nothing_and_says_why() {
-    let site = Site::new();
-    let mount = site.folder().join("disc");
-    fs::create_dir(&mount).unwrap();
-    // Sparse: larger than any disk that tests run on.
-    let volume = nix::sys::statvfs::statvfs(site.folder()).unwrap();
-    let size = volume.blocks() * volume.fragment_size() + (1 << 30);
-    fs::File::create(mount.join("huge")).unwrap().set_len(size).unwrap();
-    assert_refused(&site, &mount, "free");
-}
-
-#[test]
-fn a_full_disk_takes_no_disc_and_keeps_what_is_published() {
-    let site = Site::new();
-    let Some(_volume) = Volume::mount(site.folder(), 64) else {
-        return system_tests::left_out("a full disk", "this machine allows no mounts");
-    };
-    write_file(&mut Chance::fresh(), &site.publish().join("kept"), 8 << 20);
-    let content = fs::read(site.publish().join("kept")).unwrap();
-    let (daemon, _init) = start(&site);
-    let kept = daemon.api.seeding("kept");
-    let mount = site.folder().join("disc");
-    write_file(&mut Chance::fresh(), &mount.join("file"), 1 << 20);
-    // To the last byte.
-    let filler = site.folder().join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[1; 4096]).is_ok() {}
-    drop(file);
-
-    let still_serves = |daemon: &Daemon| {
-        assert_eq!(daemon.api.seeding_within("kept", Duration::from_secs(2)).info_hash, kept.info_hash);
-        assert!(daemon.api.get("/files/kept").body == content);
-        assert_eq!(Announce::new(kept.info_hash, 1).http(daemon.tracker).failure, None);
-    };
-    still_serves(&daemon);
-    daemon.end();
+fn only_one_folder_of_a_medium_is_published_if_so_configured() {
+    let site = Site::new().with_config("[import]\nfrom_folder = \"PUBLIC\"\n");
     let (daemon, mut init) = start(&site);
-    still_serves(&daemon);
-    init.insert(Some("DISC"), &mount);
+    let mount = disc_folder(&site, "stick");
+    write_tree(&mut Chance::fresh(), &mount.join("PUBLIC"));
+    write_tree(&mut Chance::fresh(), &mount.join("private"));
+    init.insert(Some("STICK"), &mount);
     init.wait_for_eject(IMPORT);
-    let item = daemon.api.wait_for("DISC", "failed", Duration::from_secs(2));
-    assert!(item["error"].as_str().unwrap().contains("free"), "{item}");
-    still_serves(&daemon);
-
-    fs::remove_file(filler).unwrap();
-    init.insert(Some("DISC"), &mount);
-    init.wait_for_eject(IMPORT);
-    daemon.api.seeding_within("DISC", Duration::from_secs(2));
+    daemon.api.seeding_within("STICK", Duration::from_millis(100));
+    assert_same(&mount.join("PUBLIC"), &site.publish().join("STICK"));
     daemon.end();
+    fs::remove_dir_all(mount.join("PUBLIC")).unwrap();
+    fs::create_dir(mount.join("private/PUBLIC")).unwrap();
+    assert_refused(&site, &mount, "no folder PUBLIC");
 }
 
 #[test]
-fn a_disc_that_is_pulled_out_publishes_nothing_and_says_why() {
+fn a_tray_stays_closed_if_so_configured() {
+    let site = Site::new().with_config("[import]\neject = false\n");
+    let (daemon, mut init) = start(&site);
+    init.insert(Some("DISC"), &disc_folder(&site, "disc"));
+    daemon.api.seeding_within("DISC", IMPORT);
+    init.send(&ToDaemon::MediumUnusable { drive: "sr1".into(), reason: "It is blank.".into() });
+    // A stick has no tray, and is let go.
+    let stick = Medium { ejectable: false, ..disc("sdb1", Some("STICK"), &disc_folder(&site, "stick")) };
+    init.send(&ToDaemon::MediumInserted(stick));
+    init.wait_for_eject_of("sdb1", IMPORT);
+    assert!(!init.has_heard_eject_of("sr0") && !init.has_heard_eject_of("sr1"));
+    assert_eq!(daemon.api.item("DISC").unwrap()["state"], "seeding");
+}
+
+#[test]
+fn several_drives_are_read_at_once() {
     let site = Site::new();
     let (daemon, mut init) = start(&site);
-    let mount = site.folder().join("disc");
-    // A sparse file takes long enough to be copied.
-    fs::create_dir(&mount).unwrap();
-    fs::File::create(mount.join("long")).unwrap().set_len(2 << 30).unwrap();
-    init.insert(Some("PULLED"), &mount);
-    let item = daemon.api.wait_for("PULLED", "copying", Duration::from_secs(10));
-    assert!(item["progress"].as_f64().unwrap() < 1.0);
-    init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
-    let item = daemon.api.wait_for("PULLED", "failed", Duration::from_secs(10));
-    assert!(item["error"].as_str().unwrap().contains("taken out"), "{item}");
-    wait::until_holds("the copy is gone", Duration::from_secs(5), || !site.publish().join("PULLED").exists());
+    let drives = ["sr0", "sr1", "sdb1", "sdc"];
+    for drive in drives {
+        let mount = disc_folder(&site, drive);
+        write_file(&mut Chance::fresh(), &mount.join("large"), 8 << 20);
+        init.send(&ToDaemon::MediumInserted(disc(drive, Some("SAME"), &mount)));
+    }
+    for drive in drives {
+        init.wait_for_eject_of(drive, IMPORT);
+    }
+    let expected = ["SAME", "SAME (2)", "SAME (3)", "SAME (4)"];
+    wait::until_holds("one item for each", AFTERWARDS, || names(&daemon) == expected);
     assert_no_litter(&site);
-}
-
-#[test]
-fn a_copy_cut_off_by_kill_9_leaves_nothing_behind() {
-    let site = Site::new();
-    let (daemon, mut init) = start(&site);
-    let mount = site.folder().join("disc");
-    fs::create_dir(&mount).unwrap();
-    fs::File::create(mount.join("long")).unwrap().set_len(2 << 30).unwrap();
-    init.insert(Some("CUT"), &mount);
-    daemon.api.wait_for("CUT", "copying", Duration::from_secs(10));
-    daemon.kill();
-    let (daemon, mut init) = start(&site);
-    wait::until_holds("no litter", Duration::from_secs(5), || {
-        fs::read_dir(site.publish())
-            .unwrap()
-            .all(|entry| !entry.unwrap().file_name().as_bytes().starts_with(b".import"))
-    });
-    // Init tells a restarted daemon of the disc again, and all is well.
-    fs::File::create(mount.join("long")).unwrap().set_len(1 << 20).unwrap();
-    init.insert(Some("CUT"), &mount);
-    init.wait_for_eject(IMPORT);
-    daemon.api.seeding("CUT");
-}
-
-#[test]
-fn init_is_heard_and_its_mistakes_are_survived() {
-    let site = Site::new();
-    let (daemon, mut init) = start(&site);
-    let sentence = "No network cable in eth0: plug one in.";
-    init.send(&ToDaemon::Problems { sentences: vec![sentence.into()] });
-    wait::until_holds("the problem is shown", Duration::from_secs(2), || daemon.api.problems() == [sentence]);
-    assert!(daemon.api.get("/").text().contains(sentence));
-    init.send(&ToDaemon::Problems { sentences: Vec::new() });
-    wait::until_holds("it is solved", Duration::from_secs(2), || daemon.api.problems().is_empty());
-    init.send(&ToDaemon::MediumUnusable {
-        drive: "sr0".into(),
-        reason: "This is an audio CD; it can't be published.".into(),
-    });
-    wait::until_holds("the reason is shown", Duration::from_secs(2), || {
-        daemon.api.get("/").text().contains("audio CD")
-    });
-    // The disc is given back at once, so the reason must outlast it, until the next one comes.
-    init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
-    init.send(&ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap()] });
-    let mount = disc(&site, "disc");
-    assert!(daemon.api.get("/").text().contains("audio CD"));
-    init.insert(Some("NEXT"), &mount);
-    init.wait_for_eject(IMPORT);
-    daemon.api.seeding("NEXT");
-    assert!(!daemon.api.get("/").text().contains("audio CD"));
-    // PID 1 dies only with the machine; a daemon that outlives it must not spin or fall.
-    drop(init);
-    wait::holds_for("it still answers", Duration::from_secs(2), || daemon.api.get("/healthz").status == 200);
-    daemon.end();
-}
-
-#[test]
-fn a_pipe_on_a_disc_does_not_block_the_box() {
-    let site = Site::new();
-    let mount = site.folder().join("disc");
-    fs::create_dir(&mount).unwrap();
-    mkfifo(&mount.join("pipe"), Mode::S_IRUSR).unwrap();
-    assert_refused(&site, &mount, "pipe");
 }

@@ -96,3 +96,29 @@ fn clients_download_from_the_web_seed_without_peers() {
         item.changed_torrent(published.site.folder(), |metainfo| metainfo.announce.clear())
     });
 }
+
+impl Box {
+    /// A field of an item in the API.
+    fn field(&self, item: &Published, name: &str) -> String {
+        self.daemon.api.item(&item.name).unwrap()[name].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn clients_that_know_version_2_download_by_its_torrent() {
+    let Some(published) = publish() else { return };
+    published.check(&[Client::Libtorrent], |item| published.field(item, "torrent_url_v2"));
+    assert!(published.uploaded() > 0);
+}
+
+#[test]
+fn clients_that_know_version_2_download_by_its_hash_alone() {
+    let Some(published) = publish() else { return };
+    // The hashes of pieces are asked for, too: they are not in the info dictionary.
+    published.check(&[Client::Libtorrent], |item| {
+        let (v1, v2) = (published.field(item, "info_hash_v1"), published.field(item, "info_hash_v2"));
+        let magnet = item.magnet.replace(&format!("urn:btih:{v1}"), &format!("urn:btmh:1220{v2}"));
+        assert_ne!(magnet, item.magnet);
+        magnet
+    });
+}

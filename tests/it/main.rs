@@ -4,11 +4,14 @@
 mod announce_http;
 mod announce_udp;
 mod boot;
+mod boot_media;
 mod boot_scripts;
 mod command_line;
+mod damage;
 mod foreign_maker;
 mod hostile;
 mod import;
+mod import_mishaps;
 mod interop;
 mod kills;
 mod pictures;

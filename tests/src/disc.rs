@@ -37,6 +37,28 @@ pub fn burn_raw_names(folder: &Path, label: &str, disc: &Path) -> PathBuf {
     make("xorriso", &["-as", "mkisofs", "-quiet", "-R"], folder, label, disc)
 }
 
+/// A disc with UDF alone, as packet writing programs make it; nothing is on it.
+///
+/// # Panics
+/// When that fails.
+pub fn format_udf(label: &str, disc: &Path) -> PathBuf {
+    zeros(disc);
+    let mut command = Command::new("mkudffs");
+    command.args(["--media-type=dvdrw", "--blocksize=2048", "--label", label]).arg(disc);
+    Process::start(command).succeed(Duration::from_mins(1));
+    disc.to_owned()
+}
+
+/// Appends sectors to a disc that do not belong to what is recorded, as drives count them.
+///
+/// # Panics
+/// When the file can't be written.
+pub fn append_run_out(disc: &Path) {
+    let file = File::options().append(true).open(disc).expect("a disc");
+    let length = file.metadata().expect("a length").len();
+    file.set_len(length + 150 * 2048).expect("room on the disk");
+}
+
 /// A disc of zeros.
 ///
 /// # Panics

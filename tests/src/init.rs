@@ -58,16 +58,7 @@ impl Init {
     /// When the daemon does not listen.
     #[track_caller]
     pub fn insert(&mut self, label: Option<&str>, mount: &Path) {
-        let size_bytes =
-            crate::content::files(mount).values().map(|file| file.metadata().map_or(0, |m| m.len())).sum();
-        self.send(&ToDaemon::MediumInserted(Medium {
-            drive: "sr0".into(),
-            device: "/dev/null".into(),
-            mount: mount.to_str().expect("our paths are text").into(),
-            label: label.map(str::to_owned),
-            size_bytes,
-            ejectable: true,
-        }));
+        self.send(&ToDaemon::MediumInserted(disc("sr0", label, mount)));
     }
 
     /// Waits for a message of the daemon's that `pick` takes something from; others are kept for later.
@@ -105,8 +96,40 @@ impl Init {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_eject(&mut self, limit: Duration) {
+        self.wait_for_eject_of("sr0", limit);
+    }
+
+    /// Waits until the daemon wants this drive's medium ejected.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_for_eject_of(&mut self, drive: &str, limit: Duration) {
         self.wait_for("the wish to eject", limit, |message| {
-            matches!(message, ToInit::Eject { drive } if drive == "sr0").then_some(())
+            matches!(message, ToInit::Eject { drive: said } if said == drive).then_some(())
         });
+    }
+
+    /// Whether the daemon has said, among what was read and not waited for, that it wants this drive's medium ejected.
+    pub fn has_heard_eject_of(&self, drive: &str) -> bool {
+        self.unread.iter().any(|message| matches!(message, ToInit::Eject { drive: said } if said == drive))
+    }
+}
+
+/// A disc in this drive that holds what is in `mount`; nothing tells it from another one of that label.
+///
+/// # Panics
+/// When the path is not text.
+pub fn disc(drive: &str, label: Option<&str>, mount: &Path) -> Medium {
+    let size_bytes =
+        crate::content::files(mount).values().map(|file| file.metadata().map_or(0, |m| m.len())).sum();
+    Medium {
+        drive: drive.into(),
+        device: "/dev/null".into(),
+        mount: mount.to_str().expect("our paths are text").into(),
+        label: label.map(str::to_owned),
+        uuid: None,
+        size_bytes,
+        ejectable: true,
     }
 }

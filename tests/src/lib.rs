@@ -1,7 +1,7 @@
 //! Harness of the system tests: starts the real daemon or the real image, and meets them as foreign clients do.
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
-//! - [`vm`], [`qmp`], [`image`], [`disc`]: the image in QEMU, its monitor, its disk, and discs to insert
+//! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
@@ -20,6 +20,7 @@ pub mod clients;
 pub mod content;
 pub mod daemon;
 pub mod disc;
+pub mod exfat;
 pub mod foreign;
 pub mod http;
 pub mod image;
@@ -28,6 +29,7 @@ pub mod network;
 pub mod peer;
 pub mod process;
 pub mod qmp;
+pub mod stick;
 pub mod tracker;
 pub mod vm;
 pub mod volatile_disk;

@@ -2,11 +2,14 @@
 //!
 //! The box is reached as in [`crate::network::make_lan`].
 
+mod media;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+pub use media::Quality;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -53,6 +56,8 @@ pub struct Vm {
     qmp: Qmp,
     console: PathBuf,
     started: Instant,
+    /// Discs and sticks so far, to give each a name.
+    media: usize,
     /// The page.
     pub api: Api,
 }
@@ -75,7 +80,7 @@ impl Vm {
             Qmp::connect(&socket).ok()
         });
         let api = Api { address: format!("{BOX}:80").parse().expect("an address") };
-        Self { process, qmp, console, started, api }
+        Self { process, qmp, console, started, media: 0, api }
     }
 
     /// Waits until the box is ready, and says how long that took.
@@ -113,49 +118,12 @@ impl Vm {
         String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
     }
 
-    /// Puts a disc into the drive, whose tray is opened for it if need be.
+    /// Bytes that the box has read from its disc drive since the machine was switched on.
     ///
     /// # Panics
-    /// When the drive refuses.
-    #[track_caller]
-    pub fn insert(&mut self, disc: &Path) {
-        let arguments =
-            json!({ "id": "cd0", "filename": disc, "format": "raw", "read-only-mode": "read-only" });
-        self.qmp.execute("blockdev-change-medium", &arguments);
-    }
-
-    /// Puts a disc into the drive that can't be read from `sector` (of 512 bytes) on.
-    ///
-    /// # Panics
-    /// When the drive refuses.
-    #[track_caller]
-    pub fn insert_scratched(&mut self, disc: &Path, sector: u64) {
-        let node = json!({
-            "node-name": "scratched", "driver": "raw", "read-only": true,
-            "file": {
-                "driver": "blkdebug", "image": { "driver": "file", "filename": disc, "read-only": true },
-                "inject-error": [{ "event": "none", "iotype": "read", "errno": 5, "sector": sector }],
-            },
-        });
-        self.qmp.execute("blockdev-add", &node);
-        self.qmp.execute("blockdev-open-tray", &json!({ "id": "cd0", "force": true }));
-        self.qmp.execute("blockdev-remove-medium", &json!({ "id": "cd0" }));
-        self.qmp.execute("blockdev-insert-medium", &json!({ "id": "cd0", "node-name": "scratched" }));
-        self.qmp.execute("blockdev-close-tray", &json!({ "id": "cd0" }));
-    }
-
-    /// Waits until the box opens the tray.
-    ///
-    /// # Panics
-    /// When it does not in time.
-    #[track_caller]
-    pub fn wait_for_open_tray(&mut self, limit: Duration) {
-        self.wait_until("the open tray", limit, Self::tray_is_open);
-    }
-
-    /// Whether the tray is open.
-    pub fn tray_is_open(&mut self) -> bool {
-        self.block("query-block", "cd0")["tray_open"] == true
+    /// When QEMU does not say.
+    pub fn disc_bytes_read(&mut self) -> u64 {
+        self.block("query-blockstats", "cd0")["stats"]["rd_bytes"].as_u64().expect("rd_bytes")
     }
 
     /// Bytes that the box has read from its disk since the machine was switched on.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -17,6 +18,12 @@ pub const MIN_PASSKEY: usize = 16;
 
 /// Longest passkey (bytes): it must fit into announce URLs.
 pub const MAX_PASSKEY: usize = 64;
+
+/// Longest time (days) in which everything may be read once.
+pub const MAX_SCRUB_DAYS: f64 = 3650.0;
+
+/// Longest name (bytes) of a folder, on every file system that media have.
+const MAX_FOLDER: usize = 255;
 
 /// Everything that can be configured. [`Config::default`] is an empty file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -38,6 +45,8 @@ pub struct Config {
     pub network: Network,
     /// Which swarms the tracker serves.
     pub tracker: Tracker,
+    /// Reading again what is published.
+    pub scrub: Scrub,
 }
 
 /// `[limits]`
@@ -49,11 +58,51 @@ pub struct Limits {
 }
 
 /// `[import]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "ImportTable")]
 pub struct Import {
     /// Files or image.
     pub mode: ImportMode,
+    /// Whether the tray opens when the disc is published, or can't be.
+    pub eject: bool,
+    /// Only the content of the top-level folder of this name is published, and nothing of a medium without one.
+    pub from_folder: Option<String>,
+}
+
+impl Default for Import {
+    fn default() -> Self {
+        Self { mode: ImportMode::default(), eject: true, from_folder: None }
+    }
+}
+
+/// `[import]` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ImportTable {
+    mode: ImportMode,
+    eject: bool,
+    #[serde(deserialize_with = "folder")]
+    from_folder: Option<String>,
+}
+
+impl Default for ImportTable {
+    fn default() -> Self {
+        let Import { mode, eject, from_folder } = Import::default();
+        Self { mode, eject, from_folder }
+    }
+}
+
+impl TryFrom<ImportTable> for Import {
+    type Error = &'static str;
+
+    fn try_from(table: ImportTable) -> Result<Self, Self::Error> {
+        let ImportTable { mode, eject, from_folder } = table;
+        if mode == ImportMode::Image && from_folder.is_some() {
+            return Err("[import] mode = \"image\" publishes all of a medium, which from_folder forbids; \
+                        remove one of the two");
+        }
+        Ok(Self { mode, eject, from_folder })
+    }
 }
 
 /// How a medium becomes an item.
@@ -93,6 +142,29 @@ pub struct Network {
 pub struct Tracker {
     /// Whether swarms of torrents that are not in the catalog are tracked too.
     pub open: bool,
+}
+
+/// `[scrub]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scrub {
+    /// In how many days everything is read once and compared with what was hashed; 0 for never.
+    #[serde(deserialize_with = "days")]
+    pub days: f64,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self { days: 30.0 }
+    }
+}
+
+impl Scrub {
+    /// The time in which everything is read once; `None` if nothing is to be.
+    pub fn period(&self) -> Option<Duration> {
+        const DAY: f64 = 86_400.0;
+        Duration::try_from_secs_f64(self.days * DAY).ok().filter(|period| !period.is_zero())
+    }
 }
 
 /// An address with the prefix length of its network.
@@ -148,6 +220,15 @@ fn line_of(bytes: &[u8], offset: usize) -> usize {
     1 + bytes.iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
+fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let days = f64::deserialize(deserializer)?;
+    if (0.0..=MAX_SCRUB_DAYS).contains(&days) {
+        Ok(days)
+    } else {
+        Err(de::Error::custom(format!("{days} is not between 0 (never) and {MAX_SCRUB_DAYS} days")))
+    }
+}
+
 fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if is_host(&text) {
@@ -157,6 +238,18 @@ fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
             "{text:?} is not a host name or address; write it without http:// and without a port, like \"files.example.org\""
         )))
     }
+}
+
+fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    // With a dot in front are also the two that lead elsewhere; none of these is ever published.
+    if name.is_empty() || name.len() > MAX_FOLDER || name.starts_with('.') || name.contains(['/', '\\', '\0'])
+    {
+        return Err(de::Error::custom(format!(
+            "{name:?} is not the name of a top-level folder; write it without slashes, like \"PUBLIC\""
+        )));
+    }
+    Ok(Some(name))
 }
 
 /// Whether `text` can stand for a host in a URL: a DNS name, an IPv4 address, or an IPv6 address without brackets.
@@ -235,19 +328,30 @@ mod tests {
         let text = "\u{feff}public_host = \"files.example.org\"\r\n\
             [limits]\r\nupload_rate = \"8 MiB/s\"\r\n\
             [members]\r\nalice = \"AAAABBBBCCCCDDDD\"\r\n\
-            [import]\r\nmode = \"image\"\r\n\
+            [import]\r\nmode = \"image\"\r\neject = false\r\n\
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
-            [tracker]\r\nopen = true\r\n";
+            [tracker]\r\nopen = true\r\n\
+            [scrub]\r\ndays = 7\r\n";
         let config = Config::parse(text.as_bytes()).unwrap();
         assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
         assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
         assert_eq!(config.members["alice"], "AAAABBBBCCCCDDDD");
-        assert_eq!(config.import.mode, ImportMode::Image);
+        assert_eq!(config.import, Import { mode: ImportMode::Image, eject: false, from_folder: None });
         assert_eq!(config.admin.password.as_deref(), Some("x"));
         assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
         assert_eq!(config.network.dns.len(), 1);
         assert!(config.tracker.open);
+        assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
+        assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);
+    }
+
+    #[test]
+    fn media_are_given_back_and_published_whole_unless_it_says_otherwise() {
+        let import = |text: &str| Config::parse(text.as_bytes()).unwrap().import;
+        assert_eq!(import("[import]"), Import::default());
+        assert!(import("[import]\nmode = \"image\"").eject);
+        assert_eq!(import("[import]\nfrom_folder = \"PUBLIC\"").from_folder.as_deref(), Some("PUBLIC"));
     }
 
     #[test]
@@ -258,10 +362,18 @@ mod tests {
             ("[limits]\nupload_rate = \"fast\"\n", 2, "fast"),
             ("[limits]\r\n\r\nupload_rate = 8\r\n", 3, "string"),
             ("[import]\nmode = \"files\"\n", 2, "files"),
+            ("[import]\nejekt = true\n", 2, "ejekt"),
+            ("[import]\neject = \"no\"\n", 2, "boolean"),
+            ("[import]\nfrom_folder = \"a/b\"\n", 2, "top-level folder"),
+            ("[import]\n\nfrom_folder = \"..\"\n", 3, "without slashes"),
+            ("[import]\nfrom_folder = \"\"\n", 2, "PUBLIC"),
+            ("\n[import]\nfrom_folder = \"PUBLIC\"\nmode = \"image\"\n", 2, "remove one"),
             ("[network]\naddress = \"192.0.2.10\"\n", 2, "192.0.2.10"),
             ("[network]\naddress = \"192.0.2.10/33\"\n", 2, "/33"),
             ("[network]\ngateway = \"192.0.2.1\"\n", 1, "no address"),
             ("public_host = \"http://x\"\n", 1, "http://"),
+            ("[scrub]\ndays = -1\n", 2, "between 0"),
+            ("[scrub]\ndays = nan\n", 2, "between 0"),
             ("public_host = \"x:80\"\n", 1, "without a port"),
             ("[members]\nbob = \"short\"\n", 2, "16 to 64"),
             ("[members]\na = \"AAAABBBBCCCCDDDD\"\nb = \"AAAABBBBCCCCDDDD\"\n", 1, "same passkey"),

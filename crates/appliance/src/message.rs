@@ -52,6 +52,8 @@ pub struct Medium {
     pub mount: String,
     /// Volume label as the medium spells it, or null where it has none.
     pub label: Option<String>,
+    /// Identity of the volume as its file system tells it (a serial number, a time), or null where it has none.
+    pub uuid: Option<String>,
     /// Size of the file system in bytes (for an optical disc: of the volume, not of the blank disc).
     pub size_bytes: u64,
     /// Whether the drive has a tray to open.
@@ -130,6 +132,7 @@ mod tests {
             device: "/dev/sr0".into(),
             mount: "/media/sr0".into(),
             label: Some("DISC \"1\"\n".into()),
+            uuid: Some("2026-01-31-12-00-00-00".into()),
             size_bytes: 1 << 32,
             ejectable: true,
         };

@@ -43,6 +43,11 @@ impl BlockDevice {
         is_optical(&self.name)
     }
 
+    /// Whether it is a partition of that disk.
+    pub fn is_part_of(&self, disk: &Self) -> bool {
+        self.number.is_some() && self.disk == disk.name
+    }
+
     /// Whether something in it can be imported: an optical drive, or a disk or partition people plug in. What
     /// belongs to this or another box is not imported.
     pub fn can_hold_media(&self) -> bool {

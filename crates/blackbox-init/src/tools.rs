@@ -18,6 +18,9 @@ pub const MKFS: &str = "/usr/sbin/mkfs.ext4";
 /// Checks and repairs ext4 file systems.
 pub const E2FSCK: &str = "/usr/sbin/e2fsck";
 
+/// Mounts NTFS.
+pub const NTFS_3G: &str = "/usr/bin/ntfs-3g";
+
 /// This program itself, for its own children.
 pub const SELF: &str = "/proc/self/exe";
 
@@ -48,10 +51,17 @@ impl Tool {
 
     /// The command that makes the call, in an environment that does not depend on where init was started.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.program);
-        command.args(&self.arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C");
+        let mut command = command(self.program);
+        command.args(&self.arguments);
         command
     }
+}
+
+/// A program in an environment that does not depend on where init was started.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C");
+    command
 }
 
 /// A child of this very program.

@@ -23,6 +23,8 @@ pub struct App {
     pub catalog: catalog::Handle,
     /// The publish folder.
     pub publish: PathBuf,
+    /// The folder of the box's own state.
+    pub state: PathBuf,
     /// Its files, open for serving.
     pub storage: Storage,
     /// `blackbox.toml`, with `--public-host` put in.
@@ -35,6 +37,8 @@ pub struct App {
     pub peers: Registry,
     /// Bytes of content that were read to hash them since the start.
     pub hashed_bytes: AtomicU64,
+    /// Bytes of content that were compared with what was hashed since the start.
+    pub scrubbed_bytes: AtomicU64,
     /// Where to say that an item should be looked at again.
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
@@ -116,7 +120,11 @@ impl App {
 
     /// A file of `content` can't be served: it is closed, and the publisher looks at the item again.
     pub fn look_again(&self, content: &Content, error: &ServeError) {
-        let name = &content.info.name;
+        if matches!(error, ServeError::Damaged(_)) {
+            // That is known.
+            return;
+        }
+        let name = &content.name;
         tracing::warn!("{name:?} is looked at again: {error}");
         self.storage.close(content);
         self.inbox.item(name.as_ref());
@@ -130,3 +138,38 @@ impl App {
 
 /// How everybody holds it.
 pub type SharedApp = Arc<App>;
+
+#[cfg(test)]
+pub mod testing {
+    use std::path::Path;
+
+    use appliance::ByteRate;
+    use tracker::swarm::Limits;
+
+    use super::*;
+
+    /// A box whose folders are in `folder` and that listens nowhere.
+    pub fn app(folder: &Path, upload_rate: Option<ByteRate>) -> SharedApp {
+        let (publish, state) = (folder.join("publish"), folder.join("state"));
+        let (catalog, _owner) = catalog::open(&state).unwrap();
+        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+        Arc::new(App {
+            catalog,
+            storage: Storage::new(publish.clone()),
+            publish,
+            state,
+            upload: RateLimit::new(upload_rate),
+            config: Config::default(),
+            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
+            peer_id: PeerId([1; 20]),
+            peers: Registry::default(),
+            hashed_bytes: AtomicU64::new(0),
+            scrubbed_bytes: AtomicU64::new(0),
+            inbox: Arc::default(),
+            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
+            health: Health::default(),
+            started: Instant::now(),
+            ending: CancellationToken::new(),
+        })
+    }
+}

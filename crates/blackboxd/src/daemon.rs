@@ -24,6 +24,7 @@ use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
 use crate::runtimes::{Runtimes, Signals};
+use crate::scrub;
 use crate::storage::Storage;
 use crate::watch::Publisher;
 use crate::web;
@@ -58,12 +59,14 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         catalog,
         storage: Storage::new(publish.clone()),
         publish,
+        state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random()?),
         peers: Registry::default(),
         hashed_bytes: AtomicU64::new(0),
+        scrubbed_bytes: AtomicU64::new(0),
         inbox: Arc::default(),
         swarms: Mutex::new(SwarmStore::new(Limits::default(), &random()?, Instant::now())),
         health: Health::default(),
@@ -158,6 +161,7 @@ struct Threads {
     publisher: JoinHandle<()>,
     listener: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
+    scrub: JoinHandle<()>,
 }
 
 impl Threads {
@@ -169,7 +173,9 @@ impl Threads {
         let listener = named("init").spawn(move || init_link::listen(&shared, &init))?;
         let (shared, init) = (Arc::clone(app), Arc::clone(&link));
         let housekeeper = named("housekeeper").spawn(move || keep_house(&shared, &init))?;
-        Ok(Self { app: Arc::clone(app), link, publisher, listener, housekeeper })
+        let shared = Arc::clone(app);
+        let scrub = named("scrub").spawn(move || scrub::run(&shared))?;
+        Ok(Self { app: Arc::clone(app), link, publisher, listener, housekeeper, scrub })
     }
 
     /// Ends all threads, and the catalog's `owner` after everything that these still had to say to it.
@@ -177,7 +183,8 @@ impl Threads {
         self.app.inbox.stop();
         self.link.close();
         self.housekeeper.thread().unpark();
-        join_in_time([self.publisher, self.listener, self.housekeeper]);
+        self.scrub.thread().unpark();
+        join_in_time([self.publisher, self.listener, self.housekeeper, self.scrub]);
         self.app.catalog.close();
         join_in_time([owner]);
     }

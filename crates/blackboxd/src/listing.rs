@@ -1,16 +1,15 @@
 //! What an item consists of: its files, sorted the same way everywhere.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::ops::SubAssign;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use torrent::FilePath;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use torrent::{FilePath, hash_piece};
 
-use crate::catalog::Identity;
+use crate::identity::Identity;
 use crate::watch::is_ignored;
 
 /// Files in one item. A torrent of more would have an info dictionary that few clients load.
@@ -27,8 +26,9 @@ const MAX_PATHS: usize = 128 << 20;
 /// Bytes in one item. In the longest pieces these are a million, and their hashes an info dictionary that few clients load.
 const MAX_BYTES: u64 = 16 << 40;
 
-/// The files of an item as they are now.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The files of an item as they are at some moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Listing {
     /// The item is a file.
     File(Identity),
@@ -37,9 +37,10 @@ pub enum Listing {
 }
 
 /// A file in a folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedFile {
     /// Path below the item's folder.
+    #[serde(serialize_with = "write_path", deserialize_with = "read_path")]
     pub path: FilePath,
     /// Its inode, size and time.
     pub identity: Identity,
@@ -116,22 +117,75 @@ impl Listing {
         one.into_iter().chain(many.iter().map(|file| file.identity))
     }
 
+    /// Lengths in bytes, in the order of the info dictionary.
+    pub fn lengths(&self) -> impl Iterator<Item = u64> {
+        self.identities().map(|identity| identity.size)
+    }
+
+    /// The identity of the file at this place in the info dictionary.
+    pub fn identity(&self, index: usize) -> Option<Identity> {
+        match self {
+            Self::File(identity) => (index == 0).then_some(*identity),
+            Self::Folder(files) => files.get(index).map(|file| file.identity),
+        }
+    }
+
+    /// The file at this place in the info dictionary: its path when the item is at `item`, and its identity.
+    pub fn file(&self, item: &Path, index: usize) -> Option<(PathBuf, Identity)> {
+        match self {
+            Self::File(identity) => (index == 0).then(|| (item.to_owned(), *identity)),
+            Self::Folder(files) => files.get(index).map(|file| file.below(item)),
+        }
+    }
+
+    /// The files of a folder.
+    pub fn folder(&self) -> Option<&[ListedFile]> {
+        match self {
+            Self::File(_) => None,
+            Self::Folder(files) => Some(files),
+        }
+    }
+
     /// The files' paths when the item is at `item`, with their identities, in the order of the info dictionary.
     pub fn paths(&self, item: &Path) -> Vec<(PathBuf, Identity)> {
         match self {
             Self::File(identity) => vec![(item.to_owned(), *identity)],
-            Self::Folder(files) => {
-                files.iter().map(|file| (item.join(file.path.as_str()), file.identity)).collect()
-            }
+            Self::Folder(files) => files.iter().map(|file| file.below(item)).collect(),
         }
     }
 
-    /// A number that differs when anything in the listing differs.
+    /// A number that differs when anything in the listing differs, and is the same in every process.
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
+        let mut all = Vec::new();
+        let mut put = |path: &str, Identity { inode, size, mtime, ctime }: Identity| {
+            // No path has a zero byte.
+            all.extend_from_slice(path.as_bytes());
+            all.push(0);
+            let fields = [inode.to_le_bytes(), size.to_le_bytes(), mtime.to_le_bytes(), ctime.to_le_bytes()];
+            all.extend_from_slice(fields.as_flattened());
+        };
+        match self {
+            Self::File(identity) => put("", *identity),
+            Self::Folder(files) => files.iter().for_each(|file| put(file.path.as_str(), file.identity)),
+        }
+        let digest = hash_piece(&all);
+        u64::from_le_bytes(*digest.first_chunk().expect("invariant: a SHA-1 begins with 8 bytes"))
     }
+}
+
+impl ListedFile {
+    fn below(&self, item: &Path) -> (PathBuf, Identity) {
+        (item.join(self.path.as_str()), self.identity)
+    }
+}
+
+fn write_path<S: Serializer>(path: &FilePath, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(path.as_str())
+}
+
+fn read_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FilePath, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    FilePath::from_path(Path::new(&path)).map_err(de::Error::custom)
 }
 
 /// What an item may still have more of.

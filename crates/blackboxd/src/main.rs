@@ -4,16 +4,21 @@ mod app;
 mod catalog;
 mod daemon;
 mod hash;
+mod identity;
 mod import;
+mod info_hash;
 mod init_link;
 mod lease;
 mod limit;
 mod listing;
 mod net;
 mod options;
+mod priority;
 mod publish;
 mod runtimes;
+mod scrub;
 mod storage;
+mod torrents;
 mod watch;
 mod web;
 mod words;
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             return ExitCode::SUCCESS;
         }
+        Ok(Request::Hash { path, v1_only }) => return info_hash::print(&path, v1_only),
         Ok(Request::Version) => {
             println!("blackboxd {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;

@@ -19,6 +19,10 @@ blackboxd --publish DIR --state DIR [OPTIONS]
   --tracker ADDR:PORT   tracker, HTTP and UDP, default [::]:6969
   --peer ADDR:PORT      peers, default [::]:6881
   --public-host HOST    name or address under which downloaders reach this machine
+
+blackboxd --hash PATH [--v1]
+
+  Prints the info hashes of versions 1 and 2 that a file or folder has when it is published; with --v1 only the first.
 ";
 
 /// The options as given.
@@ -45,6 +49,13 @@ pub struct Options {
 pub enum Request {
     /// Run the daemon.
     Run(Box<Options>),
+    /// Print the info hashes of a file or folder.
+    Hash {
+        /// The file or folder.
+        path: PathBuf,
+        /// Of version 1 only.
+        v1_only: bool,
+    },
     /// Print [`HELP`].
     Help,
     /// Print the version.
@@ -60,6 +71,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
     let mut state = None;
     let mut config = None;
     let mut public_host = None;
+    let mut hash = None;
+    let mut v1_only = false;
     let mut web = SocketAddr::from(([127, 0, 0, 1], 8080));
     let mut tracker = SocketAddr::from(([0_u16; 8], 6969));
     let mut peer = SocketAddr::from(([0_u16; 8], 6881));
@@ -85,10 +98,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             "--tracker" => tracker = address(option, &value()?)?,
             "--peer" => peer = address(option, &value()?)?,
             "--public-host" => public_host = Some(host(&value()?)?),
+            "--hash" => hash = Some(PathBuf::from(value()?)),
+            "--v1" => v1_only = true,
             "--help" | "-h" => return Ok(Request::Help),
             "--version" | "-V" => return Ok(Request::Version),
             _ => return Err(format!("{option:?} is not an option; see --help")),
         }
+    }
+    if let Some(path) = hash {
+        return Ok(Request::Hash { path, v1_only });
+    }
+    if v1_only {
+        return Err("--v1 goes with --hash; what is published has both versions".into());
     }
     let publish = publish.ok_or("--publish DIR is missing: which folder is to be published?")?;
     let state = state.ok_or("--state DIR is missing: where is the catalog to be kept?")?;
@@ -145,6 +166,8 @@ mod tests {
             ("--publish p --state s --tracker localhost:6969", "localhost"),
             ("--publish p --state s --public-host http://x", "http://"),
             ("p", "\"p\""),
+            ("--hash", "needs a value"),
+            ("--publish p --state s --v1", "--v1 goes with --hash"),
         ] {
             let error = parse_line(line).unwrap_err();
             assert!(error.contains(word) && !error.contains('\n'), "{line}: {error}");

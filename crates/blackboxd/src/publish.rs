@@ -1,25 +1,29 @@
-//! From a settled item to a published one: read once, hash, compare, make the info dictionary.
+//! From a settled item to one that can be published: read once, hash, compare, describe.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::{fdatasync, syncfs};
-use torrent::{File as InfoFile, Hashes, Info, Mode, piece_length};
 
-use crate::catalog::{Content, Identity, Progress};
-use crate::hash::hash_pieces;
+use crate::catalog::{Progress, Publication};
+use crate::hash::{self, Checkpoint, Done, Held, Turn};
+use crate::identity::Identity;
 use crate::lease::has_writer;
 use crate::listing::{ListError, Listing};
+use crate::torrents;
 
 /// Items of up to this many files are brought to the disk file by file, others with everything else on their file system:
 /// each file costs a write of its own, but nobody else's data are waited for.
 const MAX_SYNCS: usize = 64;
+
+/// Files up to this size (bytes) are read ahead by the kernel as a whole anyway.
+const READ_AHEAD: u64 = 128 << 10;
 
 /// Why an item was not hashed.
 #[derive(Debug, thiserror::Error)]
@@ -60,29 +64,69 @@ impl From<ListError> for PublishError {
     }
 }
 
-/// Reads and hashes the item at `item`, whose listing must have `fingerprint`, and still have it when all is read.
-///
-/// # Errors
-/// See [`PublishError`].
-pub fn hash_item(
-    item: &Path,
-    name: &str,
-    fingerprint: u64,
-    progress: &Progress,
-    cancel: &AtomicBool,
-) -> Result<Content, PublishError> {
-    let listing = Listing::of(item, cancel)?;
-    if listing.fingerprint() != fingerprint {
-        return Err(PublishError::Changed);
+/// An item that is to be hashed.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Its name, and where it is.
+    pub name: &'a str,
+    /// Where it is.
+    pub item: &'a Path,
+    /// The state in which it must be (any, if that is not known), and still be when all is read.
+    pub fingerprint: Option<u64>,
+    /// Whether it gets a torrent of version 1 only.
+    pub v1_only: bool,
+    /// Told how far reading has come.
+    pub progress: &'a Progress,
+    /// Whether to stop.
+    pub cancel: &'a AtomicBool,
+    /// Where the work done so far is kept over a restart, if it is worth that.
+    pub state: Option<&'a Path>,
+    /// Who may use disk and memory.
+    pub turn: &'a Turn,
+}
+
+impl Job<'_> {
+    /// Reads and hashes the item. Says too how many bytes were read.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub fn run(&self) -> Result<Publication, PublishError> {
+        let mut turn = self.turn.take(self.state.is_none());
+        let listing = self.list()?;
+        if self.fingerprint.is_some_and(|fingerprint| listing.fingerprint() != fingerprint) {
+            return Err(PublishError::Changed);
+        }
+        let files = listing.paths(self.item);
+        secure(self.item, &files, self.cancel)?;
+        let layout = torrents::layout(&listing, self.v1_only);
+        let (checkpoint, done) = match self.checkpoint(&layout) {
+            Some((checkpoint, done)) => (Some(checkpoint), done),
+            None => (None, Done::nothing(layout)),
+        };
+        self.progress.skip(done.read_from());
+        let mut reader = ContentReader::new(self, files, done.read_from(), checkpoint, &mut turn);
+        let hashes = hash::hash(done, hash::MEMORY, &mut reader)?;
+        let checkpoint = reader.checkpoint.take();
+        if self.list()? != listing {
+            return Err(PublishError::Changed);
+        }
+        let publication = torrents::publication(self.name, listing, hashes).map_err(PublishError::Refused);
+        // It is not needed any more; should the catalog not take the item in, the publisher keeps what was hashed.
+        checkpoint.into_iter().for_each(Checkpoint::remove);
+        publication
     }
-    let files = listing.paths(item);
-    secure(item, &files, cancel)?;
-    let mut reader = ContentReader { files: files.into_iter(), current: None, progress, cancel };
-    let pieces = hash_pieces(piece_length(listing.size_bytes()), |buffer| reader.read(buffer))?;
-    if Listing::of(item, cancel)? != listing {
-        return Err(PublishError::Changed);
+
+    fn list(&self) -> Result<Listing, PublishError> {
+        Ok(Listing::of(self.item, self.cancel)?)
     }
-    content(name, &listing, pieces)
+
+    fn checkpoint(&self, layout: &hash::Layout) -> Option<(Checkpoint, Done)> {
+        Checkpoint::open(self.state?, self.name, self.fingerprint?, layout)
+            .inspect_err(|error| {
+                tracing::warn!("a restart will hash {:?} from its start: {error}", self.name);
+            })
+            .ok()
+    }
 }
 
 /// Makes sure that nobody has the files open for writing, as far as can be known, and that they are on the disk: a power cut
@@ -116,33 +160,15 @@ fn synced(path: &Path, result: nix::Result<()>) -> Result<(), PublishError> {
     }
 }
 
-/// Puts a hashed item together.
-///
-/// # Errors
-/// [`PublishError::Refused`] when it can't be described by an info dictionary.
-pub fn content(name: &str, listing: &Listing, pieces: Vec<u8>) -> Result<Content, PublishError> {
-    let mode = match listing {
-        Listing::File(identity) => Mode::Single { length: identity.size },
-        Listing::Folder(files) => Mode::Multiple {
-            files: files
-                .iter()
-                .map(|file| InfoFile { path: file.path.clone(), length: file.identity.size })
-                .collect(),
-        },
-    };
-    let piece_length = piece_length(listing.size_bytes());
-    let hashes = Hashes::V1 { pieces };
-    let info = Info { name: name.to_owned(), piece_length, mode, hashes, private: false };
-    let identities: Vec<Identity> = listing.identities().collect();
-    Content::new(Arc::from(info.to_bytes()), &identities).map_err(PublishError::Refused)
-}
-
 /// The content of all files, one after the other; each must be the file that was listed, before and after.
-struct ContentReader<'a> {
+struct ContentReader<'a, 't> {
+    job: &'a Job<'a>,
     files: std::vec::IntoIter<(PathBuf, Identity)>,
     current: Option<Current>,
-    progress: &'a Progress,
-    cancel: &'a AtomicBool,
+    /// Bytes of the next file that were read another day.
+    skip: u64,
+    checkpoint: Option<Checkpoint>,
+    turn: &'a mut Held<'t>,
 }
 
 struct Current {
@@ -153,20 +179,55 @@ struct Current {
     left: u64,
 }
 
-impl ContentReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PublishError> {
-        loop {
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(PublishError::Cancelled);
+impl<'a, 't> ContentReader<'a, 't> {
+    /// Begins at byte `from` of the content.
+    fn new(
+        job: &'a Job<'a>,
+        files: Vec<(PathBuf, Identity)>,
+        from: u64,
+        checkpoint: Option<Checkpoint>,
+        turn: &'a mut Held<'t>,
+    ) -> Self {
+        let mut skip = from;
+        let mut read = 0;
+        for (_, identity) in &files {
+            let Some(after) = skip.checked_sub(identity.size) else { break };
+            (skip, read) = (after, read + 1);
+        }
+        let mut files = files.into_iter();
+        // What was read another day is not opened again.
+        files.by_ref().take(read).for_each(drop);
+        Self { job, files, current: None, skip, checkpoint, turn }
+    }
+
+    /// The file that is read now, opened if need be; `None` after the last.
+    fn current(&mut self) -> Result<Option<&mut Current>, PublishError> {
+        if self.current.is_none() {
+            let Some((path, identity)) = self.files.next() else { return Ok(None) };
+            let mut file = open(&path, identity)?;
+            let skip = std::mem::take(&mut self.skip);
+            if skip > 0 {
+                file.seek(SeekFrom::Start(skip)).map_err(|source| unreadable(&path, source))?;
             }
-            let Some(current) = &mut self.current else {
-                let Some((path, identity)) = self.files.next() else { return Ok(0) };
-                let file = open(&path, identity)?;
+            if identity.size > READ_AHEAD {
                 // Only advice: a file system that can't take it reads all the same.
                 let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-                self.current = Some(Current { file, path, identity, left: identity.size });
-                continue;
-            };
+            }
+            self.current = Some(Current { file, path, identity, left: identity.size - skip });
+        }
+        Ok(self.current.as_mut())
+    }
+}
+
+impl hash::Source for ContentReader<'_, '_> {
+    type Error = PublishError;
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PublishError> {
+        loop {
+            if self.job.cancel.load(Ordering::Relaxed) {
+                return Err(PublishError::Cancelled);
+            }
+            let Some(current) = self.current()? else { return Ok(0) };
             // Not beyond its size: a file that grows as fast as it is read has no end.
             let length = buffer.len().min(usize::try_from(current.left).unwrap_or(usize::MAX));
             if length == 0 {
@@ -178,12 +239,29 @@ impl ContentReader<'_> {
                 Ok(0) => return Err(PublishError::Changed),
                 Ok(count) => {
                     current.left -= count as u64;
-                    self.progress.add(count as u64);
+                    self.job.progress.add(Instant::now(), count as u64);
                     return Ok(count);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(source) => return Err(unreadable(&current.path, source)),
             }
+        }
+    }
+
+    fn should_rest(&self) -> bool {
+        self.turn.is_wanted()
+    }
+
+    fn rest(&mut self) {
+        self.turn.pass();
+    }
+
+    fn hashed(&mut self, done: &Done) {
+        if let Some(checkpoint) = &mut self.checkpoint
+            && let Err(error) = checkpoint.save(done)
+        {
+            tracing::warn!("a restart will hash more of {:?} again: {error}", self.job.name);
+            self.checkpoint = None;
         }
     }
 }
@@ -212,10 +290,9 @@ fn unreadable(path: &Path, source: io::Error) -> PublishError {
 mod tests {
     use super::*;
     use std::fs;
-    use std::sync::Arc;
 
     /// Hashes an item of `count` files of 5 bytes, after `change` was made to it, which may return something to be held.
-    fn check<T>(count: usize, change: impl FnOnce(&Path) -> T) -> Result<Content, PublishError> {
+    fn check<T>(count: usize, change: impl FnOnce(&Path) -> T) -> Result<Publication, PublishError> {
         // In memory, where the kernel knows who writes.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let item = folder.path().join("item");
@@ -225,8 +302,18 @@ mod tests {
         }
         let fingerprint = Listing::of(&item, &AtomicBool::new(false)).unwrap().fingerprint();
         let _held = change(&item);
-        let progress: Arc<Progress> = Arc::default();
-        let result = hash_item(&item, "item", fingerprint, &progress, &AtomicBool::new(false));
+        let (progress, cancel, turn) = (Progress::of(0), AtomicBool::new(false), Turn::default());
+        let job = Job {
+            name: "item",
+            item: &item,
+            fingerprint: Some(fingerprint),
+            v1_only: false,
+            progress: &progress,
+            cancel: &cancel,
+            state: None,
+            turn: &turn,
+        };
+        let result = job.run();
         assert!(result.is_err() || progress.done() == count as u64 * 5);
         result
     }
@@ -234,8 +321,8 @@ mod tests {
     #[test]
     fn an_item_that_nobody_touches_is_hashed() {
         for count in [1, MAX_SYNCS, MAX_SYNCS + 1] {
-            let content = check(count, |_| {}).unwrap();
-            assert_eq!((content.files.len(), content.size_bytes()), (count, count as u64 * 5));
+            let content = check(count, |_| {}).unwrap().content;
+            assert_eq!((content.file_count(), content.size_bytes()), (count, count as u64 * 5));
         }
     }
 
@@ -259,7 +346,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("item");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let listed = Identity { inode: 1, size: 5, mtime: 0 };
+        let listed = Identity::of_nothing(1, 5);
         assert!(matches!(open(&path, listed), Err(PublishError::Changed)));
     }
 

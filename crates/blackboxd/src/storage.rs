@@ -17,7 +17,8 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use tokio_util::sync::CancellationToken;
 use torrent::{InfoHash, MAX_BLOCK};
 
-use crate::catalog::{Content, Identity};
+use crate::catalog::Content;
+use crate::identity::Identity;
 
 /// Published files that are kept open at most, and the part of the descriptors that they may take.
 const MAX_OPEN: u64 = 4096;
@@ -43,6 +44,9 @@ pub enum ServeError {
     /// The file is no longer what was hashed.
     #[error("{0:?} has changed since it was published")]
     Changed(PathBuf),
+    /// The disk does not give back what was hashed.
+    #[error("{0:?} is damaged there")]
+    Damaged(String),
     /// It can't be opened or read.
     #[error("{path:?} can't be read: {source}")]
     Unreadable {
@@ -141,27 +145,36 @@ impl Storage {
         online: &CancellationToken,
         file: usize,
     ) -> Result<Arc<OpenFile>, ServeError> {
-        let published = &content.files[file];
         if let Some(opened) = self.opened(content, file) {
             return Ok(opened);
         }
-        let opened = Arc::new(OpenFile::open(self.publish.join(&published.path), published.identity)?);
+        let opened = Arc::new(self.open_alone(content, file)?);
         let mut open = self.lock();
         // An item is first cancelled and then closed, so that nothing of it is kept by who comes late.
-        if published.length > MAX_TINY && !online.is_cancelled() {
+        if opened.identity.size > MAX_TINY && !online.is_cancelled() {
             if open.len() >= self.max_open
                 && let Some(any) = open.keys().next().copied()
             {
                 open.remove(&any);
             }
-            open.insert((content.info_hash, file), Arc::clone(&opened));
+            open.insert((content.info_hash(), file), Arc::clone(&opened));
         }
         Ok(opened)
+    }
+
+    /// Opens the file with index `file` of `content` for the caller alone, damaged or not. Blocks.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn open_alone(&self, content: &Content, file: usize) -> Result<OpenFile, ServeError> {
+        let (path, identity) = content.file(file);
+        OpenFile::open(self.publish.join(path), identity)
     }
 
     /// The file and the offset in it where `length` bytes of content at `offset` can be had at once: it is open, they
     /// are in memory and are what was hashed. Does not block.
     pub fn ready(&self, content: &Content, offset: u64, length: u64) -> Option<(Arc<OpenFile>, u64)> {
+        check_damage(content, offset, length).ok()?;
         let span = content.spans.spans(offset, length).next().filter(|span| span.length == length)?;
         let file = self.opened(content, span.file)?;
         (file.check().is_ok() && file.is_cached(span.offset, length)).then_some((file, span.offset))
@@ -178,6 +191,7 @@ impl Storage {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, ServeError> {
+        check_damage(content, offset, length as u64)?;
         let mut bytes = vec![0; length];
         let mut rest = bytes.as_mut_slice();
         for span in content.spans.spans(offset, length as u64) {
@@ -191,7 +205,8 @@ impl Storage {
 
     /// Closes the files of an item that is no longer served or that could not be read.
     pub fn close(&self, content: &Content) {
-        self.lock().retain(|(info_hash, _), _| *info_hash != content.info_hash);
+        let closed = content.info_hash();
+        self.lock().retain(|(info_hash, _), _| *info_hash != closed);
     }
 
     /// Closes all files: their volume is gone, or must not be kept busy.
@@ -201,13 +216,24 @@ impl Storage {
 
     fn opened(&self, content: &Content, file: usize) -> Option<Arc<OpenFile>> {
         let open = self.lock();
-        let opened = open.get(&(content.info_hash, file))?;
-        (opened.identity == content.files[file].identity).then(|| Arc::clone(opened))
+        let opened = open.get(&(content.info_hash(), file))?;
+        (opened.identity == content.listing.identity(file)?).then(|| Arc::clone(opened))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(InfoHash, usize), Arc<OpenFile>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes sure that bytes of content are not known to be damaged.
+///
+/// # Errors
+/// [`ServeError::Damaged`].
+pub fn check_damage(content: &Content, offset: u64, length: u64) -> Result<(), ServeError> {
+    if content.damage.touches(&(offset..offset.saturating_add(length))) {
+        return Err(ServeError::Damaged(content.name.clone()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -218,36 +244,13 @@ pub mod tests {
 
     use nix::sys::stat::Mode as Permissions;
     use nix::unistd::mkfifo;
-    use torrent::{File as InfoFile, FilePath, Hashes, Info, Mode};
 
     use super::*;
-
-    /// Bytes in a piece of test content.
-    pub const PIECE: u32 = 64 * 1024;
+    use crate::catalog::testing;
 
     /// Writes a folder of that name with files into `publish`, and describes it. Its hashes are none.
     pub fn folder(publish: &Path, name: &str, files: &[(String, Vec<u8>)]) -> Content {
-        fs::create_dir_all(publish.join(name)).unwrap();
-        let mut identities = Vec::new();
-        for (path, bytes) in files {
-            let path = publish.join(name).join(path);
-            fs::write(&path, bytes).unwrap();
-            identities.push(Identity::from(&fs::metadata(path).unwrap()));
-        }
-        let described = files.iter().map(|(path, bytes)| InfoFile {
-            path: FilePath::from_components([path]).unwrap(),
-            length: bytes.len() as u64,
-        });
-        let total: u64 = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        let pieces = usize::try_from(total.div_ceil(PIECE.into())).unwrap();
-        let info = Info {
-            name: name.into(),
-            piece_length: PIECE,
-            mode: Mode::Multiple { files: described.collect() },
-            hashes: Hashes::V1 { pieces: vec![7; 20 * pieces] },
-            private: false,
-        };
-        Content::new(info.to_bytes().into(), &identities).unwrap()
+        Arc::into_inner(testing::folder(publish, name, files).content).unwrap()
     }
 
     /// Bytes that differ from place to place.

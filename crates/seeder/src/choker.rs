@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use crate::upload::PeerStats;
+use crate::peer_stats::PeerStats;
 
 /// What a peer is given in a turn, in pieces: it can pass on only whole pieces.
 const QUOTA_PIECES: u64 = 20;

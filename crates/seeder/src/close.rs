@@ -44,6 +44,9 @@ pub enum Close {
     /// A block, though none was asked for.
     #[error("a block that was not asked for")]
     UnaskedBlock,
+    /// Hashes, though none were asked for.
+    #[error("hashes that were not asked for")]
+    UnaskedHashes,
     /// A message of the fast extension from a peer that did not say it knows it.
     #[error("a message of the fast extension, which was not agreed on")]
     FastNotAgreed,

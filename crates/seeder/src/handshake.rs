@@ -32,6 +32,14 @@ impl Reserved {
     /// What this seeder knows: the fast extension and the extension protocol.
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// The same, over a connection for version 1 of a torrent that is both (BEP 52, "Upgrade Path").
+    pub const OURS_UPGRADABLE: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x14]);
+
+    /// Whether the sender, who names a torrent by version 1, knows its version 2 as well (BEP 52).
+    pub const fn upgradable(self) -> bool {
+        self.0[7] & 0x10 != 0
+    }
+
     /// Whether the sender knows the fast extension (BEP 6).
     pub const fn fast(self) -> bool {
         self.0[7] & 0x04 != 0
@@ -119,15 +127,18 @@ mod tests {
 
     #[test]
     fn each_extension_has_its_bit() {
-        for (bytes, fast, extended) in [
-            ([0; 8], false, false),
-            ([0, 0, 0, 0, 0, 0, 0, 0x04], true, false),
-            ([0, 0, 0, 0, 0, 0x10, 0, 0], false, true),
-            ([0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0xff, 0xfb], false, false),
-            (Reserved::OURS.0, true, true),
+        for (bytes, fast, extended, upgradable) in [
+            ([0; 8], false, false, false),
+            ([0, 0, 0, 0, 0, 0, 0, 0x04], true, false, false),
+            ([0, 0, 0, 0, 0, 0x10, 0, 0], false, true, false),
+            ([0, 0, 0, 0, 0, 0, 0, 0x10], false, false, true),
+            ([0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0xff, 0xeb], false, false, false),
+            (Reserved::OURS.0, true, true, false),
+            (Reserved::OURS_UPGRADABLE.0, true, true, true),
         ] {
             let reserved = Reserved(bytes);
-            assert_eq!((reserved.fast(), reserved.extended()), (fast, extended), "{bytes:x?}");
+            let bits = (reserved.fast(), reserved.extended(), reserved.upgradable());
+            assert_eq!(bits, (fast, extended, upgradable), "{bytes:x?}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The upload side of the peer wire protocol: what a complete peer, a seed, says and to whom it gives.
 //!
-//! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. The content never passes
-//! through here either: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it
-//! keeps the bytes.
+//! Pure: bytes and time in, bytes and decisions out. No socket, no file, no clock. Nor does the content pass
+//! through here: sessions hand out [`Block`](torrent::Block)s, which the driver sends from wherever it keeps the
+//! bytes. Of the info dictionary and of hashes only what is on its way to a peer does: a [`MetadataPiece`], the
+//! answer to a [`HashRequest`].
 //!
 //! Invariants: nothing a peer sends makes anything panic, or grow beyond a named limit; a block that was not
-//! asked for, or is not wholly inside its piece, is never handed out; the answers to a peer are in the order
-//! in which they were caused, except that blocks come after all other messages.
+//! asked for, is not wholly inside its piece, or is of a piece that is withheld, is never handed out; the answers to a peer are in the order
+//! in which they were caused, except that metadata, hashes and blocks come after all other messages, in this order.
 //!
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`]: which peers are unchoked
@@ -15,13 +16,18 @@
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
 
 mod allowed_fast;
+mod bounded_queue;
 mod choker;
 mod client;
 mod close;
 mod extended;
+mod greeting;
 mod handshake;
+mod hash_request;
 mod message;
 mod metadata;
+mod metadata_requests;
+mod peer_stats;
 mod piece_set;
 mod requests;
 mod session;
@@ -32,9 +38,13 @@ pub use choker::rank;
 pub use client::{CLIENT, peer_id};
 pub use close::Close;
 pub use extended::{ExtendedHandshake, HANDSHAKE_ID};
+pub use greeting::Torrent;
 pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
+pub use hash_request::{HashRequest, MAX_HASHES};
 pub use message::{MAX_MESSAGE, Message, MessageError, PIECE_HEADER, Range, piece_header};
 pub use metadata::{METADATA_PIECE, MetadataMessage};
+pub use metadata_requests::MetadataPiece;
+pub use peer_stats::PeerStats;
 pub use requests::MAX_REQUESTS;
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
-pub use upload::{IDLE_LIMIT, KEEP_ALIVE, PeerStats, Torrent, WRITE_LIMIT};
+pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

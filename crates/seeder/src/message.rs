@@ -1,13 +1,15 @@
 //! The messages that follow the handshake: BEP 3, the fast extension (BEP 6), the envelope of the extension
-//! protocol (BEP 10) and the DHT port (BEP 5).
+//! protocol (BEP 10), the DHT port (BEP 5) and the hashes of version 2 (BEP 52).
 //!
 //! Borrowed from the bytes they were read from, so that reading allocates nothing.
 
-use torrent::Block;
+use torrent::{Block, NodeHash};
 
-/// Largest message (bytes, without the length prefix) that is read: a block, or a 16 KiB piece of metadata, and
-/// what is written before it. Only a bitfield may be longer, and no longer than the torrent's piece count asks.
-pub const MAX_MESSAGE: usize = 16 * 1024 + 256;
+use crate::hash_request::{HASH, HASH_REQUEST, HashRequest};
+
+/// Largest message (bytes, without the length prefix) that is read: 16 KiB of content or metadata or
+/// 512 hashes, and what is written before and after. Only a bitfield may be longer, and no longer than the torrent's piece count asks.
+pub const MAX_MESSAGE: usize = 17 * 1024;
 
 /// Length (bytes) of what goes before a block on the wire; see [`piece_header`].
 pub const PIECE_HEADER: usize = 13;
@@ -32,6 +34,9 @@ mod id {
     pub(super) const REJECT: u8 = 16;
     pub(super) const ALLOWED_FAST: u8 = 17;
     pub(super) const EXTENDED: u8 = 20;
+    pub(super) const HASH_REQUEST: u8 = 21;
+    pub(super) const HASHES: u8 = 22;
+    pub(super) const HASH_REJECT: u8 = 23;
 }
 
 /// One message.
@@ -83,6 +88,17 @@ pub enum Message<'a> {
         /// What the extension wrote.
         payload: &'a [u8],
     },
+    /// The sender wants hashes (BEP 52).
+    HashRequest(HashRequest),
+    /// Hashes (BEP 52).
+    Hashes {
+        /// What they answer.
+        request: HashRequest,
+        /// Those asked for, then those that prove them.
+        hashes: &'a [NodeHash],
+    },
+    /// This request for hashes will not be answered (BEP 52).
+    HashReject(HashRequest),
     /// A message of a kind this seeder does not know, to be ignored.
     Unknown(u8),
 }
@@ -166,6 +182,8 @@ impl<'a> Message<'a> {
             id::REQUEST | id::CANCEL | id::REJECT => size == 13,
             id::PIECE => size >= 9,
             id::EXTENDED => size >= 2,
+            id::HASH_REQUEST | id::HASH_REJECT => size == 1 + HASH_REQUEST,
+            id::HASHES => size > 1 + HASH_REQUEST && (size - 1 - HASH_REQUEST).is_multiple_of(HASH),
             // A peer that still lacks the metadata does not know how many pieces it has none of.
             id::BITFIELD => size == bitfield || size == 1,
             _ => true,
@@ -199,7 +217,18 @@ impl<'a> Message<'a> {
             id::REJECT => Self::Reject(Range::read(body)),
             id::ALLOWED_FAST => Self::AllowedFast(word(body, 0)),
             id::EXTENDED => Self::Extended { id: body[0], payload: &body[1..] },
+            id::HASH_REQUEST..=id::HASH_REJECT => Self::read_hashes(id, body),
             _ => Self::Unknown(id),
+        }
+    }
+
+    fn read_hashes(id: u8, body: &'a [u8]) -> Self {
+        let (request, hashes) = body.split_first_chunk().expect("invariant: the length is right");
+        let request = HashRequest::read(request);
+        match id {
+            id::HASH_REQUEST => Self::HashRequest(request),
+            id::HASHES => Self::Hashes { request, hashes: hashes.as_chunks().0 },
+            _ => Self::HashReject(request),
         }
     }
 
@@ -225,6 +254,11 @@ impl<'a> Message<'a> {
             Self::Reject(range) => range.put(out, id::REJECT),
             Self::AllowedFast(index) => put(out, id::ALLOWED_FAST, &[&index.to_be_bytes()]),
             Self::Extended { id, payload } => put(out, id::EXTENDED, &[&[id], payload]),
+            Self::HashRequest(request) => put(out, id::HASH_REQUEST, &[&request.to_bytes()]),
+            Self::Hashes { request, hashes } => {
+                put(out, id::HASHES, &[&request.to_bytes(), hashes.as_flattened()]);
+            }
+            Self::HashReject(request) => put(out, id::HASH_REJECT, &[&request.to_bytes()]),
             Self::Unknown(id) => put(out, id, &[]),
         }
     }
@@ -265,12 +299,22 @@ fn put(out: &mut Vec<u8>, id: u8, parts: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use crate::hash_request::MAX_HASHES;
+
     use super::*;
 
     /// Pieces of the torrent that the bitfields here are about.
     const PIECES: u32 = 10;
 
     const RANGE: Range = Range { index: 1, begin: 0x4000, length: 0x0001_0203 };
+
+    const HASHES: HashRequest = HashRequest {
+        pieces_root: *b"root of a file's tree, 32 bytes.",
+        base_layer: 4,
+        index: 0x0200,
+        length: 2,
+        proof_layers: 0x0102_0304,
+    };
 
     const VECTORS: &[(Message, &[u8])] = &[
         (Message::KeepAlive, b"\0\0\0\0"),
@@ -294,6 +338,22 @@ mod tests {
         (Message::Reject(RANGE), b"\0\0\0\x0d\x10\0\0\0\x01\0\0\x40\0\0\x01\x02\x03"),
         (Message::AllowedFast(7), b"\0\0\0\x05\x11\0\0\0\x07"),
         (Message::Extended { id: 3, payload: b"de" }, b"\0\0\0\x04\x14\x03de"),
+        (
+            Message::HashRequest(HASHES),
+            b"\0\0\0\x31\x15root of a file's tree, 32 bytes.\0\0\0\x04\0\0\x02\0\0\0\0\x02\x01\x02\x03\x04",
+        ),
+        (
+            Message::Hashes {
+                request: HASHES,
+                hashes: &[*b"0123456789abcdef0123456789abcdef", *b"the second one has 32 bytes too."],
+            },
+            b"\0\0\0\x71\x16root of a file's tree, 32 bytes.\0\0\0\x04\0\0\x02\0\0\0\0\x02\x01\x02\x03\x04\
+              0123456789abcdef0123456789abcdefthe second one has 32 bytes too.",
+        ),
+        (
+            Message::HashReject(HASHES),
+            b"\0\0\0\x31\x17root of a file's tree, 32 bytes.\0\0\0\x04\0\0\x02\0\0\0\0\x02\x01\x02\x03\x04",
+        ),
         (Message::Unknown(200), b"\0\0\0\x01\xc8"),
     ];
 
@@ -326,9 +386,10 @@ mod tests {
         let limit = MAX_MESSAGE;
         for (bytes, pieces, error) in [
             (&b"\xff\xff\xff\xff"[..], PIECES, MessageError::TooLong { length: u32::MAX, limit }),
-            (b"\0\0\x41\x01", PIECES, MessageError::TooLong { length: 0x4101, limit }),
+            (b"\0\0\x44\x01", PIECES, MessageError::TooLong { length: 0x4401, limit }),
             (b"\0\0\x7a\x14", 250_000, MessageError::TooLong { length: 31252, limit: 31251 }),
-            (b"\0\0\x41\x01\x14", 250_000, MessageError::TooLong { length: 0x4101, limit }),
+            (b"\0\0\x44\x01\x14", 250_000, MessageError::TooLong { length: 0x4401, limit }),
+            (b"\0\0\x44\x11\x16", 250_000, MessageError::TooLong { length: 0x4411, limit }),
             (b"\0\0\0\x02\0", PIECES, MessageError::WrongLength { id: 0, length: 2 }),
             (b"\0\0\0\x04\x04", PIECES, MessageError::WrongLength { id: 4, length: 4 }),
             (b"\0\0\0\x02\x05", PIECES, MessageError::WrongLength { id: 5, length: 2 }),
@@ -339,6 +400,11 @@ mod tests {
             (b"\0\0\0\x02\x09", PIECES, MessageError::WrongLength { id: 9, length: 2 }),
             (b"\0\0\0\x01\x10", PIECES, MessageError::WrongLength { id: 16, length: 1 }),
             (b"\0\0\0\x01\x14", PIECES, MessageError::WrongLength { id: 20, length: 1 }),
+            (b"\0\0\0\x30\x15", PIECES, MessageError::WrongLength { id: 21, length: 48 }),
+            (b"\0\0\0\x31\x16", PIECES, MessageError::WrongLength { id: 22, length: 49 }),
+            (b"\0\0\0\x52\x16", PIECES, MessageError::WrongLength { id: 22, length: 82 }),
+            (b"\0\0\0\x01\x16", PIECES, MessageError::WrongLength { id: 22, length: 1 }),
+            (b"\0\0\0\x51\x17", PIECES, MessageError::WrongLength { id: 23, length: 81 }),
         ] {
             assert_eq!(Message::decode(bytes, pieces), Err(error), "{bytes:x?}");
             assert_eq!(Message::decode(&bytes[..bytes.len() - 1], pieces), Ok(None), "{bytes:x?}");
@@ -353,5 +419,17 @@ mod tests {
         message.encode(&mut bytes);
         assert_eq!(Message::decode(&bytes, 250_000), Ok(Some((message, bytes.len()))));
         assert!(Message::decode(&bytes, 249_992).is_err());
+    }
+
+    #[test]
+    fn the_longest_answer_to_a_hash_request_is_a_message() {
+        // A tree can't be higher than 32 layers over the pieces: there are no more pieces.
+        for (length, proof) in [(MAX_HASHES, 32 - MAX_HASHES.ilog2()), (1, 32)] {
+            let hashes = vec![[0x5a; HASH]; (length + proof) as usize];
+            let message = Message::Hashes { request: HASHES, hashes: &hashes };
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            assert_eq!(Message::decode(&bytes, PIECES), Ok(Some((message, bytes.len()))));
+        }
     }
 }

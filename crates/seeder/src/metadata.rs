@@ -1,7 +1,5 @@
 //! Handing out the info dictionary (BEP 9), which is what makes magnet links work.
 
-use std::collections::VecDeque;
-
 use torrent::bencode::{self, Error, dictionary};
 
 use crate::extended::LIMITS;
@@ -9,12 +7,8 @@ use crate::extended::LIMITS;
 /// Bytes of the info dictionary in each message but the last.
 pub const METADATA_PIECE: usize = 16 * 1024;
 
-/// Metadata requests of one peer that may wait: some clients ask for all pieces at once, and accept 10 MiB.
-const MAX_WAITING: usize = 1024;
-
-/// How many copies of the info dictionary one connection is given. More than one, since clients ask again after
-/// a time-out or when the hash was wrong because of another peer's piece.
-const MAX_COPIES: usize = 4;
+/// Our number for metadata messages.
+pub(crate) const UT_METADATA_ID: u8 = 1;
 
 /// A message of the `ut_metadata` extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,46 +74,6 @@ fn header(kind: u8, piece: u32, total_size: Option<u32>) -> Vec<u8> {
     })
 }
 
-/// The requests of one peer for metadata. Numbers wait here, not the 16 KiB answers.
-#[derive(Debug, Default)]
-pub(crate) struct MetadataRequests {
-    waiting: VecDeque<u32>,
-    /// Requests that were taken on over the life of the connection.
-    accepted: usize,
-}
-
-impl MetadataRequests {
-    /// Queues a request; `false` when it has to be rejected.
-    pub(crate) fn push(&mut self, piece: u32, info_bytes: &[u8]) -> bool {
-        let pieces = info_bytes.len().div_ceil(METADATA_PIECE);
-        let accept = (piece as usize) < pieces
-            && self.waiting.len() < MAX_WAITING
-            && self.accepted < MAX_COPIES * pieces;
-        if accept {
-            self.accepted += 1;
-            self.waiting.push_back(piece);
-        }
-        accept
-    }
-
-    /// Forgets all requests.
-    pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// The payload that answers the request that has waited longest.
-    pub(crate) fn pop(&mut self, info_bytes: &[u8]) -> Option<Vec<u8>> {
-        let piece = self.waiting.pop_front()?;
-        let bytes = info_bytes.chunks(METADATA_PIECE).nth(piece as usize)?;
-        let total_size = u32::try_from(info_bytes.len()).ok()?;
-        Some(MetadataMessage::Data { piece, total_size, bytes }.to_bytes())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,38 +111,5 @@ mod tests {
         }
         assert!(MetadataMessage::parse(b"d8:msg_typei0e5:piece").is_err());
         assert!(MetadataMessage::parse(b"").is_err());
-    }
-
-    #[test]
-    fn pieces_add_up_to_the_info_dictionary() {
-        for size in [1, METADATA_PIECE - 1, METADATA_PIECE, METADATA_PIECE + 1, 3 * METADATA_PIECE] {
-            let info_bytes: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[0]).collect();
-            let mut requests = MetadataRequests::default();
-            let mut got = Vec::new();
-            for piece in 0.. {
-                if !requests.push(piece, &info_bytes) {
-                    break;
-                }
-                let answer = requests.pop(&info_bytes).unwrap();
-                let Ok(Some(MetadataMessage::Data { bytes, .. })) = MetadataMessage::parse(&answer) else {
-                    panic!("{answer:?}");
-                };
-                got.extend_from_slice(bytes);
-            }
-            assert_eq!(got, info_bytes, "{size} bytes");
-            assert_eq!(requests.pop(&info_bytes), None);
-        }
-    }
-
-    #[test]
-    fn a_peer_is_given_a_few_copies_and_no_more() {
-        let info_bytes = vec![0; 2 * METADATA_PIECE];
-        let mut requests = MetadataRequests::default();
-        let accepted = (0..1000).filter(|asked| requests.push(asked % 2, &info_bytes)).count();
-        assert_eq!(accepted, 2 * MAX_COPIES);
-        let info_bytes = vec![0; 2 * MAX_WAITING * METADATA_PIECE];
-        let mut requests = MetadataRequests::default();
-        let accepted = (0..2000).filter(|piece| requests.push(*piece, &info_bytes)).count();
-        assert_eq!(accepted, MAX_WAITING, "requests that wait are bounded");
     }
 }

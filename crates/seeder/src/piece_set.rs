@@ -1,5 +1,7 @@
 //! Which pieces a peer has.
 
+use torrent::PieceIndex;
+
 /// A set of the pieces of one torrent; a bit for each piece.
 #[derive(Debug, Clone)]
 pub(crate) struct PieceSet {
@@ -24,6 +26,16 @@ impl PieceSet {
         self.len += u32::from(*byte & bit == 0);
         *byte |= bit;
         true
+    }
+
+    /// Removes a piece.
+    pub(crate) fn remove(&mut self, piece: PieceIndex) {
+        let index = piece.get();
+        if let Some(byte) = self.bits.get_mut(index as usize / 8) {
+            let bit = 0x80 >> (index % 8);
+            self.len -= u32::from(*byte & bit != 0);
+            *byte &= !bit;
+        }
     }
 
     /// Makes the set what a bitfield says. Spare bits, which some clients set, are ignored; an empty bitfield
@@ -69,6 +81,8 @@ impl PieceSet {
 
 #[cfg(test)]
 mod tests {
+    use torrent::Lengths;
+
     use super::*;
 
     #[test]
@@ -84,6 +98,12 @@ mod tests {
             assert!(set.is_complete());
             let mut full = PieceSet::new(piece_count);
             full.fill();
+            assert_eq!((full.bits(), full.len()), (set.bits(), piece_count));
+            let first = Lengths::new(1, 1).unwrap().piece(0).unwrap();
+            full.remove(first);
+            full.remove(first);
+            assert_eq!(full.len(), piece_count - 1);
+            full.insert(0);
             assert_eq!((full.bits(), full.len()), (set.bits(), piece_count));
         }
     }

@@ -24,11 +24,6 @@ impl Requests {
         Self { queue: VecDeque::new(), allowed_fast, allowance }
     }
 
-    /// The pieces that may be requested while choked.
-    pub(crate) fn allowed_fast(&self) -> &[PieceIndex] {
-        &self.allowed_fast
-    }
-
     /// Queues a request; `false` when the peer may not make it or has made too many.
     pub(crate) fn push(&mut self, block: Block, choked: bool) -> bool {
         let accept = self.queue.len() < MAX_REQUESTS && (!choked || self.use_allowance(block));
@@ -53,6 +48,14 @@ impl Requests {
     pub(crate) fn choke(&mut self) -> Vec<Block> {
         let (kept, forgotten) =
             std::mem::take(&mut self.queue).into_iter().partition(|block| self.use_allowance(*block));
+        self.queue = kept;
+        Vec::from(forgotten)
+    }
+
+    /// Forgets all requests for a piece, and returns them in order.
+    pub(crate) fn withdraw(&mut self, piece: PieceIndex) -> Vec<Block> {
+        let (forgotten, kept) =
+            std::mem::take(&mut self.queue).into_iter().partition(|block| block.piece == piece);
         self.queue = kept;
         Vec::from(forgotten)
     }

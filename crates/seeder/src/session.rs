@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use torrent::{Block, InfoHash, PeerId};
+use torrent::{Block, InfoHash, NodeHash, PeerId, PieceIndex};
 
 use crate::close::Close;
+use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
+use crate::hash_request::HashRequest;
 use crate::message::Message;
-use crate::upload::{PeerStats, Torrent, Upload};
+use crate::metadata_requests::MetadataPiece;
+use crate::peer_stats::PeerStats;
+use crate::upload::Upload;
 
 /// Time for the peer's handshake to be complete. A handshake is one packet; slow ones are mostly no peers.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -71,6 +75,12 @@ pub enum Event {
 pub enum Transmit {
     /// These bytes.
     Bytes(Vec<u8>),
+    /// The [`metadata_message`](PeerSession::metadata_message) with this piece of the info dictionary, unless it
+    /// is [not to be had](PeerSession::metadata_unavailable).
+    Metadata(MetadataPiece),
+    /// The [`hashes_message`](PeerSession::hashes_message) with the [answer](HashRequest::answer) to this request,
+    /// unless it is to be [rejected](PeerSession::reject_hashes).
+    Hashes(HashRequest),
     /// [`piece_header`](crate::piece_header) of the block, then its bytes.
     Block(Block),
 }
@@ -130,12 +140,19 @@ impl PeerSession {
         }
     }
 
-    /// What is to be written next: other messages first, then blocks as they were requested.
+    /// What is to be written next: messages first, then metadata, then hashes, then blocks, each as
+    /// they were requested.
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(bytes) = self.poll_control(now).or_else(|| self.poll_metadata(now)) {
+        if let Some(bytes) = self.poll_control(now) {
             return Some(Transmit::Bytes(bytes));
+        }
+        if let Some(piece) = self.poll_metadata(now) {
+            return Some(Transmit::Metadata(piece));
+        }
+        if let Some(request) = self.poll_hashes(now) {
+            return Some(Transmit::Hashes(request));
         }
         self.poll_block(now).map(Transmit::Block)
     }
@@ -146,14 +163,53 @@ impl PeerSession {
         self.upload_mut()?.poll_control(now)
     }
 
-    /// Whether there is payload to be written: metadata or blocks.
+    /// Whether there is payload to be written: metadata, hashes or blocks.
     pub fn has_payload(&self) -> bool {
         self.upload().is_some_and(Upload::has_payload)
     }
 
-    /// The next piece of metadata, as a message of its own.
-    pub fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// The next piece of metadata (BEP 9), to be answered with [`metadata_message`](Self::metadata_message) or
+    /// [`metadata_unavailable`](Self::metadata_unavailable). The answers may take their time, but should come in
+    /// the order of the requests.
+    pub fn poll_metadata(&mut self, now: Instant) -> Option<MetadataPiece> {
         self.upload_mut()?.poll_metadata(now)
+    }
+
+    /// The message with a piece of metadata that was asked for, whose bytes these are; other than its own number
+    /// of bytes reject the request. `None` when the peer has turned metadata messages off meanwhile.
+    pub fn metadata_message(&mut self, now: Instant, piece: MetadataPiece, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.upload_mut()?.metadata_message(now, piece, bytes)
+    }
+
+    /// Rejects a request for metadata that was handed out.
+    pub fn metadata_unavailable(&mut self, piece: MetadataPiece) {
+        if let Some(upload) = self.upload_mut() {
+            upload.metadata_unavailable(piece);
+        }
+    }
+
+    /// The next request for hashes (BEP 52), to be answered with [`hashes_message`](Self::hashes_message) or
+    /// [`reject_hashes`](Self::reject_hashes). It is for at most [`MAX_HASHES`](crate::MAX_HASHES), but perhaps
+    /// of no file of this torrent. Whether the peer is choked makes no difference.
+    pub fn poll_hashes(&mut self, now: Instant) -> Option<HashRequest> {
+        self.upload_mut()?.poll_hashes(now)
+    }
+
+    /// The message with hashes that were asked for; `None` before a torrent is attached.
+    pub fn hashes_message(
+        &mut self,
+        now: Instant,
+        request: HashRequest,
+        hashes: &[NodeHash],
+    ) -> Option<Vec<u8>> {
+        Some(self.upload_mut()?.hashes_message(now, request, hashes))
+    }
+
+    /// Rejects a request for hashes that was handed out.
+    pub fn reject_hashes(&mut self, request: HashRequest) {
+        if let Some(upload) = self.upload_mut() {
+            upload.reject_hashes(request);
+        }
     }
 
     /// The next block, whatever else is to be written.
@@ -174,6 +230,23 @@ impl PeerSession {
     /// When the connection is to be closed.
     pub fn set_choked(&mut self, now: Instant, choked: bool) -> Result<(), Close> {
         self.upload_mut().map_or(Ok(()), |upload| upload.set_choked(now, choked))
+    }
+
+    /// Gives no block of this piece from now on, since its bytes turned out not to be what they should. Blocks
+    /// that were handed out before can't be cancelled. BEP 3 has no message that takes back a piece; requests
+    /// for it are rejected (BEP 6), or, if the peer does not know what that is, not answered.
+    ///
+    /// # Errors
+    /// When the connection is to be closed.
+    pub fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
+        self.upload_mut().map_or(Ok(()), |upload| upload.withhold(now, piece))
+    }
+
+    /// Gives blocks of a piece that was withheld again, and tells the peer that there is this piece.
+    pub fn release(&mut self, now: Instant, piece: PieceIndex) {
+        if let Some(upload) = self.upload_mut() {
+            upload.release(now, piece);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.

@@ -1,17 +1,22 @@
 //! A connection after the handshake: what the peer wants, and what it is given.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use torrent::bencode::{self, Problem};
-use torrent::{Block, InfoHash, Lengths, PeerId, PieceIndex};
+use torrent::{Block, Lengths, NodeHash, PeerId, PieceIndex};
 
+use crate::bounded_queue::BoundedQueue;
 use crate::client;
 use crate::close::Close;
 use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
+use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
+use crate::hash_request::{self, HashRequest};
 use crate::message::{Message, Range};
-use crate::metadata::{MetadataMessage, MetadataRequests};
+use crate::metadata::{MetadataMessage, UT_METADATA_ID};
+use crate::metadata_requests::{MetadataPiece, MetadataRequests};
+use crate::peer_stats::PeerStats;
 use crate::piece_set::PieceSet;
 use crate::requests::{MAX_REQUESTS, Requests};
 
@@ -27,49 +32,10 @@ pub const WRITE_LIMIT: Duration = Duration::from_mins(2);
 /// Rejects that may wait to be written. A peer that obeys `reqq` causes no more than this, twice over.
 const MAX_UNSENT_REJECTS: usize = 2 * MAX_REQUESTS;
 
-/// Our number for metadata messages (BEP 9).
-const UT_METADATA_ID: u8 = 1;
-
-/// What the session needs to know of the torrent that a peer wants.
-#[derive(Debug, Clone)]
-pub struct Torrent {
-    /// Lengths of content and pieces.
-    pub lengths: Lengths,
-    /// The info dictionary, handed out to those who came by a magnet link (BEP 9).
-    pub info_bytes: Arc<[u8]>,
-    /// Pieces that this peer may download while it is choked, from [`allowed_fast`](crate::allowed_fast()) or
-    /// none (BEP 6).
-    pub allowed_fast: Vec<PieceIndex>,
-}
-
-/// Figures of one peer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PeerStats {
-    /// Whether the peer wants blocks.
-    pub interested: bool,
-    /// Whether it gets none.
-    pub choked: bool,
-    /// Bytes of blocks that were sent.
-    pub bytes_sent: u64,
-    /// Those of them since the peer was last unchoked.
-    pub sent_since_unchoked: u64,
-    /// How much of the torrent the peer has, 0 to 1.
-    pub progress: f64,
-    /// Bytes in a piece of its torrent.
-    pub piece_length: u32,
-    /// When the connection was opened.
-    pub connected: Instant,
-    /// Since when the peer has been interested and choked, if it is both; else of no meaning.
-    pub waiting_since: Instant,
-    /// When it was last unchoked.
-    pub last_unchoked: Option<Instant>,
-}
-
 /// The state of the connection.
 #[derive(Debug)]
 pub(crate) struct Upload {
     lengths: Lengths,
-    info_bytes: Arc<[u8]>,
     /// The extensions that the peer knows.
     reserved: Reserved,
     client: String,
@@ -82,9 +48,10 @@ pub(crate) struct Upload {
     control: Vec<u8>,
     unsent_rejects: usize,
     requests: Requests,
-    /// The peer's number for metadata messages; 0 if it wants none.
-    ut_metadata: u8,
+    /// Pieces of which no block is given.
+    withheld: BTreeSet<PieceIndex>,
     metadata: MetadataRequests,
+    hashes: BoundedQueue<HashRequest>,
     /// Blocks that were handed out and are not yet written.
     in_flight: usize,
     bytes_sent: u64,
@@ -100,20 +67,22 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(now: Instant, our_peer_id: PeerId, theirs: &Handshake, torrent: Torrent) -> Self {
-        let Torrent { lengths, info_bytes, allowed_fast } = torrent;
-        let allowed_fast = if theirs.reserved.fast() { allowed_fast } else { Vec::new() };
-        let mut upload = Self {
+        let control = torrent.greeting(our_peer_id, theirs);
+        let offered = torrent.offered(theirs.reserved);
+        let Torrent { lengths, metadata_size, v2, withheld, .. } = torrent;
+        Self {
             reserved: theirs.reserved,
             client: client::of_peer_id(theirs.peer_id),
             have: PieceSet::new(lengths.piece_count()),
             interested: false,
             interest_told: false,
             choked: true,
-            control: Vec::new(),
+            control,
             unsent_rejects: 0,
-            requests: Requests::new(allowed_fast, &lengths),
-            ut_metadata: 0,
-            metadata: MetadataRequests::default(),
+            requests: Requests::new(offered, &lengths),
+            withheld: withheld.into_iter().collect(),
+            metadata: MetadataRequests::new(metadata_size),
+            hashes: hash_request::queue(&lengths, v2.is_some()),
             in_flight: 0,
             bytes_sent: 0,
             sent_since_unchoked: 0,
@@ -123,34 +92,6 @@ impl Upload {
             writing_since: now,
             last_used: now,
             lengths,
-            info_bytes,
-        };
-        upload.greet(our_peer_id, theirs.info_hash);
-        upload
-    }
-
-    /// Writes our handshake and what goes right after it.
-    fn greet(&mut self, peer_id: PeerId, info_hash: InfoHash) {
-        self.control.extend(Handshake { reserved: Reserved::OURS, info_hash, peer_id }.to_bytes());
-        if self.reserved.fast() {
-            self.write(Message::HaveAll);
-        } else {
-            let mut all = PieceSet::new(self.piece_count());
-            all.fill();
-            self.write(Message::Bitfield(all.bits()));
-        }
-        if self.reserved.extended() {
-            let handshake = ExtendedHandshake {
-                ut_metadata: Some(UT_METADATA_ID),
-                metadata_size: self.info_bytes.len().try_into().ok(),
-                reqq: MAX_REQUESTS.try_into().ok(),
-                upload_only: Some(true),
-                client: Some(client::CLIENT.into()),
-            };
-            self.write(Message::Extended { id: HANDSHAKE_ID, payload: &handshake.to_bytes() });
-        }
-        for piece in self.requests.allowed_fast() {
-            Message::AllowedFast(piece.get()).encode(&mut self.control);
         }
     }
 
@@ -192,6 +133,8 @@ impl Upload {
             Message::Cancel(range) => self.cancel(now, range)?,
             Message::Piece { .. } => return Err(Close::UnaskedBlock),
             Message::Extended { id, payload } => self.extended(now, id, payload)?,
+            Message::HashRequest(request) => self.hash_request(now, request)?,
+            Message::Hashes { .. } => return Err(Close::UnaskedHashes),
             // We never download, so what these say is of no use.
             Message::KeepAlive
             | Message::Choke
@@ -200,6 +143,7 @@ impl Upload {
             | Message::Suggest(_)
             | Message::Reject(_)
             | Message::AllowedFast(_)
+            | Message::HashReject(_)
             | Message::Unknown(_) => {}
         }
         if self.have.is_complete() { Err(Close::BothSeeds) } else { Ok(()) }
@@ -221,15 +165,52 @@ impl Upload {
     }
 
     pub(crate) fn has_payload(&self) -> bool {
-        !self.metadata.is_empty() || !self.requests.is_empty()
+        !self.metadata.is_empty() || !self.hashes.is_empty() || !self.requests.is_empty()
     }
 
-    pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let payload = self.metadata.pop(&self.info_bytes)?;
+    pub(crate) fn poll_metadata(&mut self, now: Instant) -> Option<MetadataPiece> {
+        let piece = self.metadata.pop()?;
+        self.last_used = now;
+        Some(piece)
+    }
+
+    pub(crate) fn metadata_message(
+        &mut self,
+        now: Instant,
+        piece: MetadataPiece,
+        bytes: &[u8],
+    ) -> Option<Vec<u8>> {
+        let message = self.metadata.answer(piece, bytes)?;
+        self.last_sent = now;
+        Some(message)
+    }
+
+    /// Not counted as a reject, since there are no more than requests that were taken on.
+    pub(crate) fn metadata_unavailable(&mut self, piece: MetadataPiece) {
+        self.control.extend(self.metadata.reject(piece.index).unwrap_or_default());
+    }
+
+    pub(crate) fn poll_hashes(&mut self, now: Instant) -> Option<HashRequest> {
+        let request = self.hashes.pop()?;
+        self.last_used = now;
+        Some(request)
+    }
+
+    pub(crate) fn hashes_message(
+        &mut self,
+        now: Instant,
+        request: HashRequest,
+        hashes: &[NodeHash],
+    ) -> Vec<u8> {
         self.last_sent = now;
         let mut bytes = Vec::new();
-        Message::Extended { id: self.ut_metadata, payload: &payload }.encode(&mut bytes);
-        Some(bytes)
+        Message::Hashes { request, hashes }.encode(&mut bytes);
+        bytes
+    }
+
+    /// Not counted either.
+    pub(crate) fn reject_hashes(&mut self, request: HashRequest) {
+        self.write(Message::HashReject(request));
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {
@@ -267,6 +248,21 @@ impl Upload {
         // First the choke, or the peer would repeat the requests that are rejected after it (BEP 6).
         self.write(Message::Choke);
         self.requests.choke().into_iter().try_for_each(|block| self.reject(block.into()))
+    }
+
+    pub(crate) fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
+        if !self.withheld.insert(piece) {
+            return Ok(());
+        }
+        self.last_used = now;
+        self.requests.withdraw(piece).into_iter().try_for_each(|block| self.reject(block.into()))
+    }
+
+    pub(crate) fn release(&mut self, now: Instant, piece: PieceIndex) {
+        if self.withheld.remove(&piece) {
+            self.last_used = now;
+            self.write(Message::Have(piece.get()));
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
@@ -314,7 +310,8 @@ impl Upload {
         let Range { index, begin, length } = range;
         let block = self.lengths.block(index, begin, length).ok_or(Close::BadRequest(range))?;
         self.last_used = now;
-        if self.requests.push(block, self.choked) { Ok(()) } else { self.reject(range) }
+        let accept = !self.withheld.contains(&block.piece) && self.requests.push(block, self.choked);
+        if accept { Ok(()) } else { self.reject(range) }
     }
 
     fn cancel(&mut self, now: Instant, range: Range) -> Result<(), Close> {
@@ -333,10 +330,7 @@ impl Upload {
             HANDSHAKE_ID => {
                 let handshake = tolerate(ExtendedHandshake::parse(payload))?.unwrap_or_default();
                 if let Some(id) = handshake.ut_metadata {
-                    self.ut_metadata = id;
-                }
-                if self.ut_metadata == 0 {
-                    self.metadata.clear();
+                    self.metadata.set_id(id);
                 }
                 let client = handshake.client.map(|name| client::printable(&name)).unwrap_or_default();
                 if !client.is_empty() {
@@ -354,17 +348,24 @@ impl Upload {
         Ok(())
     }
 
-    fn metadata_request(&mut self, now: Instant, piece: u32) -> Result<(), Close> {
-        if self.ut_metadata == 0 {
+    fn metadata_request(&mut self, now: Instant, index: u32) -> Result<(), Close> {
+        if !self.metadata.is_on() {
             return Ok(());
         }
         self.last_used = now;
-        if self.metadata.push(piece, &self.info_bytes) {
-            return Ok(());
+        if !self.metadata.push(index) {
+            self.count_reject()?;
+            self.control.extend(self.metadata.reject(index).unwrap_or_default());
         }
-        self.count_reject()?;
-        let payload = MetadataMessage::Reject(piece).to_bytes();
-        self.write(Message::Extended { id: self.ut_metadata, payload: &payload });
+        Ok(())
+    }
+
+    fn hash_request(&mut self, now: Instant, request: HashRequest) -> Result<(), Close> {
+        self.last_used = now;
+        if !(request.is_sound() && self.hashes.push(request)) {
+            self.count_reject()?;
+            self.write(Message::HashReject(request));
+        }
         Ok(())
     }
 

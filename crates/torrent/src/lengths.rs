@@ -1,9 +1,10 @@
 //! Arithmetic of pieces, blocks and files.
 //!
-//! The content of a torrent is the bytes of its files one after the other (BEP 3). Pieces divide it evenly,
-//! blocks are what peers ask for, spans are where the bytes are in the files.
+//! The content of a torrent is the bytes of its files one after the other. Pieces divide it evenly (BEP 3), or
+//! each file by itself (BEP 52); blocks are what peers ask for, spans are where the bytes are in the files.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest block (bytes) a peer may ask for.
 ///
@@ -12,11 +13,24 @@ use std::fmt;
 pub const MAX_BLOCK: u32 = 16 << 10;
 
 /// Length of the content and of its pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Cheap to clone. Those that divide the same content into the same pieces are equal, however they were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lengths {
     total: u64,
     piece_length: u32,
     piece_count: u32,
+    /// Where pieces begin anew after one that is shorter, in order; `None` if they never do.
+    breaks: Option<Arc<[Start]>>,
+}
+
+/// A piece that begins where a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Start {
+    /// Its number.
+    piece: u32,
+    /// Its offset in the content, in bytes.
+    offset: u64,
 }
 
 /// The number of a piece that exists; only [`Lengths::piece`] makes one.
@@ -36,13 +50,37 @@ pub struct Block {
 }
 
 impl Lengths {
-    /// Lengths in bytes. `None` if `piece_length` is 0 or there were more pieces than `u32` can number.
+    /// Pieces that divide the content evenly (BEP 3), whatever its files are. Lengths in bytes. `None` if
+    /// `piece_length` is 0 or there were more pieces than `u32` can number.
     pub fn new(total: u64, piece_length: u32) -> Option<Self> {
         if piece_length == 0 {
             return None;
         }
         let piece_count = u32::try_from(total.div_ceil(piece_length.into())).ok()?;
-        Some(Self { total, piece_length, piece_count })
+        Some(Self { total, piece_length, piece_count, breaks: None })
+    }
+
+    /// Pieces that begin anew with each file (BEP 52), the last one of each as long as what is left of the file.
+    /// Empty files have none. Lengths in bytes, in the order of the torrent.
+    ///
+    /// The content has nothing between the files: a piece is where [`FileSpans`] of the same files looks for it.
+    ///
+    /// `None` if `piece_length` is 0, or there were more pieces than `u32` or bytes than `u64` can number.
+    pub fn aligned(file_lengths: impl IntoIterator<Item = u64>, piece_length: u32) -> Option<Self> {
+        let mut all = Self::new(0, piece_length)?;
+        let mut breaks = Vec::new();
+        let mut last_is_short = false;
+        for length in file_lengths.into_iter().filter(|length| *length > 0) {
+            if last_is_short {
+                breaks.push(Start { piece: all.piece_count, offset: all.total });
+            }
+            let file = Self::new(length, piece_length)?;
+            all.piece_count = all.piece_count.checked_add(file.piece_count)?;
+            all.total = all.total.checked_add(length)?;
+            last_is_short = !length.is_multiple_of(piece_length.into());
+        }
+        all.breaks = (!breaks.is_empty()).then(|| breaks.into());
+        Some(all)
     }
 
     /// Bytes of content.
@@ -50,7 +88,7 @@ impl Lengths {
         self.total
     }
 
-    /// Bytes of each piece but the last.
+    /// Bytes of each piece, unless it is the last one of the content or of its file.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
@@ -70,15 +108,16 @@ impl Lengths {
         (0..self.piece_count).map(PieceIndex)
     }
 
-    /// Bytes of a piece; the last one may be shorter than the others.
+    /// Bytes of a piece; 1 to [`piece_length`](Self::piece_length).
     pub fn piece_size(&self, piece: PieceIndex) -> u32 {
-        let rest = self.total.saturating_sub(self.piece_offset(piece));
+        let (start, end) = self.around(piece);
+        let rest = end.saturating_sub(self.offset_from(start, piece));
         u32::try_from(rest).map_or(self.piece_length, |rest| rest.min(self.piece_length))
     }
 
     /// Where a piece begins in the content.
     pub fn piece_offset(&self, piece: PieceIndex) -> u64 {
-        u64::from(piece.0) * u64::from(self.piece_length)
+        self.offset_from(self.around(piece).0, piece)
     }
 
     /// The block that a peer asks for, if it has 1 to [`MAX_BLOCK`] bytes that are all in one existing piece.
@@ -91,6 +130,18 @@ impl Lengths {
     /// Where a block begins in the content.
     pub fn block_offset(&self, block: Block) -> u64 {
         self.piece_offset(block.piece) + u64::from(block.begin)
+    }
+
+    /// From where on pieces are evenly long up to this one, and where in the content that ends.
+    fn around(&self, piece: PieceIndex) -> (Start, u64) {
+        let breaks = self.breaks.as_deref().unwrap_or_default();
+        let after = breaks.partition_point(|start| start.piece <= piece.0);
+        let start = after.checked_sub(1).map_or(Start { piece: 0, offset: 0 }, |last| breaks[last]);
+        (start, breaks.get(after).map_or(self.total, |next| next.offset))
+    }
+
+    fn offset_from(&self, start: Start, piece: PieceIndex) -> u64 {
+        start.offset + u64::from(piece.0 - start.piece) * u64::from(self.piece_length)
     }
 }
 
@@ -140,6 +191,11 @@ impl FileSpans {
     /// Bytes of content.
     pub fn total(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Where the file with this number begins in the content (at its end, if there is no such file).
+    pub fn start(&self, file: usize) -> u64 {
+        file.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(self.total()))
     }
 
     /// The parts of files that make up `length` bytes of content from `offset` on, in order, cut at the end of
@@ -192,6 +248,88 @@ mod tests {
         check_pieces(p, &[P]);
         check_pieces(p + 1, &[P, 1]);
         check_pieces(2 * p, &[P, P]);
+    }
+
+    /// Pieces that begin anew with each file: as many, as long and where counting byte by byte says.
+    #[track_caller]
+    fn check_aligned(files: &[u64], piece_length: u32) {
+        let lengths = Lengths::aligned(files.iter().copied(), piece_length).unwrap();
+        let (mut offset, mut want) = (0, Vec::new());
+        for &length in files {
+            let end = offset + length;
+            while offset < end {
+                let size = (end - offset).min(piece_length.into());
+                want.push((offset, u32::try_from(size).unwrap()));
+                offset += size;
+            }
+        }
+        let got: Vec<_> =
+            lengths.pieces().map(|piece| (lengths.piece_offset(piece), lengths.piece_size(piece))).collect();
+        assert_eq!(got, want, "{files:?} in pieces of {piece_length}");
+        assert_eq!((lengths.total(), lengths.piece_length()), (offset, piece_length));
+        assert_eq!(lengths.piece(u32::try_from(want.len()).unwrap()), None);
+
+        let spans = FileSpans::new(files.iter().copied());
+        for (index, (offset, size)) in (0..).zip(want) {
+            assert_eq!(spans.spans(offset, size.into()).count(), 1, "piece {index} crosses files {files:?}");
+            let last_byte = lengths.block(index, size - 1, 1).unwrap();
+            assert_eq!(lengths.block_offset(last_byte), offset + u64::from(size) - 1);
+            assert_eq!(lengths.block(index, size - 1, 2), None);
+        }
+    }
+
+    #[test]
+    fn aligned_pieces_begin_with_files() {
+        for files in [
+            &[][..],
+            &[0],
+            &[0, 0],
+            &[1],
+            &[10],
+            &[11],
+            &[5, 5],
+            &[9, 10, 11],
+            &[0, 15, 20],
+            &[15, 0, 20],
+            &[15, 20, 0],
+            &[0, 0, 1, 0, 0, 1, 0, 0],
+            &[20, 0, 30, 1],
+            &[1, 20, 30],
+        ] {
+            check_aligned(files, 10);
+        }
+        let mut chance = Xorshift::new(52);
+        for _ in 0..500 {
+            let files: Vec<_> = (0..chance.below(12)).map(|_| chance.below(40) as u64).collect();
+            check_aligned(&files, 1 + u32::try_from(chance.below(16)).unwrap());
+        }
+    }
+
+    #[test]
+    fn equal_pieces_are_equal_lengths() {
+        let p = u64::from(P);
+        for total in [0, 1, p - 1, p, p + 1, 7 * p, 7 * p + 5] {
+            assert_eq!(Lengths::aligned([total], P), Lengths::new(total, P), "{total} bytes");
+            assert_eq!(Lengths::aligned([0, total, 0], P), Lengths::new(total, P), "{total} bytes");
+        }
+        assert_eq!(Lengths::aligned([2 * p, 0, p, 5], P), Lengths::new(3 * p + 5, P));
+        assert_eq!(Lengths::aligned([], P), Lengths::new(0, P));
+        assert_ne!(Lengths::aligned([5, p - 5], P), Lengths::new(p, P));
+        assert_ne!(Lengths::aligned([p, 5, p], P), Lengths::new(2 * p + 5, P));
+    }
+
+    #[test]
+    fn aligned_lengths_that_cannot_be() {
+        let most = u64::from(u32::MAX);
+        assert_eq!(Lengths::aligned([], 0), None);
+        assert_eq!(Lengths::aligned([1], 0), None);
+        assert_eq!(Lengths::aligned([most, 1], 1), None);
+        assert_eq!(Lengths::aligned([1, most + 1], 1), None);
+        assert_eq!(Lengths::aligned([1, most * most], u32::MAX), None);
+        assert_eq!(Lengths::aligned([u64::MAX, 1], u32::MAX), None);
+        assert_eq!(Lengths::aligned([most - 1, 1], 1).unwrap().piece_count(), u32::MAX);
+        let last = Lengths::aligned([1, most * (most - 1)], u32::MAX).unwrap();
+        assert_eq!(last.piece_offset(last.piece(u32::MAX - 1).unwrap()), most * (most - 2) + 1);
     }
 
     #[test]
@@ -259,6 +397,8 @@ mod tests {
         check_spans(&[10, 20], 5, 10, &[(0, 5, 5), (1, 0, 5)]);
         check_spans(&[10, 20], 10, 5, &[(1, 0, 5)]);
         check_spans(&[1, 1, 1], 0, 3, &[(0, 0, 1), (1, 0, 1), (2, 0, 1)]);
+        let spans = FileSpans::new([10, 0, 20]);
+        assert_eq!([0, 1, 2, 3, 4].map(|file| spans.start(file)), [0, 10, 10, 30, 30]);
     }
 
     #[test]

@@ -6,11 +6,11 @@
 //!
 //! - [`InfoHash`], [`InfoHashV2`], [`PeerId`]: the names of the peer protocol
 //! - [`bencode`]: scanner for bytes from outside, writer for our own
-//! - [`Metainfo`], [`Info`]: the content of a `.torrent` file
+//! - [`Metainfo`], [`Info`], [`piece_layers`]: the content of a `.torrent` file
 //! - [`FilePath`]: where a file is in its torrent
 //! - [`piece_length()`], [`PieceHasher`], [`hash_piece`]: cutting content into pieces
 //! - [`hash`]: many pieces or merkle blocks hashed side by side
-//! - [`MerkleHasher`], [`MerkleTree`]: the hash trees of files in version 2
+//! - [`MerkleHasher`], [`FileTrees`]: the hash trees of files in version 2
 //! - [`Lengths`], [`Block`], [`FileSpans`]: arithmetic of pieces, blocks and files
 //! - [`Magnet`]: magnet links
 //! - [`lint`]: warnings about names that other systems can't have
@@ -35,7 +35,7 @@ pub use ids::{InfoHash, InfoHashV2, InfoHashes, ParseInfoHashError, PeerId};
 pub use info::{File, Hashes, Info, InfoError, Mode};
 pub use lengths::{Block, FileSpans, Lengths, MAX_BLOCK, PieceIndex, Span};
 pub use magnet::Magnet;
-pub use merkle::{BLOCK_LENGTH, FileRoot, MerkleHasher, MerkleTree, NodeHash, PieceLayers, hash_block};
-pub use metainfo::{LIMITS as METAINFO_LIMITS, Metainfo, MetainfoError};
+pub use merkle::{BLOCK_LENGTH, FileRoot, FileTrees, MerkleHasher, NodeHash, PieceLayers, hash_block};
+pub use metainfo::{LIMITS as METAINFO_LIMITS, Metainfo, MetainfoError, piece_layers};
 pub use piece_hasher::{PieceHash, PieceHasher, hash_piece};
 pub use piece_length::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH, piece_length};

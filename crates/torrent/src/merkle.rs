@@ -4,14 +4,14 @@
 //! are missing for a balanced tree are zeros. Of the tree two things go into metainfo: the root, and, if the
 //! file is longer than a piece, the layer of which each node is over one piece.
 //!
-//! Of both builders, [`MerkleHasher`] takes the bytes of a file in order, and [`MerkleTree`] takes leaves that
-//! were made elsewhere, in any order. Neither keeps more than the piece layer and the leaves of unfinished
-//! pieces.
+//! Of both builders, [`MerkleHasher`] takes the bytes of one file, and [`FileTrees`] takes leaves that were made elsewhere,
+//! of all files of a torrent. Neither keeps more than the nodes over pieces and the leaves of an unfinished piece.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::hash::sha256_blocks;
 use crate::piece_length::MIN_PIECE_LENGTH;
 
 /// SHA-256 of a block, or of the two nodes below.
@@ -72,7 +72,10 @@ fn parent(left: &NodeHash, right: &NodeHash) -> NodeHash {
 fn balanced_root(nodes: &[NodeHash], width: usize, mut beyond: NodeHash) -> NodeHash {
     let mut level = nodes.to_vec();
     for _ in 0..width.next_power_of_two().ilog2() {
-        level = level.chunks(2).map(|pair| parent(&pair[0], pair.get(1).unwrap_or(&beyond))).collect();
+        if level.len() % 2 == 1 {
+            level.push(beyond);
+        }
+        level = sha256_blocks(level.as_flattened().as_chunks::<{ 2 * size_of::<NodeHash>() }>().0);
         beyond = parent(&beyond, &beyond);
     }
     level[0]
@@ -156,113 +159,140 @@ impl MerkleHasher {
     }
 }
 
-/// The tree of a file whose leaves come in any order.
+/// The trees of all files of a torrent, whose leaves come in order, file after file.
+///
+/// Of what has come it keeps a node for each piece and the leaves of the piece that is not complete: enough to go on
+/// after an interruption ([`FileTrees::resume`]).
 #[derive(Debug, Clone)]
-pub struct MerkleTree {
+pub struct FileTrees {
     piece_length: u32,
     blocks_per_piece: usize,
-    /// Number of blocks of the file.
-    blocks: usize,
-    /// The node over each piece that is complete; none for pieces after the last that is.
-    pieces: Vec<Option<NodeHash>>,
-    /// The leaves of pieces of which some are there.
-    unfinished: BTreeMap<usize, Leaves>,
+    /// Length in bytes of each file.
+    files: Vec<u64>,
+    /// The node over each piece that is complete, file after file.
+    nodes: Vec<NodeHash>,
+    /// The leaves of the piece that comes next; never all of them.
+    leaves: Vec<NodeHash>,
+    /// The file that the next leaf belongs to, and how many blocks of it are in pieces that are not complete.
+    file: usize,
+    blocks_left: usize,
 }
 
-#[derive(Debug, Clone)]
-struct Leaves {
-    leaves: Vec<Option<NodeHash>>,
-    missing: usize,
-}
-
-impl MerkleTree {
-    /// The tree of a file of `length` bytes.
+impl FileTrees {
+    /// The trees of files of these lengths (bytes); empty files have none.
     ///
     /// # Panics
     /// If `piece_length` is not a power of two of at least 16 KiB.
-    pub fn new(length: u64, piece_length: u32) -> Self {
-        Self::resume(length, piece_length, &[])
+    pub fn new(files: Vec<u64>, piece_length: u32) -> Self {
+        let mut trees = Self {
+            piece_length,
+            blocks_per_piece: blocks_per_piece(piece_length),
+            files,
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+            file: 0,
+            blocks_left: 0,
+        };
+        trees.blocks_left = trees.files.first().copied().map_or(0, blocks);
+        trees.skip_finished();
+        trees
     }
 
-    /// Goes on with a tree of which the nodes over the first pieces were kept (see [`MerkleTree::done`]).
+    /// Goes on with what [`FileTrees::nodes`] and [`FileTrees::leaves`] said earlier; `None` if these files can't have
+    /// so many.
     ///
     /// # Panics
-    /// If `piece_length` is not a power of two of at least 16 KiB, or the file has fewer pieces.
-    pub fn resume(length: u64, piece_length: u32, done: &[NodeHash]) -> Self {
-        let blocks = usize::try_from(length.div_ceil(BLOCK_LENGTH.into())).unwrap_or(usize::MAX);
-        let blocks_per_piece = blocks_per_piece(piece_length);
-        let all = blocks.div_ceil(blocks_per_piece);
-        assert!(done.len() <= all, "{} pieces are done, but there are {all}", done.len());
-        let pieces = done.iter().copied().map(Some).collect();
-        Self { piece_length, blocks_per_piece, blocks, pieces, unfinished: BTreeMap::new() }
+    /// If `piece_length` is not a power of two of at least 16 KiB.
+    pub fn resume(
+        files: Vec<u64>,
+        piece_length: u32,
+        nodes: Vec<NodeHash>,
+        leaves: Vec<NodeHash>,
+    ) -> Option<Self> {
+        let mut trees = Self::new(files, piece_length);
+        for _ in &nodes {
+            trees.piece_width()?;
+            trees.advance();
+        }
+        trees.nodes = nodes;
+        let fits = leaves.is_empty() || trees.piece_width().is_some_and(|(blocks, _)| leaves.len() < blocks);
+        trees.leaves = leaves;
+        fits.then_some(trees)
     }
 
-    /// Puts in the leaves of blocks that follow each other, the first of them block `first` of the file.
+    /// Takes the leaves of the next blocks.
     ///
     /// # Panics
-    /// If the file has no such blocks, or a leaf is there already.
-    pub fn put(&mut self, first: usize, leaves: &[NodeHash]) {
-        let (count, blocks) = (leaves.len(), self.blocks);
-        let inside = first.checked_add(count).is_some_and(|end| end <= blocks);
-        assert!(inside, "{count} blocks from block {first} on, but there are {blocks}");
-        let (mut block, mut rest) = (first, leaves);
-        while !rest.is_empty() {
-            let (piece, at) = (block / self.blocks_per_piece, block % self.blocks_per_piece);
-            let (now, after) = rest.split_at(rest.len().min(self.blocks_of(piece) - at));
-            self.put_in_piece(piece, at, now);
-            (block, rest) = (block + now.len(), after);
-        }
-    }
-
-    fn put_in_piece(&mut self, piece: usize, at: usize, leaves: &[NodeHash]) {
-        assert!(self.pieces.get(piece).is_none_or(Option::is_none), "piece {piece} is complete already");
-        let count = self.blocks_of(piece);
-        let entry = self.unfinished.entry(piece);
-        let unfinished = entry.or_insert_with(|| Leaves { leaves: vec![None; count], missing: count });
-        for (place, leaf) in unfinished.leaves[at..].iter_mut().zip(leaves) {
-            let before = place.replace(*leaf);
-            assert_eq!(before, None, "a leaf of piece {piece} is there already");
-        }
-        unfinished.missing -= leaves.len();
-        if unfinished.missing == 0 {
-            let leaves: Vec<_> = unfinished.leaves.iter().copied().flatten().collect();
-            self.unfinished.remove(&piece);
-            if self.pieces.len() <= piece {
-                self.pieces.resize(piece + 1, None);
+    /// If the files have no such blocks.
+    pub fn push(&mut self, mut leaves: &[NodeHash]) {
+        while !leaves.is_empty() {
+            let (blocks, width) = self.piece_width().expect("there are no more leaves than blocks");
+            let (now, later) = leaves.split_at(leaves.len().min(blocks - self.leaves.len()));
+            self.leaves.extend_from_slice(now);
+            leaves = later;
+            if self.leaves.len() == blocks {
+                self.nodes.push(balanced_root(&self.leaves, width, ZERO));
+                self.leaves.clear();
+                self.advance();
             }
-            // The tree of a file shorter than a piece is only as high as need be.
-            self.pieces[piece] = Some(balanced_root(&leaves, self.blocks.min(self.blocks_per_piece), ZERO));
         }
     }
 
-    /// The nodes over the pieces that are complete, up to the first that is not: to be kept, so that no
-    /// more than the rest need be hashed after an interruption.
-    pub fn done(&self) -> Vec<NodeHash> {
-        self.pieces.iter().map_while(|piece| *piece).collect()
+    /// The node over each piece that is complete, file after file.
+    pub fn nodes(&self) -> &[NodeHash] {
+        &self.nodes
     }
 
-    /// What the metainfo says of the file; `None` if it is empty.
+    /// The leaves of the piece that is not complete.
+    pub fn leaves(&self) -> &[NodeHash] {
+        &self.leaves
+    }
+
+    /// What the metainfo says of each file; `None` if it is empty.
     ///
     /// # Panics
     /// If a leaf is missing.
-    pub fn finish(self) -> Option<FileRoot> {
-        let pieces = self.done();
-        let all = self.blocks.div_ceil(self.blocks_per_piece);
-        assert_eq!(pieces.len(), all, "leaves are missing");
-        FileRoot::of(pieces, self.piece_length)
+    pub fn finish(self) -> Vec<Option<FileRoot>> {
+        assert_eq!(self.file, self.files.len(), "leaves are missing");
+        let mut nodes = self.nodes.as_slice();
+        let root = |length: &u64| {
+            let (own, others) = nodes.split_at(blocks(*length).div_ceil(self.blocks_per_piece));
+            nodes = others;
+            FileRoot::of(own.to_vec(), self.piece_length)
+        };
+        self.files.iter().map(root).collect()
     }
 
-    /// Number of blocks in a piece that the file has.
-    fn blocks_of(&self, piece: usize) -> usize {
-        self.blocks_per_piece.min(self.blocks - piece * self.blocks_per_piece)
+    /// Of the piece that comes next the number of its blocks, and the number of leaves that its tree has at the bottom:
+    /// the tree of a file shorter than a piece is only as high as need be. `None` after the last.
+    fn piece_width(&self) -> Option<(usize, usize)> {
+        let all = blocks(*self.files.get(self.file)?);
+        let here = self.blocks_left.min(self.blocks_per_piece);
+        Some((here, all.min(self.blocks_per_piece)))
     }
+
+    /// Goes on to the piece after the one that has become complete.
+    fn advance(&mut self) {
+        self.blocks_left -= self.blocks_left.min(self.blocks_per_piece);
+        self.skip_finished();
+    }
+
+    fn skip_finished(&mut self) {
+        while self.blocks_left == 0 && self.file < self.files.len() {
+            self.file += 1;
+            self.blocks_left = self.files.get(self.file).copied().map_or(0, blocks);
+        }
+    }
+}
+
+/// Number of blocks of a file of `length` bytes.
+fn blocks(length: u64) -> usize {
+    usize::try_from(length.div_ceil(BLOCK_LENGTH.into())).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xorshift::Xorshift;
-
     const B: usize = BLOCK_LENGTH as usize;
 
     fn content(length: usize) -> Vec<u8> {
@@ -308,15 +338,10 @@ mod tests {
         }
 
         let leaves: Vec<_> = content.chunks(B).map(hash_block).collect();
-        let mut chance = Xorshift::new(length as u64 + 1);
         for run in 1..=leaves.len() + 1 {
-            let mut tree = MerkleTree::new(length as u64, piece_length);
-            let mut runs: Vec<_> = leaves.chunks(run).enumerate().collect();
-            while !runs.is_empty() {
-                let (number, leaves) = runs.swap_remove(chance.below(runs.len()));
-                tree.put(number * run, leaves);
-            }
-            assert_eq!(tree.finish(), want, "{length} bytes in runs of {run} leaves");
+            let mut trees = FileTrees::new(vec![length as u64], piece_length);
+            leaves.chunks(run).for_each(|leaves| trees.push(leaves));
+            assert_eq!(trees.finish(), std::slice::from_ref(&want), "{length} bytes in runs of {run} leaves");
         }
     }
 
@@ -341,61 +366,60 @@ mod tests {
         }
     }
 
+    /// Files of these lengths, and what metainfo says of them.
+    fn several(lengths: &[usize], blocks: usize) -> (Vec<u64>, Vec<NodeHash>, Vec<Option<FileRoot>>) {
+        let contents: Vec<_> = lengths.iter().map(|length| content(*length)).collect();
+        (
+            lengths.iter().map(|length| *length as u64).collect(),
+            contents.iter().flat_map(|content| content.chunks(B).map(hash_block)).collect(),
+            contents.iter().map(|content| want(content, blocks)).collect(),
+        )
+    }
+
     #[test]
-    fn a_tree_goes_on_where_it_was_left() {
-        let content = content(9 * B + 1);
-        let leaves: Vec<_> = content.chunks(B).map(hash_block).collect();
-        let (length, piece_length) = (content.len() as u64, 2 * BLOCK_LENGTH);
-        for stop in 0..=leaves.len() {
-            let mut tree = MerkleTree::new(length, piece_length);
-            tree.put(0, &leaves[..stop]);
-            let done = tree.done();
-            let pieces = if stop == leaves.len() { 5 } else { stop / 2 };
-            assert_eq!(done.len(), pieces);
-            let mut tree = MerkleTree::resume(length, piece_length, &done);
-            tree.put((done.len() * 2).min(leaves.len()), leaves.get(done.len() * 2..).unwrap_or_default());
-            assert_eq!(tree.finish(), want(&content, 2), "left after {stop} leaves");
+    fn the_trees_of_many_files_go_on_where_they_were_left() {
+        let lengths = [0, 9 * B + 1, 1, 0, 0, 2 * B, 4 * B, 3 * B - 1, 0];
+        for blocks in [1, 2, 4, 16] {
+            let piece_length = BLOCK_LENGTH * u32::try_from(blocks).unwrap();
+            let (files, leaves, want) = several(&lengths, blocks);
+            for stop in 0..=leaves.len() {
+                let mut trees = FileTrees::new(files.clone(), piece_length);
+                trees.push(&leaves[..stop]);
+                let (nodes, unfinished) = (trees.nodes().to_vec(), trees.leaves().to_vec());
+                let mut trees = FileTrees::resume(files.clone(), piece_length, nodes, unfinished).unwrap();
+                trees.push(&leaves[stop..]);
+                assert_eq!(trees.finish(), want, "left after {stop} leaves, {blocks} blocks in a piece");
+            }
         }
     }
 
     #[test]
-    fn a_gap_holds_back_what_is_done() {
-        let mut tree = MerkleTree::new(4 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH);
-        tree.put(2, &[[2; 32]]);
-        tree.put(0, &[[0; 32]]);
-        assert_eq!(tree.done(), [[0; 32]]);
-        tree.put(1, &[[1; 32]]);
-        assert_eq!(tree.done(), [[0; 32], [1; 32], [2; 32]]);
+    fn more_than_the_files_have_is_not_gone_on_with() {
+        let resume = |nodes: usize, leaves: usize| {
+            let files = vec![0, 3 * B as u64, 1];
+            FileTrees::resume(files, 2 * BLOCK_LENGTH, vec![ZERO; nodes], vec![ZERO; leaves]).is_some()
+        };
+        for (nodes, leaves, fits) in
+            [(0, 0, true), (0, 1, true), (0, 2, false), (1, 0, true), (1, 1, false), (2, 1, false)]
+        {
+            assert_eq!(resume(nodes, leaves), fits, "{nodes} nodes and {leaves} leaves");
+        }
+        assert!(resume(3, 0) && !resume(3, 1) && !resume(4, 0));
+        assert!(FileTrees::new(vec![], BLOCK_LENGTH).finish().is_empty());
     }
 
     #[test]
-    #[should_panic(expected = "a leaf of piece 1 is there already")]
-    fn a_leaf_that_comes_twice_is_noticed() {
-        let mut tree = MerkleTree::new(3 * u64::from(2 * BLOCK_LENGTH), 2 * BLOCK_LENGTH);
-        tree.put(1, &[[1; 32]; 2]);
-        tree.put(2, &[[1; 32]; 2]);
-    }
-
-    #[test]
-    #[should_panic(expected = "piece 1 is complete already")]
-    fn a_piece_that_comes_twice_is_noticed() {
-        let mut tree = MerkleTree::new(3 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH);
-        tree.put(1, &[[1; 32]]);
-        tree.put(1, &[[1; 32]]);
-    }
-
-    #[test]
-    #[should_panic(expected = "2 blocks from block 2 on, but there are 3")]
+    #[should_panic(expected = "there are no more leaves than blocks")]
     fn a_block_beyond_the_end_is_noticed() {
-        MerkleTree::new(2 * u64::from(BLOCK_LENGTH) + 1, BLOCK_LENGTH).put(2, &[[1; 32]; 2]);
+        FileTrees::new(vec![2 * u64::from(BLOCK_LENGTH) + 1], BLOCK_LENGTH).push(&[[1; 32]; 4]);
     }
 
     #[test]
     #[should_panic(expected = "leaves are missing")]
     fn a_missing_leaf_is_noticed() {
-        let mut tree = MerkleTree::new(3 * u64::from(BLOCK_LENGTH), 2 * BLOCK_LENGTH);
-        tree.put(0, &[[1; 32]; 2]);
-        tree.finish();
+        let mut trees = FileTrees::new(vec![3 * u64::from(BLOCK_LENGTH)], 2 * BLOCK_LENGTH);
+        trees.push(&[[1; 32]; 2]);
+        trees.finish();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Metainfo: what is in a `.torrent` file (BEP 3, BEP 52).
 
-mod piece_layers;
+pub mod piece_layers;
 
 use crate::bencode::{self, Dictionary, Limits, List, Value};
 use crate::ids::{InfoHash, InfoHashV2};

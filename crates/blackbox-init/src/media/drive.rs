@@ -1,8 +1,8 @@
 //! The state of one drive. Pure: what happened goes in, what is to be done comes out.
 
-use appliance::message::ToDaemon;
+use appliance::message::{Medium, ToDaemon};
 
-use super::finding::{Finding, Found};
+use super::finding::Finding;
 
 /// Something that happened to a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ enum Work {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Holds {
     Nothing,
-    Medium(Found),
+    Medium(Medium),
     Unusable(String),
 }
 
@@ -73,7 +73,7 @@ impl Drive {
     pub fn news(&self) -> Option<ToDaemon> {
         match &self.holds {
             Holds::Nothing => None,
-            Holds::Medium(found) => Some(ToDaemon::MediumInserted(found.medium.clone())),
+            Holds::Medium(medium) => Some(ToDaemon::MediumInserted(medium.clone())),
             Holds::Unusable(reason) => {
                 Some(ToDaemon::MediumUnusable { drive: self.name.clone(), reason: reason.clone() })
             }
@@ -135,14 +135,14 @@ impl Drive {
         self.work = Work::Idle;
         let mut again = std::mem::take(&mut self.again);
         match finding {
-            Finding::Found(found) => {
-                let old = matches!(&self.holds, Holds::Medium(known) if *known != found);
+            Finding::Found(medium) => {
+                let old = matches!(&self.holds, Holds::Medium(known) if *known != medium);
                 if old {
                     // The look mounts nothing over the old medium: take that away, then look again.
                     self.replace(Holds::Nothing, outputs);
                     again = true;
                 } else {
-                    self.replace(Holds::Medium(found), outputs);
+                    self.replace(Holds::Medium(medium), outputs);
                 }
             }
             Finding::Unchanged => {}
@@ -176,18 +176,17 @@ impl Drive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use appliance::message::Medium;
 
-    fn found(label: &str) -> Found {
-        let medium = Medium {
+    fn found(label: &str) -> Medium {
+        Medium {
             drive: "sr0".into(),
             device: "/dev/sr0".into(),
             mount: "/media/sr0".into(),
             label: Some(label.into()),
+            uuid: None,
             size_bytes: 1,
             ejectable: true,
-        };
-        Found { medium, uuid: None }
+        }
     }
 
     fn looked(label: &str) -> Input {
@@ -340,7 +339,7 @@ mod tests {
         assert_eq!(drive.news(), None);
         drive.step(Input::Changed);
         drive.step(looked("A"));
-        assert_eq!(drive.news(), Some(ToDaemon::MediumInserted(found("A").medium)));
+        assert_eq!(drive.news(), Some(ToDaemon::MediumInserted(found("A"))));
         drive.step(Input::Changed);
         drive.step(unusable());
         assert!(matches!(drive.news(), Some(ToDaemon::MediumUnusable { .. })));

@@ -12,16 +12,7 @@ pub enum Finding {
     /// Still what it was before; only said when asked for a drive that is known to hold something.
     Unchanged,
     /// A medium that is mounted now.
-    Found(Found),
+    Found(Medium),
     /// Something that can't be mounted, with a sentence for people.
     Unusable(String),
-}
-
-/// A mounted medium and its identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    /// What the daemon is told.
-    pub medium: Medium,
-    /// Identity of the file system, to tell two discs with the same label apart.
-    pub uuid: Option<String>,
 }

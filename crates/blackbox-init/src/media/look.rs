@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use appliance::message::Medium;
 use appliance::paths::DAEMON_ID;
 
-use super::finding::{Finding, Found};
+use super::file_system::FileSystem;
+use super::finding::Finding;
 use super::optical::{Verdict, judge};
-use super::{is_mounted, mount_point};
+use super::{is_mounted, mount_point, volume};
 use crate::blkid::Signatures;
-use crate::block;
-use crate::sys::{self, Access};
+use crate::block::{self, BlockDevice};
+use crate::sys;
 
 /// How long the whole look may take; a scratched disc keeps a drive busy for about a minute.
 pub const LIMIT: Duration = Duration::from_secs(150);
@@ -29,21 +30,6 @@ const READY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Where the first volume descriptor of ISO 9660 and UDF is, so that a disc with files can be read that far.
 const DESCRIPTOR_AT: u64 = 32 * 1024;
-
-/// File systems that can be mounted: as `blkid` calls them, their driver, and options that make every file readable
-/// for the daemon.
-const FILE_SYSTEMS: [(&str, &str, &str); 8] = [
-    // Rock Ridge can carry permissions that lock the daemon out.
-    ("iso9660", "iso9660", "iocharset=utf8,mode=0444,dmode=0555,overriderockperm"),
-    ("udf", "udf", "iocharset=utf8,mode=0444,dmode=0555"),
-    ("vfat", "vfat", "utf8=1,umask=0222,shortname=mixed"),
-    ("exfat", "exfat", "iocharset=utf8,umask=0222"),
-    ("ntfs", "ntfs3", "iocharset=utf8,umask=0222"),
-    // No repair and no journal replay: the medium is not ours to write to.
-    ("ext2", "ext4", "noload"),
-    ("ext3", "ext4", "noload"),
-    ("ext4", "ext4", "noload"),
-];
 
 /// Looks into a drive and writes what it found as one line. With `briefly` only the drive itself is asked, which
 /// disturbs nobody who reads its disc.
@@ -76,15 +62,23 @@ fn look(drive: &str, briefly: bool) -> Finding {
         Ok(signatures) => signatures,
         Err(error) => return unreadable(drive, &error.to_string()),
     };
-    // Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
-    let bare = device.number.is_some() && !signatures.file_system;
-    if !optical && (signatures.partition_table || signatures.efi_system || bare) {
+    if !optical && !is_medium(&device, &signatures) {
         return Finding::Nothing;
     }
     match mounted(drive, &signatures, optical) {
-        Ok(found) => Finding::Found(found),
+        Ok(medium) => Finding::Found(medium),
         Err(reason) => Finding::Unusable(reason),
     }
+}
+
+/// Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
+fn is_medium(device: &BlockDevice, signatures: &Signatures) -> bool {
+    let is_partition = device.number.is_some();
+    // The boot sectors of FAT and exFAT look like partition tables, so what the kernel made of them counts.
+    let is_divided = || block::scan(Path::new("/sys")).iter().any(|part| part.is_part_of(device));
+    !signatures.efi_system
+        && (signatures.file_system || !is_partition && !signatures.partition_table)
+        && (is_partition || !is_divided())
 }
 
 fn unreadable(drive: &str, why: &str) -> Finding {
@@ -130,36 +124,41 @@ fn probe(node: &str) -> io::Result<Signatures> {
 }
 
 /// Mounts the medium, unless one is mounted there already, and describes it.
-fn mounted(drive: &str, signatures: &Signatures, optical: bool) -> Result<Found, String> {
+fn mounted(drive: &str, signatures: &Signatures, optical: bool) -> Result<Medium, String> {
     let unusable = |what: &str| format!("The medium in {drive} {what}; try another one.");
     let kind = signatures.kind.as_deref();
     let kind =
         kind.ok_or_else(|| unusable("holds no file system that is known: it may be blank or damaged"))?;
-    let (_, driver, options) = FILE_SYSTEMS
-        .iter()
-        .find(|(name, ..)| *name == kind)
-        .ok_or_else(|| unusable(&format!("holds {kind}; known are ISO 9660, UDF, FAT, exFAT and ext4")))?;
+    let file_system = FileSystem::named(kind)
+        .ok_or_else(|| unusable(&format!("holds {kind}; known are {}", FileSystem::KNOWN)))?;
     let node = format!("/dev/{drive}");
     let point = mount_point(drive);
     if !is_mounted(&point) {
         fs::create_dir_all(&point)
             .and_then(|()| sys::share_with_group(Path::new(&node), DAEMON_ID))
-            .and_then(|()| sys::mount(&node, &point, driver, Access::Read, options))
+            .and_then(|()| file_system.mount(&node, &point))
             .map_err(|error| unusable(&format!("({kind}) can't be mounted ({error}): it may be damaged")))?;
     }
-    let size_bytes = size(kind, &node, &point);
-    let medium = Medium {
+    let size_bytes = size(kind, optical, &node, &point);
+    Ok(Medium {
         drive: drive.to_owned(),
         mount: point.to_string_lossy().into_owned(),
         label: signatures.label.clone(),
+        uuid: signatures.uuid.clone(),
         size_bytes: size_bytes.map_err(|error| unusable(&format!("has no size ({error})")))?,
         device: node,
         ejectable: optical,
-    };
-    Ok(Found { medium, uuid: signatures.uuid.clone() })
+    })
 }
 
-/// Size of the volume. ISO 9660 knows its own end; behind it discs have sectors that can't be read.
-fn size(kind: &str, node: &str, point: &Path) -> io::Result<u64> {
-    if kind == "iso9660" { sys::file_system_bytes(point) } else { sys::device_bytes(&File::open(node)?) }
+/// Size of the volume in bytes. Behind its end discs have sectors that can't be read, which the drive counts.
+fn size(kind: &str, optical: bool, node: &str, point: &Path) -> io::Result<u64> {
+    if kind == "iso9660" {
+        // Of the last session, as it is mounted.
+        return sys::file_system_bytes(point);
+    }
+    let device = File::open(node)?;
+    let device_bytes = sys::device_bytes(&device)?;
+    let recorded = (kind == "udf" && optical).then(|| volume::recorded_bytes(&device)).flatten();
+    Ok(recorded.map_or(device_bytes, |bytes| bytes.min(device_bytes)))
 }

@@ -5,9 +5,11 @@
 
 pub mod drive;
 pub mod eject;
+mod file_system;
 pub mod finding;
 pub mod look;
 mod optical;
+mod volume;
 
 use std::path::{Path, PathBuf};
 

@@ -3,16 +3,28 @@
 //! An item becomes public by one transaction and is retired by one; seeder, tracker, page and feed all read the
 //! same snapshot, so none of them can know an item the others don't.
 
+mod content;
+pub mod damage;
+mod handle;
 mod item;
+mod metadata_cache;
 mod owner;
+mod progress;
+mod record;
+mod reserve;
 mod store;
+#[cfg(test)]
+pub mod testing;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use item::{Content, Identity, Item, Progress, State};
-pub use owner::{Handle, open};
+pub use content::{Content, Metadata, Publication, Torrent};
+pub use handle::Handle;
+pub use item::{Item, State};
+pub use owner::open;
+pub use progress::Progress;
 pub use store::StoreError;
 use torrent::InfoHash;
 
@@ -29,11 +41,11 @@ pub struct Catalog {
 impl Catalog {
     /// `items` come sorted by name.
     fn new(items: Vec<Arc<Item>>, folder_id: Option<String>) -> Self {
-        let by_hash = items
-            .iter()
-            .filter(|item| item.state == State::Seeding)
-            .filter_map(|item| Some((item.content.as_ref()?.info_hash, Arc::clone(item))))
-            .collect();
+        let mut by_hash = HashMap::new();
+        for item in items.iter().filter(|item| item.state == State::Seeding) {
+            let names = item.content.iter().flat_map(|content| content.names_on_the_wire());
+            by_hash.extend(names.map(|name| (name, Arc::clone(item))));
+        }
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
         newest_first.sort_by_key(|item| Reverse(item.added));
@@ -50,13 +62,18 @@ impl Catalog {
         &self.newest_first
     }
 
+    /// Items of the publish folder, sorted by name.
+    pub fn by_name(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.by_name.iter()
+    }
+
     /// The item of that name in the publish folder, in whatever state.
     pub fn named(&self, name: &str) -> Option<&Arc<Item>> {
         let index = self.by_name.binary_search_by(|item| item.name.as_str().cmp(name)).ok()?;
         self.by_name.get(index)
     }
 
-    /// The item that is *seeding* under this info hash: offline and retired items are not found.
+    /// The item that is *seeding* under this name of one of its torrents: offline and retired items are not found.
     pub fn seeding(&self, info_hash: &InfoHash) -> Option<&Arc<Item>> {
         self.by_hash.get(info_hash)
     }

@@ -1,49 +1,26 @@
 //! The thread that owns the catalog: the only one that writes the store and makes snapshots.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use torrent::InfoHash;
 
-use super::store::{Record, Store, StoreError, Sums};
-use super::{Catalog, Content, Item, State};
-
-/// Commands that may wait for the owner; senders wait when there are more.
-const QUEUE: usize = 1024;
+use super::content::Sums;
+use super::handle::{Command, Handle, Key};
+use super::record::{Past, Record};
+use super::store::{Store, StoreError};
+use super::{Catalog, Content, Item, Publication, State, damage};
 
 /// How long a change that makes nothing public may wait for others before there is a new snapshot: making one costs as
 /// much for one change as for a thousand.
 const REST: Duration = Duration::from_millis(100);
-
-/// Items of the publish folder and what is only on a medium (with its drive) don't collide. Sorts by name first.
-type Key = (String, Option<String>);
-
-/// Where the answer to a command goes.
-type Answer = SyncSender<Result<(), StoreError>>;
-
-enum Command {
-    Publish { name: String, content: Arc<Content>, answer: Answer },
-    Retire { name: String, answer: Answer },
-    Online { folder_id: Option<String>, answer: Answer },
-    Offline { answer: Answer },
-    Show(Box<Item>),
-    Hide(Key),
-    SaveCounters,
-    Close,
-}
-
-/// The way to the catalog's owner; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    commands: SyncSender<Command>,
-    snapshots: watch::Receiver<Arc<Catalog>>,
-}
 
 /// Opens the catalog in `state` and starts its owner. All items are offline until [`Handle::set_online`].
 ///
@@ -57,7 +34,6 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
     for item in items.values_mut() {
         item.state = State::Offline;
     }
-    let (commands, queue) = sync_channel(QUEUE);
     let mut owner = Owner {
         store,
         items: items.into_iter().map(|(key, item)| (key, Arc::new(item))).collect(),
@@ -68,86 +44,12 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
         publisher: watch::Sender::new(Arc::default()),
     };
     owner.announce();
-    let snapshots = owner.publisher.subscribe();
+    let (handle, queue) = Handle::new(owner.publisher.subscribe());
     let thread = std::thread::Builder::new()
         .name("catalog".into())
         .spawn(move || owner.run(&queue))
         .map_err(StoreError::Thread)?;
-    Ok((Handle { commands, snapshots }, thread))
-}
-
-impl Handle {
-    /// The catalog as it is now.
-    pub fn snapshot(&self) -> Arc<Catalog> {
-        Arc::clone(&self.snapshots.borrow())
-    }
-
-    /// Makes an item public, in one transaction; it replaces what had that name. Blocks until it is on disk.
-    ///
-    /// # Errors
-    /// When the store can't be written; then nothing has changed.
-    pub fn publish(&self, name: &str, content: Arc<Content>) -> Result<(), StoreError> {
-        self.ask(|answer| Command::Publish { name: name.to_owned(), content, answer })
-    }
-
-    /// Takes an item back, in one transaction. Blocks until it is on disk; nothing is served from now on.
-    ///
-    /// # Errors
-    /// When the store can't be written; the item is not served all the same.
-    pub fn retire(&self, name: &str) -> Result<(), StoreError> {
-        self.ask(|answer| Command::Retire { name: name.to_owned(), answer })
-    }
-
-    /// The publish folder is there: what is published is served. A folder that is known by another id than before is
-    /// remembered by `folder_id` from now on. Blocks until it is so.
-    ///
-    /// # Errors
-    /// When the store can't be written; then everything stays as it was.
-    pub fn set_online(&self, folder_id: Option<String>) -> Result<(), StoreError> {
-        self.ask(|answer| Command::Online { folder_id, answer })
-    }
-
-    /// The publish folder is out of reach: nothing is served, and nothing is forgotten. Blocks until it is so.
-    pub fn set_offline(&self) {
-        // Going offline writes nothing.
-        let _ = self.ask(|answer| Command::Offline { answer });
-    }
-
-    /// Shows an item that is not published (settling, copying, hashing, failed); never replaces a published one.
-    pub fn show(&self, item: Item) {
-        self.tell(Command::Show(Box::new(item)));
-    }
-
-    /// Forgets an item of the publish folder that is not published.
-    pub fn hide(&self, name: &str) {
-        self.tell(Command::Hide((name.to_owned(), None)));
-    }
-
-    /// Forgets an item that is only on the medium in `drive`.
-    pub fn hide_medium(&self, name: &str, drive: &str) {
-        self.tell(Command::Hide((name.to_owned(), Some(drive.to_owned()))));
-    }
-
-    /// Writes the counters that have changed to disk.
-    pub fn save_counters(&self) {
-        self.tell(Command::SaveCounters);
-    }
-
-    /// Ends the owner after all commands before this one.
-    pub fn close(&self) {
-        self.tell(Command::Close);
-    }
-
-    fn tell(&self, command: Command) {
-        // After close() nobody is interested any more.
-        let _ = self.commands.send(command);
-    }
-
-    fn ask(&self, command: impl FnOnce(Answer) -> Command) -> Result<(), StoreError> {
-        let (answer, answered) = sync_channel(1);
-        self.tell(command(answer));
-        answered.recv().unwrap_or(Err(StoreError::Closed))
-    }
+    Ok((handle, thread))
 }
 
 struct Owner {
@@ -187,12 +89,20 @@ impl Owner {
     /// Carries a command out; who waits for an answer finds the change in the snapshot.
     fn act(&mut self, command: Command) {
         let (result, answer) = match command {
-            Command::Publish { name, content, answer } => (self.publish(&name, content), answer),
+            Command::Publish { name, publication, answer } => (self.publish(&name, publication), answer),
+            Command::Verified { name, content, range, is_damaged, answer } => {
+                (self.verified(&name, &content, &range, is_damaged), answer)
+            }
             Command::Retire { name, answer } => (self.retire(&name), answer),
             Command::Online { folder_id, answer } => (self.set_online(folder_id), answer),
             Command::Offline { answer } => {
                 self.set_state(false);
                 (Ok(()), answer)
+            }
+            Command::Metadata { info_hash, answer } => {
+                // Whoever asked may have given up.
+                let _ = answer.send(self.store.metadata(&info_hash));
+                return;
             }
             Command::Show(item) => return self.show(*item),
             Command::Hide(key) => return self.hide(&key),
@@ -204,10 +114,20 @@ impl Owner {
         let _ = answer.send(result);
     }
 
-    fn publish(&mut self, name: &str, content: Arc<Content>) -> Result<(), StoreError> {
+    fn publish(&mut self, name: &str, publication: Publication) -> Result<(), StoreError> {
         let key = (name.to_owned(), None);
-        let added = self.items.get(&key).map_or_else(Timestamp::now, |item| item.added);
-        self.store.put(name, &Record::of(added, &content), &content.info_bytes)?;
+        let Publication { content, metadata } = publication;
+        let history = self.history(&key)?;
+        let same = history.iter().find(|past| past.info_hash() == Some(content.info_hash()));
+        let added = same.map_or_else(Timestamp::now, |past| past.added);
+        let sums = same.map(|past| past.sums).unwrap_or_default();
+        content.counters.set(sums);
+        let similar = history.iter().filter_map(Past::info_hash).filter(|past| *past != content.info_hash());
+        content.set_similar(similar.collect());
+        let old = self.items.get(&key).map(|item| torrents(item)).unwrap_or_default();
+        let metadata: Vec<_> =
+            content.torrents.iter().map(super::Torrent::info_hash).zip(metadata.iter()).collect();
+        self.store.put(name, &Record::of(added, &content), &metadata, sums, &old)?;
         self.withdraw(&key);
         let mut item = Item::published(name, added, content);
         item.state = self.published_state();
@@ -218,9 +138,39 @@ impl Owner {
     fn retire(&mut self, name: &str) -> Result<(), StoreError> {
         let key = (name.to_owned(), None);
         self.withdraw(&key);
-        self.items.remove(&key);
+        let history = self.history(&key);
+        let torrents = self.items.remove(&key).map(|item| torrents(&item)).unwrap_or_default();
         self.saved.remove(&key);
-        self.store.remove(name)
+        self.store.remove(name, &torrents, &history?)
+    }
+
+    /// What was published under that name so far, what still is included, newest first.
+    fn history(&mut self, key: &Key) -> Result<Vec<Past>, StoreError> {
+        let history = self.store.history(&key.0)?;
+        Ok(match self.items.get(key).and_then(|item| Some((item.added, item.content.as_ref()?))) {
+            Some((added, content)) => Past::with(history, added, content),
+            None => history,
+        })
+    }
+
+    fn verified(
+        &mut self,
+        name: &str,
+        content: &Arc<Content>,
+        range: &Range<u64>,
+        is_damaged: bool,
+    ) -> Result<(), StoreError> {
+        let before = content.damage.ranges();
+        let ranges = damage::after(&before, range, is_damaged);
+        let key = (name.to_owned(), None);
+        let is_published = self.items.get(&key).is_some_and(|item| {
+            item.content.as_ref().is_some_and(|published| Arc::ptr_eq(published, content))
+        });
+        if ranges == before || !is_published {
+            return Ok(());
+        }
+        content.damage.set(ranges.clone());
+        self.store.put_damage(name, &ranges)
     }
 
     /// Ends all connections that serve the item of that name.
@@ -272,10 +222,8 @@ impl Owner {
     }
 
     fn save_counters(&mut self) {
-        let sums = |item: &Item| {
-            let counters = &item.content.as_ref()?.counters;
-            Some((counters.uploaded.load(Ordering::Relaxed), counters.completed.load(Ordering::Relaxed)))
-        };
+        self.store.refill_reserve();
+        let sums = |item: &Item| Some(item.content.as_ref()?.counters.sums());
         let changed: Vec<(Key, Sums)> = self
             .items
             .iter()
@@ -301,6 +249,11 @@ impl Owner {
     }
 }
 
+/// The names by which the store has the metadata of its torrents.
+fn torrents(item: &Item) -> Vec<InfoHash> {
+    item.content.iter().flat_map(|content| &content.torrents).map(super::Torrent::info_hash).collect()
+}
+
 fn key(item: &Item) -> Key {
     (item.name.clone(), item.medium.clone())
 }
@@ -308,16 +261,13 @@ fn key(item: &Item) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Identity;
+    use crate::catalog::testing::published;
     use std::sync::atomic::Ordering;
-    use torrent::{Hashes, Info, Mode};
 
-    fn content(name: &str) -> Arc<Content> {
-        let identity = Identity { inode: 1, size: 3, mtime: 2 };
-        let mode = Mode::Single { length: identity.size };
-        let hashes = Hashes::V1 { pieces: vec![7; 20] };
-        let info = Info { name: name.into(), piece_length: 16384, mode, hashes, private: false };
-        Arc::new(Content::new(info.to_bytes().into(), &[identity]).unwrap())
+    fn publish(catalog: &Handle, name: &str) -> Arc<Content> {
+        let publication = published(name, &[]);
+        catalog.publish(name, publication.clone()).unwrap();
+        publication.content
     }
 
     /// Runs `use_it` with the catalog in `state`, then closes it.
@@ -332,11 +282,12 @@ mod tests {
     #[test]
     fn what_is_published_is_there_after_a_restart() {
         let state = tempfile::tempdir().unwrap();
-        let published = content("one");
+        let publication = published("one", &[("a", 1), ("b/c", 70_000)]);
+        let published = &publication.content;
         let mut added = None;
         with_catalog(state.path(), |catalog| {
-            catalog.publish("one", Arc::clone(&published)).unwrap();
-            catalog.publish("two", content("two")).unwrap();
+            catalog.publish("one", publication.clone()).unwrap();
+            publish(catalog, "two");
             catalog.retire("two").unwrap();
             published.counters.uploaded.store(99, Ordering::Relaxed);
             added = catalog.snapshot().named("one").map(|item| item.added);
@@ -344,12 +295,20 @@ mod tests {
         with_catalog(state.path(), |catalog| {
             let snapshot = catalog.snapshot();
             assert_eq!(snapshot.items().len(), 1);
-            let item = snapshot.seeding(&published.info_hash).expect("the item seeds at once");
-            assert_eq!((item.name.as_str(), Some(item.added)), ("one", added));
-            let content = item.content.as_ref().unwrap();
-            assert_eq!(content.files[0].identity, published.files[0].identity);
-            assert_eq!(content.info_bytes, published.info_bytes);
-            assert_eq!(content.counters.uploaded.load(Ordering::Relaxed), 99);
+            for name in published.names_on_the_wire() {
+                let item = snapshot.seeding(&name).expect("the item seeds at once");
+                assert_eq!((item.name.as_str(), Some(item.added)), ("one", added));
+                let content = item.content.as_ref().unwrap();
+                assert_eq!((&content.listing, &content.torrents), (&published.listing, &published.torrents));
+                assert_eq!(content.counters.uploaded.load(Ordering::Relaxed), 99);
+            }
+            for (torrent, metadata) in published.torrents.iter().zip(publication.metadata.iter()) {
+                for _ in 0..2 {
+                    let found = catalog.metadata(&torrent.info_hash()).unwrap();
+                    assert_eq!(found.as_deref(), Some(metadata));
+                }
+            }
+            assert_eq!(catalog.metadata(&InfoHash([0; 20])).unwrap(), None);
         });
     }
 
@@ -357,13 +316,14 @@ mod tests {
     fn a_retired_item_ends_its_connections_and_is_found_nowhere() {
         let state = tempfile::tempdir().unwrap();
         with_catalog(state.path(), |catalog| {
-            let content = content("one");
-            catalog.publish("one", Arc::clone(&content)).unwrap();
+            let content = publish(catalog, "one");
             assert!(!content.retired.is_cancelled());
             catalog.retire("one").unwrap();
             assert!(content.retired.is_cancelled());
             let snapshot = catalog.snapshot();
-            assert!(snapshot.seeding(&content.info_hash).is_none() && snapshot.named("one").is_none());
+            assert!(content.names_on_the_wire().all(|name| snapshot.seeding(&name).is_none()));
+            assert!(snapshot.named("one").is_none());
+            assert_eq!(catalog.metadata(&content.info_hash()).unwrap(), None);
         });
     }
 
@@ -371,8 +331,7 @@ mod tests {
     fn work_in_progress_never_hides_what_is_published() {
         let state = tempfile::tempdir().unwrap();
         with_catalog(state.path(), |catalog| {
-            let content = content("one");
-            catalog.publish("one", Arc::clone(&content)).unwrap();
+            publish(catalog, "one");
             catalog.show(Item::unpublished("one", Timestamp::now(), State::Settling));
             let mut from_disc = Item::unpublished("one", Timestamp::now(), State::Copying);
             from_disc.medium = Some("sr0".into());
@@ -390,19 +349,18 @@ mod tests {
     fn offline_items_are_kept_but_not_served() {
         let state = tempfile::tempdir().unwrap();
         with_catalog(state.path(), |catalog| {
-            let content = content("one");
             let check = |state, name: &str| {
                 let snapshot = catalog.snapshot();
                 assert_eq!(snapshot.named(name).map(|item| item.state), Some(state));
-                let info_hash = snapshot.named(name).unwrap().content.as_ref().unwrap().info_hash;
+                let info_hash = snapshot.named(name).unwrap().content.as_ref().unwrap().info_hash();
                 assert_eq!(snapshot.seeding(&info_hash).is_some(), state == State::Seeding);
             };
-            catalog.publish("one", Arc::clone(&content)).unwrap();
+            let content = publish(catalog, "one");
             let connection = content.online();
             catalog.set_offline();
             check(State::Offline, "one");
             assert!(connection.is_cancelled() && !content.retired.is_cancelled());
-            catalog.publish("two", super::tests::content("two")).unwrap();
+            publish(catalog, "two");
             check(State::Offline, "two");
             catalog.set_online(None).unwrap();
             check(State::Seeding, "one");
@@ -415,7 +373,7 @@ mod tests {
     fn nothing_is_served_before_the_folder_is_known_to_be_there() {
         let state = tempfile::tempdir().unwrap();
         with_catalog(state.path(), |catalog| {
-            catalog.publish("one", content("one")).unwrap();
+            publish(catalog, "one");
             catalog.set_online(Some("id".into())).unwrap();
         });
         let (handle, owner) = open(state.path()).unwrap();
@@ -429,7 +387,7 @@ mod tests {
     #[test]
     fn a_damaged_catalog_never_keeps_the_box_from_starting() {
         let fresh = tempfile::tempdir().unwrap();
-        with_catalog(fresh.path(), |catalog| catalog.publish("one", content("one")).unwrap());
+        with_catalog(fresh.path(), |catalog| drop(publish(catalog, "one")));
         let good = std::fs::read(fresh.path().join("catalog.redb")).unwrap();
         for page in (0..good.len()).step_by(4096) {
             let state = tempfile::tempdir().unwrap();
@@ -440,7 +398,7 @@ mod tests {
                 .enumerate()
                 .for_each(|(at, byte)| *byte = (at * 7 + 13).to_le_bytes()[0]);
             std::fs::write(state.path().join("catalog.redb"), damaged).unwrap();
-            with_catalog(state.path(), |catalog| catalog.publish("two", content("two")).unwrap());
+            with_catalog(state.path(), |catalog| drop(publish(catalog, "two")));
             with_catalog(state.path(), |catalog| {
                 assert!(catalog.snapshot().named("two").is_some(), "page at {page}");
             });
@@ -454,10 +412,55 @@ mod tests {
         std::fs::write(&file, "this is not a database, and long enough to be looked at".repeat(100)).unwrap();
         with_catalog(state.path(), |catalog| {
             assert!(catalog.snapshot().items().is_empty());
-            catalog.publish("one", content("one")).unwrap();
+            publish(catalog, "one");
         });
         let names: Vec<_> =
             std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(names.iter().any(|name| name.to_string_lossy().contains("unreadable")), "{names:?}");
+    }
+
+    #[test]
+    fn an_item_that_comes_back_is_the_old_one_and_a_new_version_names_the_old() {
+        let state = tempfile::tempdir().unwrap();
+        let (old, new) = (published("one", &[]), published("one", &[("a", 1)]));
+        let mut added = None;
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", old.clone()).unwrap();
+            old.content.counters.uploaded.store(99, Ordering::Relaxed);
+            added = catalog.snapshot().named("one").map(|item| item.added);
+            catalog.retire("one").unwrap();
+        });
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", new.clone()).unwrap();
+            assert_eq!(new.content.similar(), [old.content.info_hash()]);
+            catalog.retire("one").unwrap();
+            let back = published("one", &[]);
+            catalog.publish("one", back.clone()).unwrap();
+            assert_eq!(back.content.counters.sums().uploaded, 99);
+            assert_eq!(back.content.similar(), [new.content.info_hash()]);
+            assert_eq!(catalog.snapshot().named("one").map(|item| item.added), added);
+        });
+    }
+
+    #[test]
+    fn damage_is_remembered_until_it_is_good_again() {
+        let state = tempfile::tempdir().unwrap();
+        with_catalog(state.path(), |catalog| {
+            let content = publish(catalog, "one");
+            catalog.verified("one", &content, 0..5, true).unwrap();
+            assert!(content.damage.touches(&(4..5)));
+            let stranger = published("one", &[]).content;
+            catalog.verified("one", &stranger, 0..5, false).unwrap();
+        });
+        with_catalog(state.path(), |catalog| {
+            let snapshot = catalog.snapshot();
+            let content = snapshot.named("one").unwrap().content.as_ref().unwrap();
+            assert!(content.damage.touches(&(0..1)) && content.damage.touches(&(4..5)));
+            catalog.verified("one", content, 0..5, false).unwrap();
+        });
+        with_catalog(state.path(), |catalog| {
+            let snapshot = catalog.snapshot();
+            assert!(snapshot.named("one").unwrap().content.as_ref().unwrap().damage.ranges().is_empty());
+        });
     }
 }

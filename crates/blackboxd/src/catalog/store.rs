@@ -2,51 +2,44 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
     WriteTransaction,
 };
-use serde::{Deserialize, Serialize};
+use torrent::InfoHash;
 
-use super::{Content, Identity, Item};
+use super::record::{Past, Record};
+use super::reserve::Reserve;
+use super::{Item, Metadata};
+use crate::catalog::content::Sums;
 
 /// Name of the catalog's file in the state folder.
 const FILE: &str = "catalog.redb";
 
-/// Memory the store may use as cache, in bytes: it is read once at start and then only written.
+/// Memory the store may use as cache, in bytes: most of it is read once at start and then only written.
 const CACHE: usize = 8 << 20;
 
 /// Item name -> [`Record`] as JSON.
-const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
-/// Item name -> info dictionary.
-const INFOS: TableDefinition<&str, &[u8]> = TableDefinition::new("infos");
-/// Item name -> bytes uploaded, downloads completed. A table of its own: it changes every minute, the rest hardly ever.
-const COUNTERS: TableDefinition<&str, Sums> = TableDefinition::new("counters");
-
+const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
+/// Info hash -> info dictionary.
+const INFOS: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("info dictionaries");
+/// Info hash -> piece layers.
+const LAYERS: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("piece layers");
+/// Item name -> [`Sums`] as JSON. A table of its own: it changes every minute, the rest hardly ever.
+const COUNTERS: TableDefinition<&str, &[u8]> = TableDefinition::new("sums");
+/// Item name -> damaged ranges of its content as JSON.
+const DAMAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("damage");
+/// Item name -> what was published under that name before, a list of [`Past`] as JSON.
+const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("history");
 /// Facts about the catalog as a whole, by name.
 const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
 /// The setting that holds the id of the publish folder.
 const FOLDER_ID: &str = "folder id";
-
-/// What the catalog remembers of an item beside its info dictionary.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Record {
-    added: Timestamp,
-    /// One for each file, in the order of the info dictionary.
-    identities: Vec<Identity>,
-}
-
-impl Record {
-    pub(super) fn of(added: Timestamp, content: &Content) -> Self {
-        Self { added, identities: content.files.iter().map(|file| file.identity).collect() }
-    }
-}
 
 /// Why the catalog could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +70,6 @@ pub enum StoreError {
     Closed,
 }
 
-/// Bytes uploaded and downloads completed of an item.
-pub(super) type Sums = (u64, u64);
-
 /// What was on disk at start.
 #[derive(Default)]
 pub(super) struct Loaded {
@@ -91,6 +81,7 @@ pub(super) struct Store {
     path: PathBuf,
     /// `None` after an error of the disk: redb wants to be opened anew then.
     database: Option<Database>,
+    reserve: Reserve,
 }
 
 impl Store {
@@ -102,7 +93,7 @@ impl Store {
         let path = state.join(FILE);
         // A damaged file can make redb panic, too.
         match catch_unwind(|| Self::try_open(&path)) {
-            Ok(Err(error)) if !is_unreadable(&error) => return Err(Self::error(&path, "opened")(error)),
+            Ok(Err(error)) if !is_unreadable(&error) => return Err(error_of(&path, "opened")(error)),
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(error)) => tracing::error!("{path:?} can't be read: {error}"),
             Err(_) => tracing::error!("{path:?} can't be read"),
@@ -110,11 +101,12 @@ impl Store {
         let aside = state.join(format!("{FILE}.unreadable-{}", Timestamp::now().as_second()));
         tracing::error!("it is kept as {aside:?}, and the catalog is rebuilt from the files");
         fs::rename(&path, &aside).map_err(folder)?;
-        Self::try_open(&path).map_err(Self::error(&path, "made"))
+        Self::try_open(&path).map_err(error_of(&path, "made"))
     }
 
     fn try_open(path: &Path) -> Result<(Self, Loaded), redb::Error> {
-        let mut store = Self { path: path.to_owned(), database: Some(create(path)?) };
+        let reserve = Reserve::beside(path);
+        let mut store = Self { path: path.to_owned(), database: Some(create(path)?), reserve };
         let database = store.database()?;
         // Not written to again without need: a box with a full disk must be able to start.
         if database.begin_read()?.list_tables()?.count() == TABLES {
@@ -124,29 +116,73 @@ impl Store {
         let transaction = database.begin_write()?;
         Tables::open(&transaction)?;
         transaction.commit()?;
+        store.reserve.refill();
         Ok((store, Loaded::default()))
     }
 
-    /// Remembers an item, replacing what had that name.
-    pub(super) fn put(&mut self, name: &str, record: &Record, info_bytes: &[u8]) -> Result<(), StoreError> {
-        let json = serde_json::to_vec(record).expect("invariant: a record has only string keys");
+    /// Remembers an item and the metadata of its torrents, replacing what had that name and these `old` torrents.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        record: &Record,
+        metadata: &[(InfoHash, &Metadata)],
+        sums: Sums,
+        old: &[InfoHash],
+    ) -> Result<(), StoreError> {
+        let record = json(record);
         self.write(|tables| {
-            tables.records.insert(name, json.as_slice())?;
-            let same = tables.infos.insert(name, info_bytes)?.is_some_and(|old| old.value() == info_bytes);
-            if !same {
-                tables.counters.remove(name)?;
+            tables.forget_metadata(old)?;
+            tables.records.insert(name, record.as_slice())?;
+            tables.counters.insert(name, json(&sums).as_slice())?;
+            tables.damage.remove(name)?;
+            for (info_hash, metadata) in metadata {
+                tables.infos.insert(info_hash.as_bytes(), metadata.info_bytes.as_slice())?;
+                if let Some(layers) = &metadata.piece_layers {
+                    tables.layers.insert(info_hash.as_bytes(), layers.as_slice())?;
+                }
             }
             Ok(())
         })
     }
 
-    /// Forgets an item.
-    pub(super) fn remove(&mut self, name: &str) -> Result<(), StoreError> {
+    /// Forgets an item and its torrents, but not that there was one.
+    pub(super) fn remove(
+        &mut self,
+        name: &str,
+        torrents: &[InfoHash],
+        history: &[Past],
+    ) -> Result<(), StoreError> {
         self.write(|tables| {
+            tables.forget_metadata(torrents)?;
             tables.records.remove(name)?;
-            tables.infos.remove(name)?;
             tables.counters.remove(name)?;
+            tables.damage.remove(name)?;
+            tables.history.insert(name, json(&history).as_slice())?;
             Ok(())
+        })
+    }
+
+    /// What was published under that name before, newest first.
+    pub(super) fn history(&mut self, name: &str) -> Result<Vec<Past>, StoreError> {
+        self.read(|database| {
+            let history = database.begin_read()?.open_table(HISTORY)?.get(name)?;
+            // What can't be read is a pity, but no reason to publish nothing.
+            Ok(history.and_then(|json| serde_json::from_slice(json.value()).ok()).unwrap_or_default())
+        })
+    }
+
+    /// The metadata of a torrent.
+    pub(super) fn metadata(&mut self, info_hash: &InfoHash) -> Result<Option<Metadata>, StoreError> {
+        self.read(|database| {
+            let transaction = database.begin_read()?;
+            let Some(info) = transaction.open_table(INFOS)?.get(info_hash.as_bytes())? else {
+                return Ok(None);
+            };
+            let layers = transaction.open_table(LAYERS)?.get(info_hash.as_bytes())?;
+            Ok(Some(Metadata {
+                info_bytes: info.value().to_vec(),
+                piece_layers: layers.map(|layers| layers.value().to_vec()),
+            }))
         })
     }
 
@@ -155,12 +191,18 @@ impl Store {
         &mut self,
         items: impl Iterator<Item = (&'a str, Sums)>,
     ) -> Result<(), StoreError> {
+        let items: Vec<_> = items.collect();
         self.write(|tables| {
-            for (name, sums) in items {
-                tables.counters.insert(name, sums)?;
+            for (name, sums) in &items {
+                tables.counters.insert(*name, json(sums).as_slice())?;
             }
             Ok(())
         })
+    }
+
+    /// Remembers which bytes of an item are damaged.
+    pub(super) fn put_damage(&mut self, name: &str, ranges: &[Range<u64>]) -> Result<(), StoreError> {
+        self.write(|tables| tables.damage.insert(name, json(&ranges).as_slice()).map(drop))
     }
 
     /// Remembers by which id the publish folder is known.
@@ -168,11 +210,25 @@ impl Store {
         self.write(|tables| tables.settings.insert(FOLDER_ID, id).map(drop))
     }
 
-    fn write(
+    /// Sees to it that the next full disk finds the reserve filled.
+    pub(super) fn refill_reserve(&self) {
+        self.reserve.refill();
+    }
+
+    /// Makes a change; on a full disk with the space that is reserved for that.
+    fn write(&mut self, change: impl Fn(&mut Tables) -> Result<(), StorageError>) -> Result<(), StoreError> {
+        let mut result = self.try_write(&change);
+        if result.as_ref().is_err_and(is_full) && self.reserve.release() {
+            result = self.try_write(&change);
+        }
+        result.map_err(error_of(&self.path, "written"))
+    }
+
+    fn try_write(
         &mut self,
-        change: impl FnOnce(&mut Tables) -> Result<(), StorageError>,
-    ) -> Result<(), StoreError> {
-        let run = || -> Result<(), redb::Error> {
+        change: &impl Fn(&mut Tables) -> Result<(), StorageError>,
+    ) -> Result<(), redb::Error> {
+        let mut run = || {
             let transaction = self.database()?.begin_write()?;
             change(&mut Tables::open(&transaction)?)?;
             transaction.commit()?;
@@ -182,7 +238,15 @@ impl Store {
         if result.is_err() {
             self.database = None;
         }
-        result.map_err(Self::error(&self.path, "written"))
+        result
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let result = self.database().and_then(read);
+        if result.is_err() {
+            self.database = None;
+        }
+        result.map_err(error_of(&self.path, "read"))
     }
 
     fn database(&mut self) -> Result<&Database, redb::Error> {
@@ -191,54 +255,86 @@ impl Store {
             closed => Ok(closed.insert(create(&self.path)?)),
         }
     }
+}
 
-    fn error(path: &Path, operation: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
-        move |source| StoreError::Database { path: path.to_owned(), operation, source: Box::new(source) }
-    }
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("invariant: our records have only string keys")
+}
+
+fn error_of(path: &Path, operation: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
+    move |source| StoreError::Database { path: path.to_owned(), operation, source: Box::new(source) }
 }
 
 /// All tables, open for writing.
 struct Tables<'a> {
     records: Table<'a, &'static str, &'static [u8]>,
-    infos: Table<'a, &'static str, &'static [u8]>,
-    counters: Table<'a, &'static str, Sums>,
+    infos: Table<'a, &'static [u8; 20], &'static [u8]>,
+    layers: Table<'a, &'static [u8; 20], &'static [u8]>,
+    counters: Table<'a, &'static str, &'static [u8]>,
+    damage: Table<'a, &'static str, &'static [u8]>,
+    history: Table<'a, &'static str, &'static [u8]>,
     settings: Table<'a, &'static str, &'static str>,
 }
 
 /// How many tables there are.
-const TABLES: usize = 4;
+const TABLES: usize = 7;
 
 impl<'a> Tables<'a> {
     fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             records: transaction.open_table(RECORDS)?,
             infos: transaction.open_table(INFOS)?,
+            layers: transaction.open_table(LAYERS)?,
             counters: transaction.open_table(COUNTERS)?,
+            damage: transaction.open_table(DAMAGE)?,
+            history: transaction.open_table(HISTORY)?,
             settings: transaction.open_table(SETTINGS)?,
         })
     }
+
+    fn forget_metadata(&mut self, torrents: &[InfoHash]) -> Result<(), StorageError> {
+        for info_hash in torrents {
+            self.infos.remove(info_hash.as_bytes())?;
+            self.layers.remove(info_hash.as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
-/// Reads everything. An item whose record can't be used is left out (it is published anew from its files).
+/// Reads everything that is always at hand. An item whose record can't be used is left out (it is published anew from its
+/// files).
 fn load(database: &Database) -> Result<Loaded, redb::Error> {
     let transaction = database.begin_read()?;
     let infos = transaction.open_table(INFOS)?;
     let counters = transaction.open_table(COUNTERS)?;
+    let damage = transaction.open_table(DAMAGE)?;
     let mut items = Vec::new();
     for entry in transaction.open_table(RECORDS)?.iter()? {
         let (name, record) = entry?;
-        let info = infos.get(name.value())?;
-        let info = info.as_ref().map_or(&[][..], |info| info.value());
-        match item(name.value(), record.value(), info) {
-            Ok(item) => {
-                if let (Some(content), Some(sums)) = (&item.content, counters.get(name.value())?) {
-                    content.counters.uploaded.store(sums.value().0, Ordering::Relaxed);
-                    content.counters.completed.store(sums.value().1, Ordering::Relaxed);
-                }
-                items.push(item);
+        let name = name.value();
+        let item = match Record::read(record.value()).and_then(|record| record.item(name)) {
+            Ok(item) => item,
+            Err(error) => {
+                tracing::error!("{name:?} is published anew: {error}");
+                continue;
             }
-            Err(error) => tracing::error!("{:?} is published anew: {error}", name.value()),
+        };
+        let content = item.content.as_ref().expect("invariant: a record is of a published item");
+        if let Some(lost) = content
+            .torrents
+            .iter()
+            .find(|torrent| infos.get(torrent.info_hash().as_bytes()).is_ok_and(|info| info.is_none()))
+        {
+            tracing::error!("{name:?} is published anew: the metadata of {} is lost", lost.info_hash());
+            continue;
         }
+        if let Some(sums) = counters.get(name)? {
+            content.counters.set(serde_json::from_slice(sums.value()).unwrap_or_default());
+        }
+        if let Some(ranges) = damage.get(name)? {
+            content.damage.set(serde_json::from_slice(ranges.value()).unwrap_or_default());
+        }
+        items.push(item);
     }
     let folder_id = transaction.open_table(SETTINGS)?.get(FOLDER_ID)?.map(|id| id.value().to_owned());
     Ok(Loaded { items, folder_id })
@@ -261,9 +357,7 @@ fn is_unreadable(error: &redb::Error) -> bool {
     }
 }
 
-fn item(name: &str, record: &[u8], info_bytes: &[u8]) -> Result<Item, String> {
-    let record: Record =
-        serde_json::from_slice(record).map_err(|error| format!("its record can't be read: {error}"))?;
-    let content = Content::new(info_bytes.into(), &record.identities)?;
-    Ok(Item::published(name, record.added, Arc::new(content)))
+/// Whether there was no space left.
+fn is_full(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }

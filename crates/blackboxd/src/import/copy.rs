@@ -1,333 +1,196 @@
-//! One medium: listed, copied and hashed in one pass, put in its place, published.
+//! Writing what was read, and handing it on to be hashed: the medium is read once and the copy never.
 
-use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use appliance::config::ImportMode;
-use appliance::message::Medium;
-use nix::fcntl::{AT_FDCWD, PosixFadviseAdvice, RenameFlags, posix_fadvise, renameat2};
-use nix::sys::statvfs::statvfs;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::syncfs;
 use torrent::piece_length;
 
-use super::name::numbered;
-use crate::app::App;
-use crate::catalog::{Catalog, Content, Identity, Item, Progress, StoreError};
-use crate::hash::hash_pieces;
-use crate::listing::{ListError, Listing};
-use crate::publish::{PublishError, content};
-use crate::words;
+use super::ahead::ReadAhead;
+use super::outcome::ImportError;
+use super::source::{Source, SourceFile};
+use crate::catalog::Progress;
+use crate::hash::{self, Done, Hashes, Layout};
 
-/// Space that stays free on the data volume for the box itself, in bytes.
-const RESERVE: u64 = 32 << 20;
+/// After so many bytes of a file they are sent to the disk, so that little is left to be waited for in the end.
+const WRITE_BACK: u64 = 8 << 20;
 
-/// Names tried for a medium whose label is taken.
-const MAX_NUMBER: u32 = 1000;
-
-/// What became of a medium.
-#[derive(Debug)]
-pub(super) enum Imported {
-    /// A new item of that name.
-    New(String),
-    /// The item of that name is the same.
-    Known(String),
-}
-
-impl fmt::Display for Imported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::New(name) => write!(f, "published as {name:?}"),
-            Self::Known(name) => write!(f, "the same as {name:?}, which is published already"),
-        }
-    }
-}
-
-/// Why a medium was not published; prints as a sentence for people.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ImportError {
-    #[error("The medium was taken out before all of it was read; insert it again.")]
-    Removed,
-    #[error("There are no files on it.")]
-    Empty,
-    #[error("It can't be listed: {0}. Clean the disc and insert it again.")]
-    List(ListError),
-    #[error("{0:?} on it can't be published: {1}")]
-    Refused(String, String),
-    #[error(
-        "{path} can't be read at byte {offset} ({source}); nothing of it is published. Clean the disc and insert it again."
-    )]
-    Read { path: String, offset: u64, source: io::Error },
-    #[error(
-        "It holds {needed}, but only {free} are free. Delete something from the publish folder, or use a larger disk."
-    )]
-    NoSpace { needed: String, free: String },
-    #[error("The copy {path:?} can't be written: {source}.")]
-    Write { path: PathBuf, source: io::Error },
-    #[error("It was copied, but can't be published: {0}")]
-    Store(#[from] StoreError),
-    #[error("It was copied, but can't be published: {0}")]
-    Publish(#[from] PublishError),
-}
-
-/// Copies, hashes and publishes `medium` as `name` (or `name (2)`, ... where another item has that name).
+/// Copies all of `source` to `target`, which must not exist, and hashes it on the way. It is on the disk when this returns.
 ///
-/// `show` is told size and number of files when they are known and answers with where progress is counted.
-pub(super) fn import(
-    app: &App,
-    medium: &Medium,
-    name: &str,
-    staging: &Path,
+/// # Errors
+/// The first error; a part of the copy is there then.
+pub(super) fn copy(
+    source: &Source,
+    target: &Path,
     removed: &AtomicBool,
-    show: impl FnOnce(u64, usize) -> Arc<Progress>,
-) -> Result<Imported, ImportError> {
-    let (source, name) = match app.config.import.mode {
-        ImportMode::Contents => (Source::contents(medium, removed)?, name.to_owned()),
-        ImportMode::Image => (Source::image(medium), format!("{name}.iso")),
-    };
-    if source.size_bytes() == 0 {
-        return Err(ImportError::Empty);
-    }
-    if let Some(item) = known(&app.catalog.snapshot(), &name, &source) {
-        return Ok(Imported::Known(item.name.clone()));
-    }
-    check_space(&app.publish, source.size_bytes())?;
-    let staged = staging.join(&name);
-    let progress = show(source.size_bytes(), source.files.len());
-    let mut copier =
-        Copier { source: &source, target: &staged, removed, progress: &progress, next: 0, open: None };
+    progress: &Progress,
+) -> Result<Hashes, ImportError> {
     if source.is_folder {
-        create_dir(&staged)?;
+        create_dir(target)?;
     }
-    let pieces = hash_pieces(piece_length(source.size_bytes()), |buffer| copier.read(buffer))?;
-    sync(staging)?;
-    place(app, &staged, &name, &pieces)
+    let layout =
+        Layout::new(source.files.iter().map(|file| file.size).collect(), piece_length(source.size_bytes()));
+    let hashes = thread::scope(|scope| {
+        let ahead = ReadAhead::start(scope, source, removed)?;
+        let writer = Writer { source, target, progress, next: 0, open: None };
+        let mut copy = Copy { ahead, writer, block: Vec::new(), given: 0 };
+        hash::hash(Done::nothing(layout), hash::MEDIUM_MEMORY, &mut copy)
+    })?;
+    sync(target)?;
+    Ok(hashes)
 }
 
-/// What is copied: sorted as the info dictionary will be.
-struct Source {
-    is_folder: bool,
-    files: Vec<SourceFile>,
+/// Hands on to be hashed what was read and written.
+struct Copy<'a> {
+    ahead: ReadAhead,
+    writer: Writer<'a>,
+    block: Vec<u8>,
+    /// Bytes of the block that were handed on.
+    given: usize,
 }
 
-struct SourceFile {
-    from: PathBuf,
-    /// Below the target; empty when the target is the file itself.
-    to: PathBuf,
-    identity: Identity,
-}
+impl hash::Source for Copy<'_> {
+    type Error = ImportError;
 
-impl Source {
-    fn contents(medium: &Medium, removed: &AtomicBool) -> Result<Self, ImportError> {
-        let mount = Path::new(&medium.mount);
-        let listing = Listing::of(mount, removed).map_err(|error| match error {
-            ListError::Refused(why) => ImportError::Refused(medium.label.clone().unwrap_or_default(), why),
-            ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Removed,
-            error @ ListError::Unreadable { .. } => ImportError::List(error),
-        })?;
-        let files = listing
-            .paths(mount)
-            .into_iter()
-            .map(|(from, identity)| SourceFile {
-                to: from.strip_prefix(mount).map(Path::to_owned).unwrap_or_default(),
-                from,
-                identity,
-            })
-            .collect();
-        Ok(Self { is_folder: true, files })
-    }
-
-    /// The whole medium as one file. Without a time of its own, which the raw device does not have.
-    fn image(medium: &Medium) -> Self {
-        let identity = Identity { inode: 0, size: medium.size_bytes, mtime: 0 };
-        let file = SourceFile { from: PathBuf::from(&medium.device), to: PathBuf::new(), identity };
-        Self { is_folder: false, files: vec![file] }
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.identity.size).sum()
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ImportError> {
+        if self.given == self.block.len() {
+            self.given = 0;
+            self.block = self.ahead.next(std::mem::take(&mut self.block))?.unwrap_or_default();
+            // Nothing more comes: it may be asked again, and what is left to do is done.
+            if self.block.is_empty() { self.writer.finish()? } else { self.writer.write(&self.block)? }
+        }
+        let count = buffer.len().min(self.block.len() - self.given);
+        buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
     }
 }
 
-/// The item that is this medium already, as far as paths, sizes and times tell. (The copies have the times of their
-/// originals.) An image has no times and is read again.
-fn known(catalog: &Catalog, name: &str, source: &Source) -> Option<Arc<Item>> {
-    let is_same = |content: &Content| {
-        source.is_folder
-            && content.files.len() == source.files.len()
-            && content.files.iter().zip(&source.files).all(|(ours, theirs)| {
-                ours.path.strip_prefix(&content.info.name) == Ok(&theirs.to)
-                    && ours.length == theirs.identity.size
-                    && ours.identity.mtime == theirs.identity.mtime
-            })
-    };
-    (1..)
-        .map_while(|number| catalog.named(&numbered(name, number)))
-        .find(|item| item.content.as_deref().is_some_and(is_same))
-        .cloned()
-}
-
-fn check_space(publish: &Path, needed: u64) -> Result<(), ImportError> {
-    let volume = statvfs(publish)
-        .map_err(|error| ImportError::Write { path: publish.to_owned(), source: error.into() })?;
-    let free = (volume.blocks_available() * volume.fragment_size()).saturating_sub(RESERVE);
-    if needed <= free {
-        return Ok(());
-    }
-    Err(ImportError::NoSpace { needed: words::bytes(needed), free: words::bytes(free) })
-}
-
-/// Reads the source from its first to its last byte and writes the same into the target.
-struct Copier<'a> {
+/// Writes the blocks into the files that they are of.
+struct Writer<'a> {
     source: &'a Source,
     target: &'a Path,
-    removed: &'a AtomicBool,
     progress: &'a Progress,
+    /// Number of the file after the open one.
     next: usize,
     open: Option<OpenCopy<'a>>,
 }
 
 struct OpenCopy<'a> {
-    file: &'a SourceFile,
-    reader: File,
-    writer: File,
+    original: &'a SourceFile,
+    file: File,
     path: PathBuf,
-    copied: u64,
+    written: u64,
+    sent_to_disk: u64,
 }
 
-impl Copier<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ImportError> {
+impl<'a> Writer<'a> {
+    /// Writes a block, which is of one file.
+    fn write(&mut self, block: &[u8]) -> Result<(), ImportError> {
+        let mut copy = match self.open.take() {
+            Some(copy) => copy,
+            None => self.begin_one_with_content()?,
+        };
+        copy.write(block)?;
+        self.progress.add(Instant::now(), block.len() as u64);
+        if copy.written == copy.original.size {
+            copy.finish()?;
+        } else {
+            self.open = Some(copy);
+        }
+        Ok(())
+    }
+
+    /// The copy of the next file that has content; empty ones before it are made.
+    fn begin_one_with_content(&mut self) -> Result<OpenCopy<'a>, ImportError> {
         loop {
-            if self.removed.load(Ordering::Relaxed) {
-                return Err(ImportError::Removed);
+            let copy = self.begin()?.expect("invariant: a block is of a file");
+            if copy.original.size > 0 {
+                return Ok(copy);
             }
-            if let Some(copy) = &mut self.open {
-                let count = copy.step(buffer).map_err(|error| self.or_removed(error))?;
-                if count > 0 {
-                    self.progress.add(count as u64);
-                    return Ok(count);
-                }
-                self.open = None;
-            }
-            let Some(file) = self.source.files.get(self.next) else { return Ok(0) };
-            self.next += 1;
-            self.open = Some(OpenCopy::new(file, self.target).map_err(|error| self.or_removed(error))?);
+            copy.finish()?;
         }
     }
 
-    /// A medium that was pulled gives read errors first.
-    fn or_removed(&self, error: ImportError) -> ImportError {
-        if self.removed.load(Ordering::Relaxed) { ImportError::Removed } else { error }
+    /// The copy of the next file; `None` after the last one.
+    fn begin(&mut self) -> Result<Option<OpenCopy<'a>>, ImportError> {
+        let Some(original) = self.source.files.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        OpenCopy::new(original, self.target).map(Some)
+    }
+
+    /// Makes the empty files at the end.
+    fn finish(&mut self) -> Result<(), ImportError> {
+        while let Some(copy) = self.begin()? {
+            copy.finish()?;
+        }
+        Ok(())
     }
 }
 
 impl<'a> OpenCopy<'a> {
-    fn new(file: &'a SourceFile, target: &Path) -> Result<Self, ImportError> {
-        let path = if file.to.as_os_str().is_empty() { target.to_owned() } else { target.join(&file.to) };
-        let reader = File::open(&file.from).map_err(|source| read_error(file, 0, source))?;
-        // Only advice.
-        let _ = posix_fadvise(reader.as_fd(), 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    fn new(original: &'a SourceFile, target: &Path) -> Result<Self, ImportError> {
+        let path = original.below(target);
         if let Some(parent) = path.parent() {
             create_dir(parent)?;
         }
-        let writer =
+        let file =
             File::create_new(&path).map_err(|source| ImportError::Write { path: path.clone(), source })?;
-        Ok(Self { file, reader, writer, path, copied: 0 })
+        Ok(Self { original, file, path, written: 0, sent_to_disk: 0 })
     }
 
-    /// Copies the next bytes; 0 when the file is complete.
-    fn step(&mut self, buffer: &mut [u8]) -> Result<usize, ImportError> {
-        let left = self.file.identity.size - self.copied;
-        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if length == 0 {
-            self.keep_time()?;
-            return Ok(0);
-        }
-        let count = loop {
-            match self.reader.read(&mut buffer[..length]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(read_error(self.file, self.copied, source)),
-                Ok(0) => {
-                    let source = io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the file is shorter than the disc says",
-                    );
-                    return Err(read_error(self.file, self.copied, source));
-                }
-                Ok(count) => break count,
-            }
-        };
-        self.writer
-            .write_all(&buffer[..count])
+    fn write(&mut self, block: &[u8]) -> Result<(), ImportError> {
+        self.file
+            .write_all(block)
             .map_err(|source| ImportError::Write { path: self.path.clone(), source })?;
-        self.copied += count as u64;
-        Ok(count)
+        self.written += block.len() as u64;
+        if self.written - self.sent_to_disk >= WRITE_BACK {
+            self.send_to_disk();
+        }
+        Ok(())
+    }
+
+    /// Has the kernel write what is new, without waiting for it: that is what this advice does with pages that are not on the
+    /// disk yet. They stay in memory, for the first downloaders.
+    fn send_to_disk(&mut self) {
+        let (from, length) = (self.sent_to_disk, self.written - self.sent_to_disk);
+        let (from, length) = (i64::try_from(from).unwrap_or(0), i64::try_from(length).unwrap_or(0));
+        // Only advice; the last word has `sync`.
+        let _ = posix_fadvise(&self.file, from, length, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        self.sent_to_disk = self.written;
     }
 
     /// Gives the copy the time of its original, by which the medium is known again.
-    fn keep_time(&self) -> Result<(), ImportError> {
-        let mtime = self.file.identity.mtime;
-        let distance = Duration::new(
-            u64::try_from(mtime.unsigned_abs() / 1_000_000_000).unwrap_or(0),
-            u32::try_from(mtime.unsigned_abs() % 1_000_000_000).unwrap_or(0),
-        );
-        let time = if mtime < 0 {
-            SystemTime::UNIX_EPOCH.checked_sub(distance)
-        } else {
-            SystemTime::UNIX_EPOCH.checked_add(distance)
-        };
-        let Some(time) = time.filter(|_| mtime != 0) else { return Ok(()) };
-        self.writer
-            .set_modified(time)
-            .map_err(|source| ImportError::Write { path: self.path.clone(), source })
+    fn finish(mut self) -> Result<(), ImportError> {
+        self.send_to_disk();
+        let Some(time) = self.original.mtime.and_then(system_time) else { return Ok(()) };
+        self.file.set_modified(time).map_err(|source| ImportError::Write { path: self.path, source })
     }
 }
 
-fn read_error(file: &SourceFile, offset: u64, source: io::Error) -> ImportError {
-    let path = if file.to.as_os_str().is_empty() { &file.from } else { &file.to };
-    ImportError::Read { path: path.display().to_string(), offset, source }
+/// `mtime` is in nanoseconds since 1970; `None` where the clock does not reach.
+fn system_time(mtime: i64) -> Option<SystemTime> {
+    let distance = Duration::from_nanos(mtime.unsigned_abs());
+    if mtime < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
 }
 
 fn create_dir(path: &Path) -> Result<(), ImportError> {
     fs::create_dir_all(path).map_err(|source| ImportError::Write { path: path.to_owned(), source })
 }
 
-/// Everything below `folder` is on disk when this returns.
-fn sync(folder: &Path) -> Result<(), ImportError> {
-    let write = |source| ImportError::Write { path: folder.to_owned(), source };
-    let folder = File::open(folder).map_err(write)?;
-    syncfs(folder.as_fd()).map_err(|error| write(error.into()))
-}
-
-/// Puts the staged copy under the first name that is free, and publishes it.
-fn place(app: &App, staged: &Path, name: &str, pieces: &[u8]) -> Result<Imported, ImportError> {
-    // All of it is here: the medium is not needed any more.
-    let listing = Listing::of(staged, &AtomicBool::new(false)).map_err(PublishError::from)?;
-    for number in 1..=MAX_NUMBER {
-        let name = numbered(name, number);
-        let content = content(&name, &listing, pieces.to_vec())?;
-        let same =
-            |item: &Arc<Item>| item.content.as_ref().is_some_and(|old| old.info_hash == content.info_hash);
-        if app.catalog.snapshot().named(&name).is_some_and(same) {
-            return Ok(Imported::Known(name));
-        }
-        let path = app.publish.join(&name);
-        match renameat2(AT_FDCWD, staged, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
-            Err(nix::Error::EEXIST) => {}
-            Err(error) => return Err(ImportError::Write { path, source: error.into() }),
-            Ok(()) => {
-                // The content is on disk already.
-                let synced = File::open(&app.publish).and_then(|folder| folder.sync_all());
-                synced.map_err(|source| ImportError::Write { path, source })?;
-                app.catalog.publish(&name, Arc::new(content))?;
-                return Ok(Imported::New(name));
-            }
-        }
-    }
-    Err(ImportError::Refused(name.to_owned(), "a thousand other items have its name".into()))
+/// Everything at `target` is on the disk when this returns.
+fn sync(target: &Path) -> Result<(), ImportError> {
+    let write = |source| ImportError::Write { path: target.to_owned(), source };
+    let file = File::open(target).map_err(write)?;
+    syncfs(file.as_fd()).map_err(|error| write(error.into()))
 }

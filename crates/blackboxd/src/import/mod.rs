@@ -2,12 +2,25 @@
 //!
 //! One thread for each drive. Until everything is copied and on disk, all of it is in a staging folder that nobody
 //! publishes; one rename puts it in its place.
+//!
+//! - `source`: what is to be copied of a medium; `known`: whether that was done before; `space`: whether there is room
+//! - `ahead` reads, with the patience of `patient`, while `copy` writes and hashes; `place` publishes
+//! - `name`, `outcome`: what people read
 
+mod ahead;
 mod copy;
+mod known;
 mod name;
+mod outcome;
+mod patient;
+mod place;
+mod source;
+mod space;
 
 use std::collections::HashMap;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,10 +28,14 @@ use std::thread::JoinHandle;
 use appliance::message::{Medium, ToInit};
 use jiff::Timestamp;
 
-use crate::app::SharedApp;
-use crate::catalog::{Item, Progress, State};
+use crate::app::{App, SharedApp};
+use crate::catalog::{Item, State};
 use crate::init_link::InitLink;
-use copy::ImportError;
+use crate::priority;
+use name::ItemName;
+use outcome::{ImportError, Imported};
+use source::Source;
+use space::Space;
 
 /// Staging folders start with this; being dotfiles, they are never published.
 const STAGING: &str = ".import-";
@@ -27,6 +44,7 @@ const STAGING: &str = ".import-";
 pub struct Importer {
     app: SharedApp,
     init: Arc<InitLink>,
+    space: Arc<Space>,
     running: HashMap<String, Running>,
     /// Imports whose medium was taken out, until their threads have noticed.
     ending: Vec<JoinHandle<()>>,
@@ -49,22 +67,29 @@ impl Importer {
                 tracing::warn!("{:?} can't be deleted: {error}", entry.path());
             }
         }
-        Self { app, init, running: HashMap::new(), ending: Vec::new(), shown: HashMap::new() }
+        let space = Arc::default();
+        Self { app, init, space, running: HashMap::new(), ending: Vec::new(), shown: HashMap::new() }
     }
 
     /// A medium is mounted: import it.
     pub fn inserted(&mut self, medium: Medium) {
         self.removed(&medium.drive);
-        let name = name::of_label(medium.label.as_deref());
+        let name = ItemName::of_label(medium.label.as_deref(), self.app.config.import.mode);
         self.clear(&medium.drive);
-        self.shown.insert(medium.drive.clone(), name.clone());
+        self.shown.insert(medium.drive.clone(), name.of_medium().to_owned());
         let removed = Arc::new(AtomicBool::new(false));
         let drive = medium.drive.clone();
-        let (app, init, flag) = (Arc::clone(&self.app), Arc::clone(&self.init), Arc::clone(&removed));
+        let (app, init, space) = (Arc::clone(&self.app), Arc::clone(&self.init), Arc::clone(&self.space));
+        let flag = Arc::clone(&removed);
         let thread = std::thread::Builder::new().name(format!("import {drive}")).spawn(move || {
-            run(&app, &medium, &name, &flag);
-            // Another one may be in the drive when this one was taken out.
-            if !flag.load(Ordering::Relaxed) {
+            priority::lower();
+            let run = || run(&app, &space, &medium, &name, &flag);
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                let sentence = "It could not be copied, by a fault of the box itself.";
+                show_failed(&app, name.of_medium(), &medium.drive, sentence);
+            }
+            // Another one may be in the drive when this one was taken out. What has no tray is only unmounted.
+            if !flag.load(Ordering::Relaxed) && (app.config.import.eject || !medium.ejectable) {
                 init.send(&ToInit::Eject { drive: medium.drive });
             }
         });
@@ -80,7 +105,9 @@ impl Importer {
         self.clear(drive);
         self.shown.insert(drive.to_owned(), drive.to_owned());
         show_failed(&self.app, drive, drive, reason);
-        self.init.send(&ToInit::Eject { drive: drive.to_owned() });
+        if self.app.config.import.eject {
+            self.init.send(&ToInit::Eject { drive: drive.to_owned() });
+        }
     }
 
     /// The medium is gone; an import that still reads it ends as soon as the drive answers. Why it failed stays on show.
@@ -116,42 +143,60 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-fn run(app: &SharedApp, medium: &Medium, name: &str, removed: &AtomicBool) {
-    tracing::info!("importing {name:?} from {}", medium.drive);
+fn run(app: &SharedApp, space: &Space, medium: &Medium, name: &ItemName, removed: &AtomicBool) {
+    let shown = name.of_medium();
+    tracing::info!("importing {shown:?} from {}", medium.drive);
     // Nothing is copied into a folder that can't be trusted: it may be the empty mount point of the right one.
     if let Some(Err(sentence)) = app.health.publish_folder() {
-        return show_failed(app, name, &medium.drive, &sentence);
+        return show_failed(app, shown, &medium.drive, &sentence);
     }
     let staging = match tempfile::Builder::new().prefix(STAGING).tempdir_in(&app.publish) {
         Ok(staging) => staging,
         Err(error) => {
             let sentence = format!("The publish folder can't be written: {error}.");
-            return show_failed(app, name, &medium.drive, &sentence);
+            return show_failed(app, shown, &medium.drive, &sentence);
         }
     };
-    let show = |size_bytes, file_count| {
-        let progress = Progress::of(size_bytes);
-        app.catalog.show(Item {
-            size_bytes,
-            file_count,
-            progress: Arc::clone(&progress),
-            medium: Some(medium.drive.clone()),
-            ..Item::unpublished(name, Timestamp::now(), State::Copying)
-        });
-        progress
-    };
-    let result = copy::import(app, medium, name, staging.path(), removed, show);
+    let result = import(app, space, medium, name, staging.path(), removed);
     if let Err(error) = staging.close() {
         tracing::warn!("what is left of an import can't be deleted: {error}");
     }
     match result {
         Ok(imported) => {
             tracing::info!("{}: {imported}", medium.drive);
-            app.catalog.hide_medium(name, &medium.drive);
+            app.catalog.hide_medium(shown, &medium.drive);
         }
-        Err(ImportError::Removed) if app.is_ending() => app.catalog.hide_medium(name, &medium.drive),
-        Err(error) => show_failed(app, name, &medium.drive, &error.to_string()),
+        Err(ImportError::Removed) if app.is_ending() => app.catalog.hide_medium(shown, &medium.drive),
+        Err(error) => show_failed(app, shown, &medium.drive, &error.to_string()),
     }
+}
+
+/// Copies, hashes and publishes `medium` under the first of its names that no other item has.
+fn import(
+    app: &App,
+    space: &Space,
+    medium: &Medium,
+    name: &ItemName,
+    staging: &Path,
+    removed: &AtomicBool,
+) -> Result<Imported, ImportError> {
+    let source = Source::of(medium, &app.config.import, removed)?;
+    let volume = medium.uuid.as_deref();
+    if let Some(item) = known::known(app, name, volume, &source, removed) {
+        return Ok(Imported::Known(item.name.clone()));
+    }
+    let progress = space.claim(&app.publish, source.size_bytes())?;
+    app.catalog.show(Item {
+        size_bytes: source.size_bytes(),
+        file_count: source.files.len(),
+        progress: Arc::clone(&progress),
+        medium: Some(medium.drive.clone()),
+        ..Item::unpublished(name.of_medium(), Timestamp::now(), State::Copying)
+    });
+    let staged = staging.join(name.numbered(1));
+    let pieces = copy::copy(&source, &staged, removed, &progress)?;
+    known::remember(&staged, volume);
+    place::place(app, &staged, name, &pieces)
 }
 
 fn show_failed(app: &SharedApp, name: &str, drive: &str, reason: &str) {

@@ -1,5 +1,7 @@
 //! Item names from volume labels, which are hostile or at least careless input.
 
+use appliance::config::ImportMode;
+
 use crate::watch::is_ignored;
 
 /// Name of a medium without a (usable) label.
@@ -8,11 +10,42 @@ const UNTITLED: &str = "UNTITLED";
 /// Longest name made from a label, in bytes; leaves room for ` (2)` and `.iso` in a file name.
 const MAX: usize = 200;
 
-/// A name for the publish folder.
-pub(super) fn of_label(label: Option<&str>) -> String {
+/// Names tried for a medium whose label is taken.
+pub(super) const MAX_NUMBER: u32 = 1000;
+
+/// The names that an item may get.
+#[derive(Debug, Clone)]
+pub(super) struct ItemName {
+    stem: String,
+    suffix: &'static str,
+}
+
+impl ItemName {
+    /// From the label of a medium; of an image they end in `.iso`.
+    pub(super) fn of_label(label: Option<&str>, mode: ImportMode) -> Self {
+        let suffix = match mode {
+            ImportMode::Contents => "",
+            ImportMode::Image => ".iso",
+        };
+        Self { stem: stem(label.unwrap_or_default()), suffix }
+    }
+
+    /// The name by which people know the medium.
+    pub(super) fn of_medium(&self) -> &str {
+        &self.stem
+    }
+
+    /// The name to try first, and when it is taken by something else: `DISC`, `DISC (2)`, `DISC (3)`, ...
+    pub(super) fn numbered(&self, number: u32) -> String {
+        let Self { stem, suffix } = self;
+        if number < 2 { format!("{stem}{suffix}") } else { format!("{stem} ({number}){suffix}") }
+    }
+}
+
+/// A label as a name for the publish folder.
+fn stem(label: &str) -> String {
     let mut name: String =
         label
-            .unwrap_or_default()
             .chars()
             .map(|char| {
                 if char == '/' || char.is_control() || char == char::REPLACEMENT_CHARACTER {
@@ -31,11 +64,6 @@ pub(super) fn of_label(label: Option<&str>) -> String {
         name if is_ignored(name.as_ref()) => format!("{name}_"),
         name => name.to_owned(),
     }
-}
-
-/// The name to try when `name` is taken by something else: `DISC (2)`, `DISC (3)`, ...
-pub(super) fn numbered(name: &str, number: u32) -> String {
-    if number < 2 { name.to_owned() } else { format!("{name} ({number})") }
 }
 
 #[cfg(test)]
@@ -57,9 +85,14 @@ mod tests {
             (Some("lost+found"), "lost+found_"),
             (Some("\u{e9}t\u{e9}"), "\u{e9}t\u{e9}"),
         ] {
-            assert_eq!(of_label(label), name, "{label:?}");
-            assert!(!is_ignored(of_label(label).as_ref()));
+            for (mode, suffix) in [(ImportMode::Contents, ""), (ImportMode::Image, ".iso")] {
+                let found = ItemName::of_label(label, mode);
+                assert_eq!(found.of_medium(), name, "{label:?}");
+                assert_eq!(found.numbered(1), format!("{name}{suffix}"));
+                assert_eq!(found.numbered(12), format!("{name} (12){suffix}"));
+                assert!(!is_ignored(found.numbered(1).as_ref()));
+            }
         }
-        assert!(of_label(Some(&"\u{e9}".repeat(500))).len() <= MAX);
+        assert!(stem(&"\u{e9}".repeat(500)).len() <= MAX);
     }
 }

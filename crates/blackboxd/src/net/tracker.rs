@@ -85,7 +85,7 @@ impl Tracker {
 
 /// Downloads that finished; unlike the store's count this one outlives a restart.
 fn completed(content: &Content) -> u32 {
-    u32::try_from(content.counters.completed.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    u32::try_from(content.counters.sums().completed).unwrap_or(u32::MAX)
 }
 
 /// Numbers that choose peers (`SplitMix64`): evenly spread, cheap, and shared without a lock. Who guesses them knows

@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::app::App;
-use crate::catalog::{Catalog, Identity, Item};
+use crate::catalog::{Catalog, Item};
+use crate::identity::Identity;
 
 /// File in the publish folder whose last word is the folder's id (a dotfile: never published).
 const MARKER: &str = ".blackbox-publish-folder";
@@ -152,10 +153,9 @@ fn write_marker(publish: &Path) -> Option<String> {
 
 /// Whether the item's first file is the very file that was published.
 fn is_there(publish: &Path, item: &Item) -> bool {
-    let first = item.content.as_ref().and_then(|content| content.files.first());
-    first.is_some_and(|file| {
-        fs::metadata(publish.join(&file.path))
-            .is_ok_and(|metadata| Identity::from(&metadata) == file.identity)
+    item.content.as_ref().is_some_and(|content| {
+        let (path, identity) = content.file(0);
+        fs::metadata(publish.join(path)).is_ok_and(|metadata| Identity::from(&metadata) == identity)
     })
 }
 
@@ -166,10 +166,10 @@ fn unusable(publish: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{self, Content};
+    use crate::catalog;
+    use crate::catalog::testing::publication_of;
+    use crate::listing::Listing;
     use std::path::PathBuf;
-    use std::sync::Arc;
-    use torrent::{Hashes, Info, Mode};
 
     /// A folder with a published file, and the catalog that published it from the folder's id.
     struct Published {
@@ -187,15 +187,7 @@ mod tests {
             catalog.set_online(id).unwrap();
             fs::write(publish.join("one"), "123").unwrap();
             let identity = Identity::from(&fs::metadata(publish.join("one")).unwrap());
-            let info = Info {
-                name: "one".into(),
-                piece_length: 16384,
-                mode: Mode::Single { length: 3 },
-                hashes: Hashes::V1 { pieces: vec![7; 20] },
-                private: false,
-            };
-            let content = Content::new(info.to_bytes().into(), &[identity]).unwrap();
-            catalog.publish("one", Arc::new(content)).unwrap();
+            catalog.publish("one", publication_of("one", Listing::File(identity))).unwrap();
             Self { root, publish, catalog }
         }
 

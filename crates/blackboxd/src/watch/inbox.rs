@@ -108,6 +108,14 @@ impl Inbox {
     }
 }
 
+#[cfg(test)]
+impl Inbox {
+    /// The items that are to be looked at.
+    pub fn take_names(&self) -> HashSet<OsString> {
+        self.wait(Instant::now()).names
+    }
+}
+
 fn is_reading(kind: notify::EventKind) -> bool {
     use notify::event::{AccessKind, AccessMode, EventKind};
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))

@@ -3,17 +3,22 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::job::Ticket;
 use super::settle::{Fingerprint, Settling, Verdict, pause};
 use super::sight::{Sight, Size};
-use crate::catalog::{Content, State};
+use crate::catalog::{Publication, State};
 use crate::publish::PublishError;
 
 /// How long to wait before the catalog is asked again to take in what was hashed; the last for all further times.
 const BACK_OFF: [Duration; 3] = [Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(5)];
+
+/// How long an item may change before it says so: longer than most copies stand still, soon enough for who waits for it.
+const LONG: Duration = Duration::from_mins(2);
+
+const CHANGING: &str = "It changes all the time, and is published when nothing has changed for 10 seconds. If a program keeps \
+                        writing to it, put a finished copy here instead.";
 
 const EMPTY: &str = "It is empty; there is nothing to publish yet.";
 
@@ -30,7 +35,7 @@ enum Phase {
     /// Being hashed in this state.
     Hashing { fingerprint: Fingerprint, ticket: Ticket },
     /// Hashed in this state; the catalog could not take it in (yet).
-    Committing { fingerprint: Fingerprint, content: Arc<Content>, failures: usize, next: Instant },
+    Committing { fingerprint: Fingerprint, publication: Publication, failures: usize, next: Instant },
     /// Can't be published in this state (`None`: one that can't even be listed).
     Refused(Option<Fingerprint>),
     /// Could not be read in this state: worth another try when something happens to it, and now and then.
@@ -58,6 +63,8 @@ struct Entry {
     touched: Option<Instant>,
     /// How long the last look took.
     cost: Duration,
+    /// Since when it has been changing, while it has not settled.
+    changing_since: Instant,
     /// What went wrong last; on show while it is tried again.
     error: Option<String>,
 }
@@ -97,7 +104,10 @@ impl Entry {
     }
 
     /// Waits (again) until nothing changes any more.
-    fn settle(&mut self, settling: Settling, error: Option<String>) -> Action {
+    fn settle(&mut self, now: Instant, settling: Settling, error: Option<String>) -> Action {
+        if self.phase.settled_in().is_some() {
+            self.changing_since = now;
+        }
         self.phase = Phase::Settling(settling);
         self.error = error;
         self.show(State::Settling)
@@ -105,6 +115,7 @@ impl Entry {
 
     fn wait_for_turn(&mut self, fingerprint: Fingerprint, arrival: u64) -> Action {
         self.phase = Phase::Waiting { fingerprint, arrival };
+        self.error.take_if(|error| error == CHANGING);
         let error = self.error.clone().or_else(|| Some(WAITING.into()));
         Action::Show { state: State::Hashing, error, size: self.size }
     }
@@ -120,8 +131,8 @@ impl Entry {
         if self.phase.settled_in() == Some(fingerprint) {
             return match &self.phase {
                 Phase::TryAgain(_) => Some(self.wait_for_turn(fingerprint, arrival)),
-                Phase::Committing { content, next, .. } if *next <= now => {
-                    Some(Action::Commit(Arc::clone(content)))
+                Phase::Committing { publication, next, .. } if *next <= now => {
+                    Some(Action::Commit(publication.clone()))
                 }
                 _ => None,
             };
@@ -132,11 +143,16 @@ impl Entry {
             return Some(self.show(State::Settling));
         }
         let Phase::Settling(settling) = &mut self.phase else {
-            return Some(self.settle(Settling::found(touched, fingerprint), None));
+            return Some(self.settle(now, Settling::found(touched, fingerprint), None));
         };
         match settling.looked(now, fingerprint) {
             Verdict::Settled => Some(self.wait_for_turn(fingerprint, arrival)),
-            Verdict::Wait => Some(self.show(State::Settling)),
+            Verdict::Wait => {
+                if now >= self.changing_since + LONG {
+                    self.error.get_or_insert_with(|| CHANGING.into());
+                }
+                Some(self.show(State::Settling))
+            }
         }
     }
 }
@@ -151,7 +167,7 @@ pub(super) enum Action {
     /// Don't show it any more.
     Hide,
     /// Publish it; [`Items::committed`] or [`Items::not_committed`] follows.
-    Commit(Arc<Content>),
+    Commit(Publication),
 }
 
 /// All items that are on their way.
@@ -205,6 +221,7 @@ impl Items {
             size: Size::default(),
             touched: None,
             cost,
+            changing_since: now,
             error: None,
         });
         entry.cost = cost;
@@ -223,7 +240,7 @@ impl Items {
                 entry.phase = Phase::Settling(Settling::restarted(now));
                 return vec![];
             }
-            _ => Some(entry.settle(Settling::restarted(now), entry.error.clone())),
+            _ => Some(entry.settle(now, Settling::restarted(now), entry.error.clone())),
         };
         retire.into_iter().chain(shown).collect()
     }
@@ -264,7 +281,7 @@ impl Items {
         now: Instant,
         name: &OsStr,
         job: u64,
-        result: Result<Content, PublishError>,
+        result: Result<Publication, PublishError>,
     ) -> Option<Action> {
         let entry = self.entries.get_mut(name)?;
         let fingerprint = match &entry.phase {
@@ -272,17 +289,16 @@ impl Items {
             _ => return None,
         };
         Some(match result {
-            Ok(content) => {
-                let content = Arc::new(content);
-                let commit = Action::Commit(Arc::clone(&content));
-                entry.phase = Phase::Committing { fingerprint, content, failures: 0, next: now };
+            Ok(publication) => {
+                let commit = Action::Commit(publication.clone());
+                entry.phase = Phase::Committing { fingerprint, publication, failures: 0, next: now };
                 commit
             }
             Err(PublishError::Changed | PublishError::Cancelled) => {
-                entry.settle(Settling::restarted(now), None)
+                entry.settle(now, Settling::restarted(now), None)
             }
             Err(error @ PublishError::InUse(_)) => {
-                entry.settle(Settling::restarted(now), Some(error.to_string()))
+                entry.settle(now, Settling::restarted(now), Some(error.to_string()))
             }
             Err(error @ PublishError::Refused(_)) => {
                 entry.fail(Phase::Refused(Some(fingerprint)), error.to_string())

@@ -3,18 +3,19 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::inbox::Inbox;
 use super::name::shown;
 use super::settle::Fingerprint;
-use crate::catalog::{Content, Progress};
-use crate::publish::{PublishError, hash_item};
+use crate::catalog::{Progress, Publication};
+use crate::hash::Turn;
+use crate::priority;
+use crate::publish::{Job, PublishError};
 
-/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours. Their pieces have at
-/// most 512 KiB, so that a machine with little memory has enough for both lanes.
+/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours, but that one for them.
 const SMALL: u64 = 1 << 30;
 
 /// How hashing ended.
@@ -23,7 +24,7 @@ pub(super) struct Outcome {
     pub job: u64,
     pub name: OsString,
     pub read_bytes: u64,
-    pub result: Result<Content, PublishError>,
+    pub result: Result<Publication, PublishError>,
 }
 
 /// An item that is being hashed. Whoever drops it is not interested any more: the job ends soon.
@@ -39,15 +40,23 @@ impl Drop for Ticket {
     }
 }
 
-/// What may be hashed at the same time: one small and one large item.
-#[derive(Debug, Default)]
+/// What may be under way at the same time: one small and one large item, which is read while there is no small one.
+#[derive(Debug)]
 pub(super) struct Lanes {
     small: Option<u64>,
     large: Option<u64>,
     started: u64,
+    turn: Arc<Turn>,
+    /// Where what was hashed of large items is kept.
+    state: Arc<Path>,
 }
 
 impl Lanes {
+    /// Lanes that are free; work is kept in the folder `state`.
+    pub(super) fn new(state: &Path) -> Self {
+        Self { small: None, large: None, started: 0, turn: Arc::default(), state: state.into() }
+    }
+
     /// Whether an item of that size can be started.
     pub(super) fn is_free_for(&self, size_bytes: u64) -> bool {
         if size_bytes <= SMALL { self.small.is_none() } else { self.large.is_none() }
@@ -77,14 +86,27 @@ impl Lanes {
         inbox: &Arc<Inbox>,
     ) -> io::Result<Ticket> {
         let ticket = self.enter(progress.total());
-        let (job, cancel) = (ticket.job, Arc::clone(&ticket.cancel));
+        let (number, cancel) = (ticket.job, Arc::clone(&ticket.cancel));
         let (name, inbox) = (name.to_owned(), Arc::clone(inbox));
+        let state = (progress.total() > SMALL).then(|| Arc::clone(&self.state));
+        let turn = Arc::clone(&self.turn);
         let started = std::thread::Builder::new().name("hash".into()).spawn(move || {
-            let result = caught(|| hash_item(&path, &shown(&name), fingerprint, &progress, &cancel));
-            inbox.finished(Outcome { job, name, read_bytes: progress.done(), result });
+            priority::lower();
+            let job = Job {
+                name: &shown(&name),
+                item: &path,
+                fingerprint: Some(fingerprint),
+                v1_only: false,
+                progress: &progress,
+                cancel: &cancel,
+                state: state.as_deref(),
+                turn: &turn,
+            };
+            let result = caught(|| job.run());
+            inbox.finished(Outcome { job: number, name, read_bytes: progress.read(), result });
         });
         if let Err(error) = started {
-            self.ended(job);
+            self.ended(number);
             return Err(error);
         }
         Ok(ticket)
@@ -120,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_small_item_does_not_wait_for_a_large_one() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(Path::new("/nonexistent"));
         let large = lanes.enter(SMALL + 1);
         assert!(lanes.is_free_for(SMALL) && !lanes.is_free_for(1 << 50));
         let small = lanes.enter(SMALL);
@@ -134,19 +156,19 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_outcome() {
-        let result = caught::<Content>(|| panic!("on purpose"));
+        let result = caught::<Publication>(|| panic!("on purpose"));
         assert!(matches!(result, Err(PublishError::Panicked)));
     }
 
     /// Hashes what `make` makes and returns how it ended.
-    fn outcome(make: impl FnOnce(&std::path::Path), cancel: bool) -> Outcome {
+    fn outcome(make: impl FnOnce(&Path), cancel: bool) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("item");
         make(&path);
         let fingerprint =
             Listing::of(&path, &AtomicBool::new(false)).map_or(0, |listing| listing.fingerprint());
         let inbox = Arc::new(Inbox::default());
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(&folder.path().join("state"));
         let ticket =
             lanes.start(path, OsStr::new("item"), fingerprint, Progress::of(1), &inbox).expect("a thread");
         let kept = (!cancel).then_some(ticket);
@@ -165,11 +187,11 @@ mod tests {
     fn every_job_has_an_outcome() {
         let published = outcome(|path| std::fs::write(path, "content").unwrap(), false);
         assert_eq!((published.read_bytes, published.name.as_os_str()), (7, OsStr::new("item")));
-        assert_eq!(published.result.unwrap().size_bytes(), 7);
+        assert_eq!(published.result.unwrap().content.size_bytes(), 7);
         let gone = outcome(|_| {}, false);
         assert!(matches!(gone.result, Err(PublishError::Changed)), "{gone:?}");
         // 1 TiB of nothing.
-        let sparse = |path: &std::path::Path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+        let sparse = |path: &Path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
         let cancelled = outcome(sparse, true);
         assert!(matches!(cancelled.result, Err(PublishError::Cancelled)), "{cancelled:?}");
     }

@@ -25,7 +25,8 @@ pub use ignore::is_ignored;
 pub use inbox::Inbox;
 
 use crate::app::SharedApp;
-use crate::catalog::{Content, Item, Progress, State};
+use crate::catalog::{Content, Item, Progress, Publication, State};
+use crate::hash;
 use crate::listing::Listing;
 use folder::{Folder, Look};
 use inbox::News;
@@ -64,14 +65,8 @@ impl Publisher {
     pub fn new(app: SharedApp) -> Self {
         let mut folder = Folder::default();
         folder.look(&app);
-        Self {
-            app,
-            folder,
-            items: Items::default(),
-            lanes: Lanes::default(),
-            watcher: None,
-            next_rescan: Instant::now(),
-        }
+        let lanes = Lanes::new(&app.state);
+        Self { app, folder, items: Items::default(), lanes, watcher: None, next_rescan: Instant::now() }
     }
 
     /// Runs until [`Inbox::stop`].
@@ -111,11 +106,15 @@ impl Publisher {
         names.retain(|name| self.items.event(now, name));
         names.extend(self.items.due(now).cloned());
         if self.watcher.is_none() || news.rescan || now >= self.next_rescan {
-            if self.watcher.is_none() {
+            let is_anew = self.watcher.is_none();
+            if is_anew {
                 self.watcher = Some(self.subscribe());
             }
             self.next_rescan = now + RESCAN;
             names.extend(self.all_names());
+            if is_anew {
+                hash::clean(&self.app.state, names.iter().map(|name| shown(name)));
+            }
         }
         for name in names.iter().filter(|name| !is_ignored(name)) {
             self.look_at(name);
@@ -221,15 +220,15 @@ impl Publisher {
                 self.show(name, state, error, size, Progress::of(size.bytes));
             }
             Action::Hide => self.app.catalog.hide(&shown(name)),
-            Action::Commit(content) => self.commit(name, content),
+            Action::Commit(publication) => self.commit(name, publication),
         }
     }
 
     /// Makes an item public.
-    fn commit(&mut self, name: &OsStr, content: Arc<Content>) {
+    fn commit(&mut self, name: &OsStr, publication: Publication) {
         let shown = shown(name);
-        let info_hash = content.info_hash;
-        match self.app.catalog.publish(&shown, content) {
+        let info_hash = publication.content.info_hash();
+        match self.app.catalog.publish(&shown, publication) {
             Ok(()) => {
                 tracing::info!("published {shown:?} as {info_hash}");
                 self.items.committed(name);
@@ -256,7 +255,8 @@ impl Publisher {
             tracing::error!("{shown:?} is retired but still in the store: {error}");
         }
         self.app.storage.close(&content);
-        self.app.swarms().forget(&content.info_hash);
+        let mut swarms = self.app.swarms();
+        content.names_on_the_wire().for_each(|info_hash| swarms.forget(&info_hash));
     }
 
     fn show(&self, name: &OsStr, state: State, error: Option<String>, size: Size, progress: Arc<Progress>) {

@@ -51,7 +51,7 @@ impl Sight {
         if let Err(error) = FilePath::from_path(Path::new(name)) {
             return Some(Self::Refused(format!("{error}; rename it")));
         }
-        if published.is_some_and(|content| is_same(&listing, content)) {
+        if published.is_some_and(|content| content.listing == listing) {
             return Some(Self::AsPublished);
         }
         let size = Size { bytes: listing.size_bytes(), files: listing.file_count() };
@@ -59,35 +59,25 @@ impl Sight {
     }
 }
 
-/// Whether these are the files that were hashed, under the same paths.
-fn is_same(listing: &Listing, content: &Content) -> bool {
-    listing.identities().eq(content.files.iter().map(|file| file.identity))
-        && listing
-            .paths(Path::new(&content.info.name))
-            .iter()
-            .map(|(path, _)| path)
-            .eq(content.files.iter().map(|file| &file.path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Identity;
+    use crate::catalog::testing::publication_of;
+    use crate::identity::Identity;
     use crate::listing::ListedFile;
-    use crate::publish::content;
     use std::os::unix::ffi::OsStrExt;
 
     fn folder(files: &[(&str, u64)]) -> Listing {
         let listed = |(path, inode): &(&str, u64)| ListedFile {
             path: FilePath::from_path(Path::new(path)).unwrap(),
-            identity: Identity { inode: *inode, size: 5, mtime: 0 },
+            identity: Identity::of_nothing(*inode, 5),
         };
         Listing::Folder(files.iter().map(listed).collect())
     }
 
     #[test]
     fn only_the_very_same_files_are_as_published() {
-        let published = content("item", &folder(&[("a", 1), ("b", 2)]), vec![0; 20]).unwrap();
+        let published = publication_of("item", folder(&[("a", 1), ("b", 2)])).content;
         let check = |listing: Listing, same: bool| {
             let sight = Sight::of(OsStr::new("item"), Ok(listing.clone()), Some(&published)).unwrap();
             assert_eq!(sight == Sight::AsPublished, same, "{listing:?}");
@@ -99,7 +89,7 @@ mod tests {
         check(folder(&[("a", 1), ("c", 2)]), false);
         check(folder(&[("a", 1)]), false);
         check(folder(&[("a", 1), ("b", 2), ("c", 3)]), false);
-        check(Listing::File(Identity { inode: 1, size: 5, mtime: 0 }), false);
+        check(Listing::File(Identity::of_nothing(1, 5)), false);
     }
 
     #[test]

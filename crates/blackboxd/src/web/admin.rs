@@ -62,6 +62,8 @@ struct Row {
     uploaded: String,
     completed: u64,
     standing: String,
+    /// The first of what is said of its names, and how much more there is.
+    warning: Option<String>,
 }
 
 /// Answers for `/admin`, if the asker may see it.
@@ -126,8 +128,20 @@ impl Row {
             uploaded: words::bytes(listed.uploaded()),
             completed: listed.completed(),
             standing: listed.standing(),
+            warning: warning(listed),
         }
     }
+}
+
+/// Names that make trouble on other systems.
+fn warning(listed: &Listed) -> Option<String> {
+    let warnings = &listed.item.content.as_ref()?.warnings;
+    let first = words::sentence(warnings.first()?);
+    let more = match warnings.len() - 1 {
+        0 => String::new(),
+        more => format!(" And {}; the API lists them.", words::count(more as u64, "more name", "more names")),
+    };
+    Some(format!("{first}{more}"))
 }
 
 fn summary(listed: &[Listed]) -> String {
@@ -209,6 +223,7 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
         ("network.gateway", text(network.gateway.map(|gateway| gateway.to_string()), "not set")),
         ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
         ("tracker.open", config.tracker.open.to_string()),
+        ("scrub.days", config.scrub.days.to_string()),
     ]
 }
 
@@ -219,7 +234,10 @@ mod tests {
 
     fn html(config: &Config) -> String {
         let facts = Facts {
-            listed: vec![published("fine", &[]), unpublished("bad", State::Failed, Some("a name is odd."))],
+            listed: vec![
+                published("fine", &[("a:b", 1), ("c?", 1)]),
+                unpublished("bad", State::Failed, Some("a name is odd.")),
+            ],
             problems: vec!["The disk is full: delete something.".into()],
             addresses: vec!["192.0.2.7".parse().unwrap()],
             listeners: Listeners {
@@ -247,6 +265,8 @@ mod tests {
             "1 hour",
             "1 seeding, 1 failed",
             "A name is odd.",
+            "Windows can&#39;t have",
+            "And 1 more name;",
             env!("CARGO_PKG_VERSION"),
         ] {
             assert!(html.contains(part), "{part} is not in {html}");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::links::Links;
 use super::reply;
 use super::view::{Listed, STATES, state_name};
-use crate::catalog::State;
+use crate::catalog::{Content, State};
 use crate::net::http::{Request, Response};
 
 /// An element of `/api/v1/items`. Its fields are a promise to other programs.
@@ -21,8 +21,18 @@ pub(super) struct ApiItem {
     file_count: usize,
     state: State,
     progress: f64,
+    /// Bytes read, while it is copied or hashed; how many a second of late, and in how many seconds it is done.
+    progress_bytes: Option<u64>,
+    rate_bytes: Option<u64>,
+    seconds_left: Option<u64>,
     error: Option<String>,
+    /// Names that make trouble on other systems.
+    warnings: Vec<String>,
+    /// Bytes that the disk does not give back as they were hashed, and that are not served.
+    damaged_bytes: u64,
     torrent_url: Option<String>,
+    /// The torrent of version 2.
+    torrent_url_v2: Option<String>,
     magnet: Option<String>,
     seeders: u32,
     leechers: u32,
@@ -56,16 +66,24 @@ impl ApiItem {
     fn new(listed: &Listed, links: &Links) -> Self {
         let item = &listed.item;
         let seeding = listed.seeding();
+        let hash = |of: fn(&Content) -> Option<String>| item.content.as_deref().and_then(of);
+        let reading = listed.is_being_read().then_some(&item.progress);
         Self {
             name: item.name.clone(),
-            info_hash_v1: item.content.as_ref().map(|content| content.info_hash.to_string()),
-            info_hash_v2: None,
+            info_hash_v1: hash(|content| content.info_hash_v1().map(|hash| hash.to_string())),
+            info_hash_v2: hash(|content| content.info_hash_v2().map(|hash| hash.to_string())),
             size_bytes: item.size_bytes,
             file_count: item.file_count,
             state: item.state,
             progress: item.fraction(),
+            progress_bytes: reading.map(|progress| progress.done()),
+            rate_bytes: reading.and_then(|progress| progress.rate()),
+            seconds_left: reading.and_then(|progress| progress.time_left()).map(|left| left.as_secs()),
             error: listed.error.clone(),
-            torrent_url: seeding.map(|content| links.torrent(&content.info_hash)),
+            warnings: item.content.as_ref().map(|content| content.warnings.clone()).unwrap_or_default(),
+            damaged_bytes: listed.damaged(),
+            torrent_url: seeding.map(|content| links.torrent(content.torrent())),
+            torrent_url_v2: seeding.and_then(|content| Some(links.torrent(content.torrents.get(1)?))),
             magnet: seeding.map(|content| links.magnet(content)),
             seeders: listed.seeders,
             leechers: listed.leechers,
@@ -115,16 +133,19 @@ mod tests {
     #[test]
     fn a_published_item_has_all_fields() {
         let listed = published("a b", &[("x", 1), ("y/z", 2)]);
-        let hash = listed.seeding().unwrap().info_hash.to_string();
+        let content = listed.seeding().unwrap();
+        let (hash, v2) = (content.info_hash().to_string(), content.info_hash_v2().unwrap().to_string());
         let mut value = json_of(&listed);
         let magnet = value.as_object_mut().unwrap().remove("magnet").unwrap();
         assert!(magnet.as_str().unwrap().starts_with(&format!("magnet:?xt=urn:btih:{hash}")), "{magnet}");
         assert_eq!(
             value,
             json!({
-                "name": "a b", "info_hash_v1": hash, "info_hash_v2": null, "size_bytes": 3, "file_count": 2,
-                "state": "seeding", "progress": 1.0, "error": null,
+                "name": "a b", "info_hash_v1": hash, "info_hash_v2": v2, "size_bytes": 3, "file_count": 2,
+                "state": "seeding", "progress": 1.0, "error": null, "warnings": [], "damaged_bytes": 0,
+                "progress_bytes": null, "rate_bytes": null, "seconds_left": null,
                 "torrent_url": format!("http://192.0.2.1:8080/torrents/{hash}.torrent"),
+                "torrent_url_v2": format!("http://192.0.2.1:8080/torrents/{}.torrent", &v2[..40]),
                 "seeders": 1, "leechers": 0, "completed": 0, "uploaded_bytes": 0, "added": "2024-05-06T07:08:09Z",
             })
         );

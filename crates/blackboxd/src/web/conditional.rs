@@ -6,9 +6,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 
-/// Last second that an HTTP date can name, in the year 9999.
-const LAST_DATE: i128 = 253_402_300_799;
-
 /// What tells one version of a resource from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
@@ -53,10 +50,9 @@ impl Version {
     }
 }
 
-/// An HTTP date; times that it can't express become the nearest that it can.
-pub(super) fn http_date(nanoseconds_since_1970: i128) -> String {
-    let seconds = (nanoseconds_since_1970 / 1_000_000_000).clamp(0, LAST_DATE);
-    let seconds = u64::try_from(seconds).expect("invariant: between the bounds");
+/// An HTTP date; times before 1970, which it can't express, become the first that it can.
+pub(super) fn http_date(nanoseconds_since_1970: i64) -> String {
+    let seconds = u64::try_from(nanoseconds_since_1970 / 1_000_000_000).unwrap_or(0);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
@@ -118,8 +114,8 @@ mod tests {
         for (nanoseconds, date) in [
             (784_111_777_999_999_999, DATE),
             (-1, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (i128::MIN, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (i128::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
+            (i64::MIN, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (i64::MAX, "Fri, 11 Apr 2262 23:47:16 GMT"),
         ] {
             assert_eq!(http_date(nanoseconds), date);
         }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::SharedApp;
 use crate::catalog::Content;
 use crate::net::http::Body;
-use crate::storage::{OpenFile, ServeError};
+use crate::storage::{OpenFile, ServeError, check_damage};
 
 /// Bytes that are read at once: enough that the switch to a reading thread costs little, small enough that hundreds
 /// of slow clients, for each of which three parts can be in memory, fit into the smallest machine.
@@ -35,6 +35,8 @@ pub(super) struct Download {
     /// Cancelled when the content is no longer served.
     pub(super) online: CancellationToken,
     pub(super) file: Arc<OpenFile>,
+    /// Where the file begins in the content.
+    pub(super) start: u64,
 }
 
 /// Why the rest of a file is not sent.
@@ -73,6 +75,7 @@ impl Download {
         while offset < range.end {
             let length = part_size.min(range.end - offset);
             let size = usize::try_from(length).expect("invariant: at most MAX_PART");
+            check_damage(&self.content, self.start + offset, length)?;
             tokio::select! {
                 turn = self.app.upload.turn() => turn.spend(size),
                 () = parts.closed() => return Ok(()),
@@ -84,7 +87,7 @@ impl Download {
             });
             let part = part.await??;
             if self.online.is_cancelled() {
-                return Err(BrokenOff::Offline(self.content.info.name.clone()));
+                return Err(BrokenOff::Offline(self.content.name.clone()));
             }
             if parts.send(Ok(part)).await.is_err() {
                 return Ok(());

@@ -40,9 +40,9 @@ fn item(xml: &mut String, listed: &Listed, links: &Links) {
          <enclosure url=\"{url}\" length=\"{length}\" type=\"application/x-bittorrent\"/>\n</item>\n",
         title = escape(&item.name),
         link = escape(&links.to(&item_path(content))),
-        guid = content.info_hash,
-        date = http_date(item.added.as_nanosecond()),
-        url = escape(&links.torrent(&content.info_hash)),
+        guid = content.info_hash(),
+        date = http_date(i64::try_from(item.added.as_nanosecond()).unwrap_or(i64::MAX)),
+        url = escape(&links.torrent(content.torrent())),
         length = torrent_file::length(item, content, links),
     );
     written.expect("invariant: writing to a string never fails");
@@ -109,8 +109,8 @@ mod tests {
         let listed = published("a", &[]);
         let links = links(None, "192.0.2.1");
         let content = listed.seeding().unwrap();
-        let length = torrent_file::metainfo(&listed.item, content, &links).len();
-        let hash = content.info_hash;
+        let length = torrent_file::length(&listed.item, content, &links);
+        let hash = content.info_hash();
         let xml = render(std::slice::from_ref(&listed), &links);
         let enclosure = format!(
             "<enclosure url=\"http://192.0.2.1/torrents/{hash}.torrent\" length=\"{length}\" \

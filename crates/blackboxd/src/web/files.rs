@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use torrent::{File, FilePath, Mode};
+use torrent::FilePath;
 
 use super::conditional::{Version, http_date};
 use super::download::Download;
@@ -21,7 +21,9 @@ use super::links::files_path;
 use super::range::{self, Selection};
 use super::{Web, folder, reply};
 use crate::catalog::{Content, State};
+use crate::listing::ListedFile;
 use crate::net::http::{self, Body, Request, Response};
+use crate::storage::check_damage;
 
 /// Seconds after which a download that found all places taken may be tried again.
 const RETRY_SECONDS: u32 = 30;
@@ -65,10 +67,7 @@ fn decode(path: &str) -> Option<Vec<String>> {
 
 /// Looks up what is below the item.
 fn find(content: &Content, names: &[String]) -> Option<Found> {
-    let files = match &content.info.mode {
-        Mode::Single { .. } => return names.is_empty().then_some(Found::File(0)),
-        Mode::Multiple { files } => files,
-    };
+    let Some(files) = content.listing.folder() else { return names.is_empty().then_some(Found::File(0)) };
     match names {
         [] => Some(Found::FolderWithoutSlash),
         [folder @ .., last] if last.is_empty() => {
@@ -87,8 +86,8 @@ fn find(content: &Content, names: &[String]) -> Option<Found> {
 
 /// The indices of the files below a folder. They are next to each other because publishing sorts the files by their
 /// names, bytewise.
-pub(super) fn below(files: &[File], folder: &[impl AsRef<str>]) -> Range<usize> {
-    let order = |file: &File| -> Ordering {
+pub(super) fn below(files: &[ListedFile], folder: &[impl AsRef<str>]) -> Range<usize> {
+    let order = |file: &ListedFile| -> Ordering {
         let mut names = file.path.components();
         let differing =
             folder.iter().map(|name| names.next().cmp(&Some(name.as_ref()))).find(|order| order.is_ne());
@@ -102,17 +101,17 @@ pub(super) fn below(files: &[File], folder: &[impl AsRef<str>]) -> Range<usize> 
 }
 
 async fn file(web: &Web, request: &Request, content: Arc<Content>, index: usize) -> Response {
-    let published = &content.files[index];
+    let (path, identity) = content.file(index);
     let headers = &request.head.headers;
     // Equal bytes under an equal info hash are the same file, whenever they were published.
     let version = Version {
-        etag: format!("\"{}-{index}\"", content.info_hash),
-        modified: Some(http_date(published.identity.mtime)),
+        etag: format!("\"{}-{index}\"", content.info_hash()),
+        modified: Some(http_date(identity.mtime)),
     };
     if version.is_had(headers) {
         return reply::versioned(reply::not_modified(), &version);
     }
-    let length = published.length;
+    let length = identity.size;
     let is_get = request.head.method == Method::GET;
     let selection = match headers.get(RANGE).and_then(|field| field.to_str().ok()) {
         Some(field) if is_get && version.fits_part(headers) => range::parse(field, length),
@@ -127,7 +126,7 @@ async fn file(web: &Web, request: &Request, content: Arc<Content>, index: usize)
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let name = published.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let mut response = reply::guarded(http::response(status, "application/octet-stream", ""));
     *response.body_mut() = body;
     let fields = response.headers_mut();
@@ -153,6 +152,10 @@ async fn body(
     range: Range<u64>,
     is_get: bool,
 ) -> Result<Body, Response> {
+    let start = content.spans.start(index);
+    if check_damage(content, start + range.start, range.end - range.start).is_err() {
+        return Err(damaged());
+    }
     // Before the file is opened, which may take its time: so many wait for a disk and no more.
     let Ok(place) = Arc::clone(&web.downloads).try_acquire_owned() else { return Err(busy()) };
     let online = content.online();
@@ -173,7 +176,7 @@ async fn body(
     if range.is_empty() || !is_get {
         return Ok(Body::Whole(bytes::Bytes::new()));
     }
-    let download = Download { app: Arc::clone(&web.app), content: Arc::clone(content), online, file };
+    let download = Download { app: Arc::clone(&web.app), content: Arc::clone(content), online, file, start };
     Ok(download.start(range, place))
 }
 
@@ -182,6 +185,12 @@ fn unsatisfiable(length: u64) -> Response {
     let mut response = reply::error(StatusCode::RANGE_NOT_SATISFIABLE, sentence);
     response.headers_mut().insert(CONTENT_RANGE, reply::value(&format!("bytes */{length}")));
     response
+}
+
+fn damaged() -> Response {
+    let sentence = "The disk of the box is damaged there. Other parts of the file, and other files, can be downloaded; with the torrent, \
+                    other downloaders may have the rest.";
+    reply::error(StatusCode::GONE, sentence)
 }
 
 fn gone() -> Response {

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use askama::Template;
 use hyper::StatusCode;
-use torrent::{File, Mode};
 
 use super::links::{files_path, segment};
 use super::{files, reply};
 use crate::catalog::Content;
+use crate::listing::ListedFile;
 use crate::net::http::{Request, Response};
 use crate::words;
 
@@ -49,7 +49,7 @@ pub(super) fn respond(
     names: &[String],
     files: Range<usize>,
 ) -> Response {
-    let Mode::Multiple { files: all } = &content.info.mode else { return reply::not_found() };
+    let Some(all) = content.listing.folder() else { return reply::not_found() };
     let from = request.head.uri.query().and_then(|query| query.strip_prefix("from="));
     let start = from.and_then(|from| from.parse().ok()).unwrap_or(files.start).clamp(files.start, files.end);
     let folder = &names[1..];
@@ -68,7 +68,7 @@ pub(super) fn respond(
 }
 
 /// The entries of a folder made of the files with these indices, and the index to go on from if there are more.
-fn entries(all: &[File], folder: &[String], range: Range<usize>) -> (Vec<Entry>, Option<usize>) {
+fn entries(all: &[ListedFile], folder: &[String], range: Range<usize>) -> (Vec<Entry>, Option<usize>) {
     let mut entries = Vec::new();
     let mut index = range.start;
     while index < range.end {
@@ -79,7 +79,11 @@ fn entries(all: &[File], folder: &[String], range: Range<usize>) -> (Vec<Entry>,
         let mut names = file.path.components().skip(folder.len());
         let name = names.next().expect("invariant: every file below a folder has a name there");
         if names.next().is_none() {
-            entries.push(Entry { name: name.into(), link: segment(name), extent: words::bytes(file.length) });
+            entries.push(Entry {
+                name: name.into(),
+                link: segment(name),
+                extent: words::bytes(file.identity.size),
+            });
             index += 1;
         } else {
             let inner: Vec<&str> = folder.iter().map(String::as_str).chain([name]).collect();
@@ -99,7 +103,7 @@ mod tests {
 
     fn listing(files: &[(&str, u64)], folder: &[&str]) -> Vec<(String, String, String)> {
         let listed = published("item", files);
-        let Mode::Multiple { files: all } = &listed.seeding().unwrap().info.mode else { panic!("no folder") };
+        let all = listed.seeding().unwrap().listing.folder().unwrap();
         let folder: Vec<String> = folder.iter().map(|name| (*name).to_owned()).collect();
         let (entries, next) = entries(all, &folder, files::below(all, &folder));
         assert_eq!(next, None);
@@ -127,7 +131,7 @@ mod tests {
         let names: Vec<String> = (0..=MAX_ENTRIES).map(|number| format!("{number:04}")).collect();
         let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
         let listed = published("item", &files);
-        let Mode::Multiple { files: all } = &listed.seeding().unwrap().info.mode else { panic!("no folder") };
+        let all = listed.seeding().unwrap().listing.folder().unwrap();
         let (first, next) = entries(all, &[], 0..all.len());
         assert_eq!((first.len(), next), (MAX_ENTRIES, Some(MAX_ENTRIES)));
         let (rest, next) = entries(all, &[], MAX_ENTRIES..all.len());

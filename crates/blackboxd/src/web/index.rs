@@ -42,6 +42,8 @@ struct Entry {
 #[derive(Debug)]
 struct Get {
     torrent: String,
+    /// The torrent of version 2.
+    torrent_v2: Option<String>,
     magnet: String,
     /// The file itself or the listing of the folder.
     direct: String,
@@ -84,7 +86,8 @@ impl Entry {
         let get = listed.seeding().map(|content| {
             let direct = item_path(content);
             Get {
-                torrent: torrent_path(&content.info_hash),
+                torrent: torrent_path(content.torrent()),
+                torrent_v2: content.torrents.get(1).map(torrent_path),
                 magnet: links.magnet(content),
                 direct_label: if direct.ends_with('/') { "Browse files" } else { "Direct download" },
                 direct,
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn an_item_has_all_ways_to_get_it() {
         let file = published("a&b.iso", &[]);
-        let hash = file.seeding().unwrap().info_hash.to_string();
+        let hash = file.seeding().unwrap().info_hash().to_string();
         let html = html(&[file, published("folder", &[("x", 1), ("y", 2)])], &[], 1);
         for part in [
             "a&#38;b.iso",

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use torrent::{InfoHash, InfoHashes, Magnet, Mode};
+use torrent::Magnet;
 
 use super::host::{Host, UrlHost};
 use crate::app::Listeners;
-use crate::catalog::Content;
+use crate::catalog::{Content, Torrent};
 
 /// Everything in a path segment but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -49,9 +49,9 @@ impl Links {
         format!("{}{path}", self.page)
     }
 
-    /// The `.torrent` of an info hash.
-    pub(super) fn torrent(&self, info_hash: &InfoHash) -> String {
-        self.to(&torrent_path(info_hash))
+    /// The `.torrent` of a torrent.
+    pub(super) fn torrent(&self, torrent: &Torrent) -> String {
+        self.to(&torrent_path(torrent))
     }
 
     /// Trackers, best first; each is a tier of its own (BEP 12).
@@ -67,8 +67,8 @@ impl Links {
     /// The magnet link.
     pub(super) fn magnet(&self, content: &Content) -> String {
         Magnet {
-            info_hashes: InfoHashes::V1(content.info_hash),
-            name: content.info.name.clone(),
+            info_hashes: content.torrent().info_hashes,
+            name: content.name.clone(),
             length: Some(content.size_bytes()),
             trackers: self.announce.clone(),
             web_seeds: vec![self.web_seed()],
@@ -78,8 +78,8 @@ impl Links {
 }
 
 /// Path of a `.torrent` on this box.
-pub(super) fn torrent_path(info_hash: &InfoHash) -> String {
-    format!("/torrents/{info_hash}.torrent")
+pub(super) fn torrent_path(torrent: &Torrent) -> String {
+    format!("/torrents/{}.torrent", torrent.info_hash())
 }
 
 /// A name as a segment of a path.
@@ -99,13 +99,14 @@ pub(super) fn files_path<'a>(names: impl IntoIterator<Item = &'a str>) -> String
 
 /// Where an item can be downloaded without a torrent: the file, or the listing of the folder.
 pub(super) fn item_path(content: &Content) -> String {
-    let slash = matches!(content.info.mode, Mode::Multiple { .. }).then_some("");
-    files_path([content.info.name.as_str()].into_iter().chain(slash))
+    let slash = content.listing.folder().map(|_| "");
+    files_path([content.name.as_str()].into_iter().chain(slash))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::catalog::testing::published;
 
     pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
         let listeners = Listeners {
@@ -168,7 +169,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_torrent_is_found_by_its_hash() {
-        let url = links(None, "a").torrent(&InfoHash([0xab; 20]));
-        assert_eq!(url, format!("http://a/torrents/{}.torrent", "ab".repeat(20)));
+        let content = published("item", &[]).content;
+        let url = links(None, "a").torrent(content.torrent());
+        assert_eq!(url, format!("http://a/torrents/{}.torrent", content.info_hash_v1().unwrap()));
     }
 }

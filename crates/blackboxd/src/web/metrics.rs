@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) tracker_peers: usize,
     /// Bytes read to hash them since the daemon started.
     pub(super) hashed: u64,
+    /// Bytes compared with what was hashed since the daemon started.
+    pub(super) scrubbed: u64,
     /// Free and all bytes of the volume of the publish folder, when it is there.
     pub(super) space: Option<Space>,
     /// The machine's memory.
@@ -43,6 +45,8 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
     gauge(text, "blackbox_tracker_peers", "Peers that the tracker knows.", facts.tracker_peers as u64)?;
     let help = "Bytes of content read to hash them since the daemon started.";
     single(text, "blackbox_hashed_bytes_total", "counter", help, facts.hashed)?;
+    let help = "Bytes of content read again to compare them with what was hashed, since the daemon started.";
+    single(text, "blackbox_scrubbed_bytes_total", "counter", help, facts.scrubbed)?;
     if let Some(space) = facts.space {
         let volume = "of the volume that the publish folder is on.";
         gauge(text, "blackbox_publish_free_bytes", &format!("Free space {volume}"), space.free)?;
@@ -66,7 +70,7 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
             writeln!(
                 text,
                 "{name}{{info_hash=\"{}\",item=\"{item}\"}} {}",
-                content.info_hash,
+                content.info_hash(),
                 value(listed)
             )?;
         }
@@ -77,13 +81,14 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
 /// A metric of every published item: name, type, help, value.
 type ItemFamily = (&'static str, &'static str, &'static str, fn(&Listed) -> u64);
 
-const ITEM_FAMILIES: [ItemFamily; 5] = [
+const ITEM_FAMILIES: [ItemFamily; 6] = [
     ("blackbox_item_size_bytes", "gauge", "Size of the item.", |listed| listed.item.size_bytes),
     ("blackbox_item_seeders", "gauge", "Who has all of the item, the box included.", |listed| {
         listed.seeders.into()
     }),
     ("blackbox_item_leechers", "gauge", "Who is downloading the item.", |listed| listed.leechers.into()),
     ("blackbox_item_completed_total", "counter", "Downloads that peers completed.", Listed::completed),
+    ("blackbox_item_damaged_bytes", "gauge", "Bytes that are damaged on the disk.", Listed::damaged),
     ("blackbox_item_uploaded_bytes_total", "counter", "Bytes of the item given away.", Listed::uploaded),
 ];
 
@@ -129,6 +134,7 @@ mod tests {
             peers: 3,
             tracker_peers: 4,
             hashed: 5,
+            scrubbed: 6,
             space: Some(Space { free: 10, total: 100 }),
             memory: Some(Memory { available: 20, total: 200 }),
         })
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn figures_are_there_with_their_labels() {
         let text = rendered();
-        let hash = published("a \"b\" \\\nc", &[]).seeding().unwrap().info_hash;
+        let hash = published("a \"b\" \\\nc", &[]).seeding().unwrap().info_hash();
         for line in [
             "blackbox_uptime_seconds 61",
             "blackbox_problems 2",

@@ -91,7 +91,7 @@ async fn respond(web: &Web, request: &Request) -> Response {
         "/icon.svg" => reply::cacheable(request, "image/svg+xml", reply::ICON),
         _ => {
             if let Some(name) = path.strip_prefix("/torrents/") {
-                torrent_file::respond(app, request, name, &links)
+                torrent_file::respond(app, request, name, &links).await
             } else if let Some(rest) = path.strip_prefix("/files/") {
                 files::respond(web, request, rest).await
             } else {
@@ -114,6 +114,7 @@ async fn metrics(app: &App) -> metrics::Facts {
         peers: app.peers.len(),
         tracker_peers: app.swarms().peer_count(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
+        scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),
         space,
         memory: memory::now(),
     }

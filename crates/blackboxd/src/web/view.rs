@@ -1,12 +1,12 @@
 //! What every surface shows of an item, taken from the catalog and the swarms at one moment.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use torrent::InfoHash;
 use tracker::Scrape;
 
 use crate::app::App;
-use crate::catalog::{Content, Item, State};
+use crate::catalog::{Content, Item, Progress, State};
 use crate::words;
 
 /// An item with its swarm's figures.
@@ -29,7 +29,7 @@ pub(super) fn listed(app: &App) -> Vec<Listed> {
     let offline = app.health.problems().into_iter().next();
     let swarms = app.swarms();
     let listed = |item: &Arc<Item>| {
-        let scrape = item.content.as_ref().and_then(|content| swarms.scrape(&content.info_hash));
+        let scrape = item.content.as_ref().map(|content| swarm(content, |name| swarms.scrape(name)));
         let mut listed = Listed::new(Arc::clone(item), scrape);
         if item.state == State::Offline && listed.error.is_none() {
             listed.error.clone_from(&offline);
@@ -37,6 +37,17 @@ pub(super) fn listed(app: &App) -> Vec<Listed> {
         listed
     };
     catalog.items().iter().map(listed).collect()
+}
+
+/// The figures of all swarms of an item: each of its torrents has one.
+fn swarm(content: &Content, scrape: impl Fn(&InfoHash) -> Option<Scrape>) -> Scrape {
+    content.names_on_the_wire().filter_map(|name| scrape(&name)).fold(Scrape::default(), |sum, swarm| {
+        Scrape {
+            complete: sum.complete.saturating_add(swarm.complete),
+            incomplete: sum.incomplete.saturating_add(swarm.incomplete),
+            downloaded: sum.downloaded.saturating_add(swarm.downloaded),
+        }
+    })
 }
 
 impl Listed {
@@ -47,7 +58,7 @@ impl Listed {
         Self {
             seeders: others.complete.saturating_add(own),
             leechers: others.incomplete,
-            error: item.error.clone(),
+            error: item.error.clone().or_else(|| damage(&item)),
             item,
         }
     }
@@ -59,12 +70,23 @@ impl Listed {
 
     /// Bytes of it given away so far.
     pub(super) fn uploaded(&self) -> u64 {
-        self.item.content.as_ref().map_or(0, |content| content.counters.uploaded.load(Ordering::Relaxed))
+        self.item.content.as_ref().map_or(0, |content| content.counters.sums().uploaded)
     }
 
     /// Downloads that peers completed.
     pub(super) fn completed(&self) -> u64 {
-        self.item.content.as_ref().map_or(0, |content| content.counters.completed.load(Ordering::Relaxed))
+        self.item.content.as_ref().map_or(0, |content| content.counters.sums().completed)
+    }
+
+    /// Bytes of it that are damaged on the disk.
+    pub(super) fn damaged(&self) -> u64 {
+        let ranges = self.item.content.as_ref().map(|content| content.damage.ranges()).unwrap_or_default();
+        ranges.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Whether its content is being read.
+    pub(super) fn is_being_read(&self) -> bool {
+        matches!(self.item.state, State::Copying | State::Hashing)
     }
 
     /// Whether it will change by itself soon.
@@ -78,8 +100,8 @@ impl Listed {
         let words = match self.item.state {
             State::Seeding => words::swarm(self.seeders, self.leechers),
             State::Settling => "Waiting until copying has finished.".to_owned(),
-            State::Copying => format!("Being copied: {percent} %."),
-            State::Hashing => format!("Being prepared: {percent} % read."),
+            State::Copying => format!("Being copied: {percent} %{}.", pace(&self.item.progress)),
+            State::Hashing => format!("Being prepared: {percent} % read{}.", pace(&self.item.progress)),
             State::Offline => "Offline, but nothing is lost.".to_owned(),
             State::Failed => "Not published.".to_owned(),
         };
@@ -88,6 +110,32 @@ impl Listed {
             None => words,
         }
     }
+}
+
+/// Which bytes the disk does not give back, in a sentence; `None` if all is well.
+fn damage(item: &Item) -> Option<String> {
+    let content = item.content.as_ref()?;
+    let ranges = content.damage.ranges();
+    let first = ranges.first()?;
+    let span = content.spans.spans(first.start, first.end - first.start).next()?;
+    let (path, _) = content.file(span.file);
+    let more = match ranges.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {}", words::count(more as u64, "other place", "other places")),
+    };
+    Some(format!(
+        "The disk is damaged: {:?} can't be given at byte {} ({} bytes){more}. Copy it there again.",
+        path.display().to_string(),
+        span.offset,
+        span.length,
+    ))
+}
+
+/// How fast it goes and when it will be done, as far as known, after something else.
+fn pace(progress: &Progress) -> String {
+    let rate = progress.rate().map(|rate| format!(", {} a second", words::bytes(rate)));
+    let left = progress.time_left().map(|left| format!(", {} left", words::duration(left)));
+    rate.into_iter().chain(left).collect()
 }
 
 /// The state as the API names it.
@@ -109,31 +157,13 @@ pub(super) const STATES: [State; 6] =
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::catalog::Identity;
-    use torrent::{File, FilePath, Hashes, Info, Mode};
+    use crate::catalog::testing;
 
     /// A published file (no `files`) or folder; content is not looked at by any view.
     pub(in crate::web) fn published(name: &str, files: &[(&str, u64)]) -> Listed {
-        let file = |(path, length): &(&str, u64)| File {
-            path: FilePath::from_components(path.split('/')).unwrap(),
-            length: *length,
-        };
-        let mode = match files {
-            [] => Mode::Single { length: 5 },
-            files => Mode::Multiple { files: files.iter().map(file).collect() },
-        };
-        let hashes = Hashes::V1 { pieces: Vec::new() };
-        let mut info = Info { name: name.into(), piece_length: 1 << 20, mode, hashes, private: false };
-        let pieces = usize::try_from(info.total_length().div_ceil(1 << 20)).unwrap();
-        info.hashes = Hashes::V1 { pieces: vec![7; 20 * pieces] };
-        let identity = |size| Identity { inode: 1, size, mtime: 784_111_777_000_000_000 };
-        let identities: Vec<_> = match files {
-            [] => vec![identity(5)],
-            files => files.iter().map(|(_, length)| identity(*length)).collect(),
-        };
-        let content = Content::new(info.to_bytes().into(), &identities).unwrap();
         let added = "2024-05-06T07:08:09Z".parse().unwrap();
-        Listed::new(Arc::new(Item::published(name, added, Arc::new(content))), None)
+        let content = testing::published(name, files).content;
+        Listed::new(Arc::new(Item::published(name, added, content)), None)
     }
 
     /// An item that is not published.
@@ -153,6 +183,17 @@ pub(super) mod tests {
         let listed = Listed::new(Arc::new(offline), Some(scrape));
         assert_eq!((listed.seeders, listed.leechers), (2, 3));
         assert!(listed.seeding().is_none());
+    }
+
+    #[test]
+    fn an_item_has_the_swarms_of_both_its_torrents() {
+        let content = testing::published("a", &[]).content;
+        let v1 = content.info_hash_v1().unwrap();
+        let scrape = |name: &InfoHash| {
+            Some(Scrape { complete: 1, incomplete: if *name == v1 { 10 } else { 5 }, downloaded: 0 })
+        };
+        let Scrape { complete, incomplete, .. } = swarm(&content, scrape);
+        assert_eq!((complete, incomplete), (2, 15));
     }
 
     #[test]

@@ -33,11 +33,7 @@ fn run(now: std::time::Instant, stream: &[u8], mut chunk_size: impl FnMut() -> u
         }
     }
     Outcome {
-        control: std::iter::from_fn(|| {
-            connection.session.poll_control(now).or_else(|| connection.session.poll_metadata(now))
-        })
-        .flatten()
-        .collect(),
+        control: std::iter::from_fn(|| connection.said()).flatten().collect(),
         blocks: std::iter::from_fn(|| connection.session.poll_block(now)).collect(),
         event: connection.session.poll_event(),
         stats: connection.session.stats(),

@@ -1,6 +1,10 @@
 //! Peers that mean no good, or can't.
 
-use seeder::{Close, HANDSHAKE_ID, MAX_REQUESTS, Message, MessageError, MetadataMessage, Range, Reserved};
+use seeder::{
+    Close, HANDSHAKE_ID, HashRequest, MAX_REQUESTS, Message, MessageError, MetadataMessage, Range, Reserved,
+    Torrent,
+};
+use torrent::InfoHash;
 use torrent::bencode::Problem;
 
 use crate::support::{
@@ -144,6 +148,7 @@ fn what_waits_for_the_torrent_is_bounded() {
 fn no_bytes_make_a_session_panic() {
     let theirs = their_extended_handshake();
     let payload = MetadataMessage::Request(1).to_bytes();
+    let hashes = HashRequest { pieces_root: [7; 32], base_layer: 1, index: 8, length: 2, proof_layers: 3 };
     let messages = [
         Message::HaveNone,
         Message::Extended { id: HANDSHAKE_ID, payload: &theirs },
@@ -154,6 +159,7 @@ fn no_bytes_make_a_session_panic() {
         Message::Request(range(1, 0)),
         Message::Request(range(9, 0)),
         Message::Cancel(range(9, 0)),
+        Message::HashRequest(hashes),
         Message::Unknown(33),
         Message::KeepAlive,
     ];
@@ -177,7 +183,8 @@ fn no_bytes_make_a_session_panic() {
                 }
             }
         }
-        let mut connection = Connection::greeted(BOTH, torrent());
+        let v2 = (round % 3 > 0).then_some(InfoHash([0xbb; 20]));
+        let mut connection = Connection::greeted(BOTH, Torrent { v2, ..torrent() });
         connection.session.set_choked(connection.now, round % 2 == 0).unwrap();
         match connection.receive(&stream) {
             Ok(()) => survived += 1,

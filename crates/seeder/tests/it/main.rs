@@ -5,10 +5,18 @@ mod choker;
 #[cfg(test)]
 mod chunks;
 #[cfg(test)]
+mod hashes;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod metadata;
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod timers;
+#[cfg(test)]
+mod withheld;

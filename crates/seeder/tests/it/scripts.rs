@@ -1,73 +1,25 @@
 //! What is said in the usual course of things, as tables.
 
 use seeder::{
-    CLIENT, Close, Event, ExtendedHandshake, HANDSHAKE_ID, Handshake, MAX_REQUESTS, METADATA_PIECE, Message,
-    MetadataMessage, PIECE_HEADER, Range, Reserved, Torrent, Transmit, piece_header,
+    CLIENT, Close, Event, ExtendedHandshake, HANDSHAKE_ID, Handshake, MAX_REQUESTS, Message, PIECE_HEADER,
+    Range, Reserved, Torrent, Transmit, piece_header,
 };
 
+use crate::script::Line::{self, Choke, Closes, Gives, Peer, Quiet, Says, Sent, Tells};
+use crate::script::check;
 use crate::support::{
-    BLOCK, BOTH, Connection, EXTENDED, FAST, INFO_HASH, OURS, PIECES, PLAIN, TOTAL, bytes, handshake,
-    info_bytes, lengths, range, their_extended_handshake, torrent,
+    BLOCK, BOTH, Connection, EXTENDED, FAST, INFO_HASH, METADATA_SIZE, OURS, PIECES, PLAIN, TOTAL, bytes,
+    handshake, lengths, range, their_extended_handshake, torrent,
 };
 
-/// A line of a script.
-#[derive(Debug, Clone, Copy)]
-enum Line<'a> {
-    /// The peer sends a message.
-    Peer(Message<'a>),
-    /// The session answers with a message that is not a block.
-    Says(Message<'a>),
-    /// The session hands out a block.
-    Gives(Range),
-    /// The driver has written the block.
-    Sent(Range),
-    /// The driver is told.
-    Tells(Event),
-    /// The choker decides.
-    Choke(bool),
-    /// Neither message nor block nor event is waiting.
-    Quiet,
-    /// What the peer sends closes the connection.
-    Closes(Message<'a>, Close),
-}
-
-use Line::{Choke, Closes, Gives, Peer, Quiet, Says, Sent, Tells};
 use Message::{Cancel, Interested, NotInterested, Reject, Request, Unchoke};
-
-#[track_caller]
-fn check(reserved: Reserved, torrent: Torrent, script: &[Line]) {
-    let mut connection = Connection::greeted(reserved, torrent);
-    for (number, line) in script.iter().enumerate() {
-        let place = format!("line {number}, {line:?}");
-        match *line {
-            Peer(message) => connection.send(message).expect(&place),
-            Says(message) => assert_eq!(connection.said(), Some(bytes(&[message])), "{place}"),
-            Gives(range) => {
-                let block = connection.session.poll_block(connection.now);
-                assert_eq!(block.map(Range::from), Some(range), "{place}");
-            }
-            Sent(Range { index, begin, length }) => {
-                let block = lengths().block(index, begin, length).unwrap();
-                connection.session.block_sent(connection.now, block);
-            }
-            Tells(event) => assert_eq!(connection.session.poll_event(), Some(event), "{place}"),
-            Choke(choked) => connection.session.set_choked(connection.now, choked).expect(&place),
-            Quiet => {
-                assert_eq!(connection.said(), None, "{place}");
-                assert_eq!(connection.session.poll_transmit(connection.now), None, "{place}");
-                assert_eq!(connection.session.poll_event(), None, "{place}");
-            }
-            Closes(message, close) => assert_eq!(connection.send(message), Err(close), "{place}"),
-        }
-    }
-}
 
 #[test]
 fn greeting_depends_on_what_the_peer_knows() {
     let all = [0xff, 0xc0];
     let extended = ExtendedHandshake {
         ut_metadata: Some(1),
-        metadata_size: Some(40_000),
+        metadata_size: Some(METADATA_SIZE),
         reqq: Some(u32::try_from(MAX_REQUESTS).unwrap()),
         upload_only: Some(true),
         client: Some(CLIENT.into()),
@@ -231,46 +183,6 @@ fn a_choked_peer_may_have_allowed_fast_pieces_once() {
 }
 
 #[test]
-fn magnet_links_get_their_metadata() {
-    let theirs = their_extended_handshake();
-    let info = info_bytes();
-    let total_size = u32::try_from(info.len()).unwrap();
-    let ask = |piece| MetadataMessage::Request(piece).to_bytes();
-    let data = |piece: u32| {
-        let bytes = info.chunks(METADATA_PIECE).nth(piece as usize).unwrap();
-        MetadataMessage::Data { piece, total_size, bytes }.to_bytes()
-    };
-    let (first, last, beyond) = (ask(0), ask(2), ask(3));
-    let (first_data, last_data) = (data(0), data(2));
-    let reject = MetadataMessage::Reject(3).to_bytes();
-    // The peer numbers our messages as its handshake says, we number its messages as ours did.
-    let peer = |payload| Peer(Message::Extended { id: 1, payload });
-    let says = |payload| Says(Message::Extended { id: 9, payload });
-    check(
-        BOTH,
-        torrent(),
-        &[
-            peer(&first),
-            Quiet,
-            Peer(Message::HaveNone),
-            Peer(Message::Extended { id: HANDSHAKE_ID, payload: &theirs }),
-            peer(&first),
-            peer(&last),
-            says(&first_data),
-            says(&last_data),
-            peer(&beyond),
-            says(&reject),
-            peer(&first),
-            says(&first_data),
-            peer(&first),
-            Peer(Message::Extended { id: HANDSHAKE_ID, payload: b"d1:md11:ut_metadatai0eee" }),
-            peer(&first),
-            Quiet,
-        ],
-    );
-}
-
-#[test]
 fn sloppy_or_unknown_extension_messages_are_ignored() {
     let extended = |id, payload| Peer(Message::Extended { id, payload });
     check(
@@ -281,7 +193,7 @@ fn sloppy_or_unknown_extension_messages_are_ignored() {
             extended(HANDSHAKE_ID, b"d1:v1:x1:mdee"),
             extended(1, b"not bencode"),
             extended(77, b"?"),
-            Peer(Message::Unknown(21)),
+            Peer(Message::Unknown(99)),
             Peer(Message::Port(6881)),
             Peer(Message::Choke),
             Peer(Message::Unchoke),

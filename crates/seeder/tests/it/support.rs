@@ -1,19 +1,20 @@
 //! A driver without sockets, for a torrent of ten pieces.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use seeder::{
     Close, Event, ExtendedHandshake, HANDSHAKE_LENGTH, Handshake, Message, PeerSession, Range, Reserved,
     Torrent,
 };
-use torrent::{InfoHash, Lengths, PeerId};
+use torrent::{InfoHash, Lengths, PeerId, PieceIndex};
 
 pub(crate) const PIECE_LENGTH: u32 = 0x8000;
 pub(crate) const PIECES: u32 = 10;
 /// The last piece has one whole block and 100 bytes.
 pub(crate) const TOTAL: u64 = 9 * PIECE_LENGTH as u64 + 0x4000 + 100;
 
+pub(crate) const METADATA_SIZE: u32 = 40_000;
 pub(crate) const BLOCK: u32 = 0x4000;
 pub(crate) const INFO_HASH: InfoHash = InfoHash([0xaa; 20]);
 pub(crate) const OURS: PeerId = PeerId(*b"-bB0000-ourpeerid123");
@@ -34,15 +35,22 @@ pub(crate) fn lengths() -> Lengths {
     Lengths::new(TOTAL, PIECE_LENGTH).unwrap()
 }
 
-/// Not an info dictionary, but of a size that takes three metadata pieces. Made once, as all sessions share it.
-pub(crate) fn info_bytes() -> Arc<[u8]> {
-    static BYTES: LazyLock<Arc<[u8]>> =
-        LazyLock::new(|| (0..40_000_u32).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect());
-    Arc::clone(&BYTES)
-}
+/// Not an info dictionary, but of a size that takes three metadata pieces.
+pub(crate) static INFO_BYTES: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..METADATA_SIZE).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect());
 
 pub(crate) fn torrent() -> Torrent {
-    Torrent { lengths: lengths(), info_bytes: info_bytes(), allowed_fast: Vec::new() }
+    Torrent {
+        lengths: lengths(),
+        metadata_size: METADATA_SIZE,
+        v2: None,
+        allowed_fast: Vec::new(),
+        withheld: Vec::new(),
+    }
+}
+
+pub(crate) fn piece(index: u32) -> PieceIndex {
+    lengths().piece(index).unwrap()
 }
 
 /// A request for a block of 16 KiB.
@@ -123,8 +131,7 @@ impl Connection {
     /// The next message that is not a block, as it is on the wire.
     pub(crate) fn said(&mut self) -> Option<Vec<u8>> {
         if self.said.is_empty() {
-            self.said =
-                self.session.poll_control(self.now).or_else(|| self.session.poll_metadata(self.now))?;
+            self.said = self.session.poll_control(self.now).or_else(|| self.metadata())?;
         }
         let size = match Message::decode(&self.said, PIECES) {
             Ok(Some((_, size))) => size,
@@ -132,6 +139,13 @@ impl Connection {
             _ => HANDSHAKE_LENGTH,
         };
         Some(self.said.drain(..size).collect())
+    }
+
+    /// The next piece of metadata, as a driver sends it that has it at hand.
+    fn metadata(&mut self) -> Option<Vec<u8>> {
+        let piece = self.session.poll_metadata(self.now)?;
+        let (start, length) = (piece.offset as usize, piece.length as usize);
+        self.session.metadata_message(self.now, piece, &INFO_BYTES[start..start + length])
     }
 
     pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Close> {

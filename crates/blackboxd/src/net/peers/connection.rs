@@ -4,23 +4,26 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use seeder::{Close, Event, PeerSession, Torrent, allowed_fast};
+use seeder::{Close, Event, PeerSession, allowed_fast};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use torrent::{InfoHash, Lengths};
+use torrent::{InfoHash, Lengths, NodeHash, PieceIndex};
 
+use super::metadata::Found;
 use super::outgoing::{Outgoing, Written};
 use super::reads::Reads;
 use super::registry::Place;
 use crate::app::{App, SharedApp};
-use crate::catalog::Content;
+use crate::catalog::{Content, Torrent};
 use crate::limit::Turn;
 use crate::storage::ServeError;
 
@@ -56,6 +59,8 @@ pub(super) enum End {
 /// What a peer wants.
 struct Wanted {
     content: Arc<Content>,
+    /// Which of its torrents.
+    torrent: Torrent,
     /// Cancelled when it is no longer served.
     online: CancellationToken,
 }
@@ -82,6 +87,9 @@ pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: TcpStream, add
         has_more: false,
         turn: None,
         disk: None,
+        lookup: None,
+        withheld: wanted.content.damage.pieces(&wanted.torrent.lengths),
+        damage: wanted.content.damage.subscribe(),
     };
     let end = tokio::select! {
         result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
@@ -107,11 +115,13 @@ async fn greet(
         }
         let Some(Event::Handshake { info_hash, .. }) = session.poll_event() else { continue };
         let wanted = find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
-        let lengths = wanted.content.lengths;
-        let torrent = Torrent {
-            lengths,
-            info_bytes: Arc::clone(&wanted.content.info_bytes),
-            allowed_fast: allowed_fast(address.ip(), &info_hash, &lengths, allowed_fast_count(&lengths)),
+        let lengths = &wanted.torrent.lengths;
+        let torrent = seeder::Torrent {
+            lengths: lengths.clone(),
+            metadata_size: u32::try_from(wanted.torrent.info_size).unwrap_or(0),
+            v2: wanted.torrent.info_hashes.v2().map(|v2| v2.truncated()),
+            allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
+            withheld: wanted.content.damage.pieces(lengths),
         };
         session.attach(Instant::now(), torrent)?;
         return Ok(wanted);
@@ -120,7 +130,8 @@ async fn greet(
 
 fn find(app: &App, info_hash: &InfoHash) -> Option<Wanted> {
     let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
-    Some(Wanted { online: content.online(), content })
+    let torrent = content.torrent_named(info_hash)?.clone();
+    Some(Wanted { online: content.online(), torrent, content })
 }
 
 /// None of pieces that are too large to be given away.
@@ -167,6 +178,11 @@ struct Connection<'a> {
     turn: Waiting<'a, Turn<'a>>,
     /// The bytes of a block that are on their way from the disk.
     disk: Waiting<'a, Result<Vec<u8>, ServeError>>,
+    /// Metadata or hashes that are on their way from the catalog.
+    lookup: Waiting<'a, Found>,
+    /// Pieces that can't be given, and what tells of others.
+    withheld: Vec<PieceIndex>,
+    damage: watch::Receiver<Vec<Range<u64>>>,
 }
 
 impl Connection<'_> {
@@ -176,12 +192,19 @@ impl Connection<'_> {
                 self.update();
                 self.place.interest_changed();
             }
+            // Before anything is written that was asked for.
+            if self.damage.has_changed().unwrap_or(false) {
+                self.damage_changed()?;
+            }
             self.write()?;
             tokio::select! {
                 ready = self.stream.readable() => { ready?; read(self.stream, &mut self.session)?; }
                 ready = self.stream.writable(), if self.is_blocked => ready?,
                 turn = arrival(&mut self.turn) => self.take(turn),
                 bytes = arrival(&mut self.disk) => self.outgoing.supply(&bytes?),
+                found = arrival(&mut self.lookup) => self.answer(found),
+                // The content outlives the connection, and with it who tells of damage.
+                Ok(()) = self.damage.changed() => self.damage.mark_changed(),
                 () = yield_now(), if self.has_more => {}
                 unchoke = self.place.verdict() => {
                     self.session.set_choked(Instant::now(), !unchoke)?;
@@ -197,7 +220,7 @@ impl Connection<'_> {
     /// Writes what there is until socket, upload limit or disk let no more through, or others should have their turn.
     fn write(&mut self) -> Result<(), End> {
         (self.is_blocked, self.has_more) = (false, false);
-        if self.disk.is_some() {
+        if self.disk.is_some() || self.lookup.is_some() {
             return Ok(());
         }
         let mut sent = 0;
@@ -219,7 +242,7 @@ impl Connection<'_> {
                     break;
                 }
                 Written::NeedsDisk(rest) => {
-                    let Wanted { content, online } = self.wanted;
+                    let Wanted { content, online, .. } = self.wanted;
                     self.disk = Some(Box::pin(self.reads.read(self.app, content, online, rest)));
                     break;
                 }
@@ -253,14 +276,41 @@ impl Connection<'_> {
 
     /// Uses a turn under the upload limit.
     fn take(&mut self, turn: Turn<'_>) {
-        let now = Instant::now();
-        if let Some(bytes) = self.session.poll_metadata(now) {
-            turn.spend(bytes.len());
-            self.outgoing.push_bytes(&bytes);
+        let (now, torrent) = (Instant::now(), &self.wanted.torrent);
+        if let Some(piece) = self.session.poll_metadata(now) {
+            turn.spend(piece.length as usize);
+            match self.app.catalog.metadata_at_hand(&torrent.info_hash()) {
+                Some(metadata) => self.answer(Found::Metadata(piece, Some(metadata))),
+                None => self.lookup = Some(Box::pin(Found::metadata(self.app, torrent, piece))),
+            }
+        } else if let Some(request) = self.session.poll_hashes(now) {
+            turn.spend(request.length as usize * size_of::<NodeHash>());
+            self.lookup = Some(Box::pin(Found::hashes(self.app, torrent, request)));
         } else if let Some(block) = self.session.poll_block(now) {
             turn.spend(block.length as usize);
-            self.outgoing.push_block(&self.wanted.content, block);
+            self.outgoing.push_block(&torrent.lengths, block);
         }
+    }
+
+    fn answer(&mut self, found: Found) {
+        if let Some(message) = found.message(&mut self.session, Instant::now()) {
+            self.outgoing.push_bytes(&message);
+        }
+    }
+
+    /// Gives no more what has been found damaged, and again what is good again.
+    fn damage_changed(&mut self) -> Result<(), End> {
+        self.damage.mark_unchanged();
+        let now = Instant::now();
+        let withheld = self.wanted.content.damage.pieces(&self.wanted.torrent.lengths);
+        for piece in withheld.iter().filter(|piece| !self.withheld.contains(piece)) {
+            self.session.withhold(now, *piece)?;
+        }
+        for piece in self.withheld.iter().filter(|piece| !withheld.contains(piece)) {
+            self.session.release(now, *piece);
+        }
+        self.withheld = withheld;
+        Ok(())
     }
 
     fn update(&self) {

@@ -4,6 +4,7 @@
 //! memory the tasks send themselves; what is not is read by threads that may wait for a disk.
 
 mod connection;
+mod metadata;
 mod outgoing;
 mod reads;
 mod registry;

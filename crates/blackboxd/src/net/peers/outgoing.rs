@@ -10,7 +10,7 @@ use seeder::piece_header;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use torrent::Block;
+use torrent::{Block, Lengths};
 
 use crate::catalog::Content;
 use crate::storage::Storage;
@@ -82,9 +82,9 @@ impl Outgoing {
     }
 
     /// Queues a block; to be called when there is none.
-    pub(super) fn push_block(&mut self, content: &Content, block: Block) {
+    pub(super) fn push_block(&mut self, lengths: &Lengths, block: Block) {
         self.push_bytes(&piece_header(block));
-        let rest = Rest { offset: content.lengths.block_offset(block), length: block.length };
+        let rest = Rest { offset: lengths.block_offset(block), length: block.length };
         self.block = Some(Sending { block, rest });
     }
 

@@ -46,7 +46,7 @@ impl Reads {
             app.storage.read(&shared, &online, part.offset, part.length as usize)
         });
         read.await.unwrap_or_else(|given_up| {
-            let path = PathBuf::from(&content.info.name);
+            let path = PathBuf::from(&content.name);
             Err(ServeError::Unreadable { path, source: io::Error::other(given_up) })
         })
     }

@@ -1,35 +1,33 @@
 //! Connections as their peers see them, over real sockets.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use appliance::Config;
 use seeder::{Handshake, Message, Range, Reserved};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use torrent::PeerId;
-use tracker::SwarmStore;
-use tracker::swarm::Limits;
+use torrent::{MIN_PIECE_LENGTH, PeerId};
 
 use super::connection::{End, serve};
 use super::outgoing::{Outgoing, Written};
 use super::reads::Reads;
-use super::registry::{self, Registry};
-use crate::app::{App, Health, Listeners, SharedApp};
-use crate::catalog::{self, Content};
-use crate::limit::RateLimit;
-use crate::storage::tests::{PIECE, bytes, folder};
-use crate::storage::{ServeError, Storage};
+use super::registry;
+use crate::app::SharedApp;
+use crate::app::testing::app;
+use crate::catalog::{Content, testing};
+use crate::storage::ServeError;
+use crate::storage::tests::bytes;
 
 const BLOCK: u32 = 16 * 1024;
+
+/// Bytes in a piece of so little content.
+const PIECE: u32 = MIN_PIECE_LENGTH;
 
 /// Nothing here takes so long, unless it takes for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,29 +47,13 @@ impl Seeding {
     /// One file of that size under that upload limit.
     fn new(size: usize, rate: Option<&str>) -> Self {
         let folder_ = tempfile::tempdir().unwrap();
-        let publish = folder_.path().join("publish");
         let bytes = bytes(size);
-        let content = Arc::new(folder(&publish, "item", &[("file".into(), bytes.clone())]));
-        let (catalog, _owner) = catalog::open(&folder_.path().join("state")).unwrap();
-        catalog.publish("item", Arc::clone(&content)).unwrap();
-        catalog.set_online(None).unwrap();
-        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let app = Arc::new(App {
-            catalog,
-            storage: Storage::new(publish.clone()),
-            publish,
-            upload: RateLimit::new(rate.map(|rate| rate.parse().unwrap())),
-            config: Config::default(),
-            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
-            peer_id: PeerId([1; 20]),
-            peers: Registry::default(),
-            hashed_bytes: AtomicU64::new(0),
-            inbox: Arc::default(),
-            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
-            health: Health::default(),
-            started: Instant::now(),
-            ending: CancellationToken::new(),
-        });
+        let publication =
+            testing::folder(&folder_.path().join("publish"), "item", &[("file".into(), bytes.clone())]);
+        let content = Arc::clone(&publication.content);
+        let app = app(folder_.path(), rate.map(|rate| rate.parse().unwrap()));
+        app.catalog.publish("item", publication).unwrap();
+        app.catalog.set_online(None).unwrap();
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
         Self { folder: folder_, app, reads: Arc::default(), content, bytes, polls: Arc::default() }
     }
@@ -95,7 +77,7 @@ impl Seeding {
         });
         let handshake = Handshake {
             reserved: Reserved::OURS,
-            info_hash: self.content.info_hash,
+            info_hash: self.content.info_hash(),
             peer_id: PeerId([2; 20]),
         };
         let mut peer = Peer { stream, inbox: Vec::new() };
@@ -274,7 +256,7 @@ async fn connections_end_when_the_item_goes_offline() {
     let mut stream = stream;
     let handshake = Handshake {
         reserved: Reserved::OURS,
-        info_hash: seeding.content.info_hash,
+        info_hash: seeding.content.info_hash(),
         peer_id: PeerId([2; 20]),
     };
     stream.write_all(&handshake.to_bytes()).await.unwrap();
@@ -289,11 +271,12 @@ async fn a_file_that_changes_is_not_sent_on_to_a_slow_reader() {
     // So that it is open.
     app.storage.read(content, &content.online(), 0, 1).unwrap();
     let mut outgoing = Outgoing::default();
-    let first = content.lengths.block(0, 0, BLOCK).unwrap();
+    let lengths = &content.torrent().lengths;
+    let first = lengths.block(0, 0, BLOCK).unwrap();
     stream.writable().await.unwrap();
     let mut queued = 0;
     loop {
-        outgoing.push_block(content, first);
+        outgoing.push_block(lengths, first);
         match outgoing.write(&stream, &app.storage, content).unwrap() {
             Written::All(Some(_)) => queued += 1,
             Written::Blocked => break,
@@ -330,4 +313,23 @@ async fn a_change_ends_the_connection_and_is_looked_at() {
     peer.say(&[Message::Request(block(1))]).await;
     assert!(matches!(end(served).await, End::Serve(ServeError::Changed(_))));
     assert!(peer.block().await.is_none());
+}
+
+#[tokio::test]
+async fn pieces_that_are_found_damaged_are_rejected_and_the_others_are_given() {
+    let seeding = Seeding::new(1 << 20, None);
+    let (mut peer, _served) = seeding.leech().await;
+    let damaged = u64::from(PIECE)..u64::from(PIECE) + 1;
+    seeding.app.catalog.verified("item", &seeding.content, damaged, true).unwrap();
+    peer.say(&[Message::Request(block(1))]).await;
+    let rejected = peer.hear(|message| match message {
+        Message::Reject(range) => Some(*range),
+        _ => None,
+    });
+    assert_eq!(rejected.await, Some(block(1)));
+    peer.say(&[Message::Request(block(2))]).await;
+    let (offset, given) = peer.block().await.unwrap();
+    assert_eq!((offset, given.as_slice()), (2 * BLOCK as usize, &seeding.bytes[offset..][..given.len()]));
+    let all = seeding.app.storage.read(&seeding.content, &seeding.content.online(), 0, 1 << 20);
+    assert!(matches!(all, Err(ServeError::Damaged(_))), "nobody else gets it either");
 }

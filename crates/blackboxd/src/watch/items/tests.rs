@@ -1,10 +1,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::catalog::Identity;
-use crate::listing::Listing;
+use crate::catalog::testing::published;
 
 /// What happens to the items of a test.
 enum Step {
@@ -43,11 +43,6 @@ fn unreadable() -> Sight {
     Sight::Unreadable("UNREADABLE".into())
 }
 
-fn content() -> Content {
-    let listing = Listing::File(Identity { inode: 1, size: 5, mtime: 0 });
-    crate::publish::content(ITEM, &listing, vec![0; 20]).unwrap()
-}
-
 fn io_error() -> PublishError {
     let source = std::io::Error::from_raw_os_error(nix::libc::EIO);
     PublishError::Unreadable { path: PathBuf::from("FILE"), source }
@@ -66,6 +61,7 @@ fn short(actions: impl IntoIterator<Item = Action>) -> String {
                     None => String::new(),
                     Some(EMPTY) => "empty".into(),
                     Some(WAITING) => "waiting".into(),
+                    Some(CHANGING) => "changing".into(),
                     Some(error) => error.split([' ', ':']).next().unwrap_or_default().replace('"', ""),
                 };
                 write!(short, "{state:?} {note}")
@@ -101,7 +97,7 @@ fn check(steps: Vec<(f64, Step, &str)>) -> Items {
             }
             Finish(result) => {
                 let job = jobs.len() as u64 - 1;
-                short(items.finished(now, item, job, result.map(|()| content())))
+                short(items.finished(now, item, job, result.map(|()| published(ITEM, &[]))))
             }
             NotCommitted => short(items.not_committed(now, item, "FULL")),
             Committed => {
@@ -399,4 +395,16 @@ fn without_a_thread_it_is_tried_again() {
     assert!(items.next_job(|_| true).is_none());
     let again = items.look(Instant::now(), Duration::ZERO, OsStr::new(ITEM), files(1), false);
     assert_eq!(short(again), "Hashing THREAD");
+}
+
+#[test]
+fn an_item_that_never_settles_says_so_until_it_does() {
+    let mut steps = vec![(0.0, Look(ITEM, files(0)), "Settling")];
+    for number in 1..20_u32 {
+        let seconds = f64::from(number) * 9.0;
+        let says = if seconds < 120.0 { "Settling" } else { "Settling changing" };
+        steps.push((seconds, Look(ITEM, files(number.into())), says));
+    }
+    steps.push((181.0, Look(ITEM, files(19)), "Hashing waiting"));
+    check(steps);
 }

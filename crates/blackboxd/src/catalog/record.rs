@@ -1,0 +1,117 @@
+//! What the catalog remembers of an item, as JSON.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use torrent::{InfoHash, InfoHashes, Lengths};
+
+use super::content::Sums;
+use super::{Content, Item, Torrent};
+use crate::listing::Listing;
+
+/// Earlier torrents of an item of the same name that are remembered.
+const MAX_PAST: usize = 8;
+
+/// A published item. (Its name is what it is found by.)
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    added: Timestamp,
+    listing: Listing,
+    torrents: Vec<TorrentRecord>,
+    similar: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TorrentRecord {
+    v1: Option<String>,
+    v2: Option<String>,
+    piece_length: u32,
+    info_size: usize,
+    layers_size: Option<usize>,
+}
+
+/// Something that was published under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Past {
+    info_hash: String,
+    pub(super) added: Timestamp,
+    pub(super) sums: Sums,
+}
+
+impl Record {
+    pub(super) fn of(added: Timestamp, content: &Content) -> Self {
+        Self {
+            added,
+            listing: content.listing.clone(),
+            torrents: content.torrents.iter().map(TorrentRecord::of).collect(),
+            similar: content.similar().iter().map(InfoHash::to_string).collect(),
+            warnings: content.warnings.clone(),
+        }
+    }
+
+    /// Reads what was written.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub(super) fn read(json: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(json).map_err(|error| format!("its record can't be read: {error}"))
+    }
+
+    /// The item that this is the record of.
+    pub(super) fn item(self, name: &str) -> Result<Item, String> {
+        let torrents = self.torrents.iter().map(|torrent| torrent.torrent(&self.listing));
+        let torrents: Option<Vec<_>> = torrents.collect();
+        let torrents = torrents.filter(|torrents| !torrents.is_empty()).ok_or("its record makes no sense")?;
+        let mut content = Content::new(name.to_owned(), self.listing, torrents);
+        content.warnings = self.warnings;
+        content.set_similar(self.similar.iter().filter_map(|hash| hash.parse().ok()).collect());
+        Ok(Item::published(name, self.added, Arc::new(content)))
+    }
+}
+
+impl TorrentRecord {
+    fn of(torrent: &Torrent) -> Self {
+        Self {
+            v1: torrent.info_hashes.v1().map(|hash| hash.to_string()),
+            v2: torrent.info_hashes.v2().map(|hash| hash.to_string()),
+            piece_length: torrent.lengths.piece_length(),
+            info_size: torrent.info_size,
+            layers_size: torrent.layers_size,
+        }
+    }
+
+    fn torrent(&self, listing: &Listing) -> Option<Torrent> {
+        let info_hashes = match (&self.v1, &self.v2) {
+            (Some(v1), None) => InfoHashes::V1(v1.parse().ok()?),
+            (None, Some(v2)) => InfoHashes::V2(v2.parse().ok()?),
+            (Some(v1), Some(v2)) => InfoHashes::Hybrid(v1.parse().ok()?, v2.parse().ok()?),
+            (None, None) => return None,
+        };
+        let lengths = match info_hashes {
+            InfoHashes::V2(_) => Lengths::aligned(listing.lengths(), self.piece_length),
+            _ => Lengths::new(listing.size_bytes(), self.piece_length),
+        };
+        Some(Torrent {
+            info_hashes,
+            lengths: lengths?,
+            info_size: self.info_size,
+            layers_size: self.layers_size,
+        })
+    }
+}
+
+impl Past {
+    /// `history` (newest first) with what is published now before it.
+    pub(super) fn with(history: Vec<Self>, added: Timestamp, content: &Content) -> Vec<Self> {
+        let now = Self { info_hash: content.info_hash().to_string(), added, sums: content.counters.sums() };
+        let others = history.into_iter().filter(|past| past.info_hash != now.info_hash);
+        [now.clone()].into_iter().chain(others).take(MAX_PAST).collect()
+    }
+
+    /// Its torrent.
+    pub(super) fn info_hash(&self) -> Option<InfoHash> {
+        self.info_hash.parse().ok()
+    }
+}
