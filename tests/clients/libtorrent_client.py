@@ -3,8 +3,11 @@
 
 libtorrent_client.py download TORRENT|URL|MAGNET FOLDER    ends when all is there
 libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
+libtorrent_client.py name LIST OUTPUT                      the info hashes of a list of paths and piece lengths, in JSON
 """
 
+import hashlib
+import json
 import os
 import pathlib
 import sys
@@ -60,8 +63,7 @@ def download(source, folder):
     sys.exit("the cache was not flushed")
 
 
-def create(path, piece_length, output):
-    path = pathlib.Path(path)
+def storage_of(path):
     storage = libtorrent.file_storage()
     if path.is_dir():
         found = [pathlib.Path(folder, name) for folder, _, names in os.walk(path) for name in names]
@@ -69,9 +71,36 @@ def create(path, piece_length, output):
             storage.add_file(str(file.relative_to(path.parent)), file.stat().st_size)
     else:
         storage.add_file(path.name, path.stat().st_size)
-    maker = libtorrent.create_torrent(storage, int(piece_length), libtorrent.create_torrent.v1_only)
+    return storage
+
+
+def make(path, piece_length, flags):
+    # The maker only refers to it: it must live on.
+    storage = storage_of(path)
+    maker = libtorrent.create_torrent(storage, int(piece_length), flags)
     libtorrent.set_piece_hashes(maker, str(path.parent))
-    pathlib.Path(output).write_bytes(libtorrent.bencode(maker.generate()))
+    return maker.generate()
 
 
-{"download": download, "create": create}[sys.argv[1]](*sys.argv[2:])
+def create(path, piece_length, output):
+    torrent = make(pathlib.Path(path), piece_length, libtorrent.create_torrent.v1_only)
+    pathlib.Path(output).write_bytes(libtorrent.bencode(torrent))
+
+
+def info_hashes(path, piece_length):
+    """Version 1, and version 2 of a torrent of its own."""
+
+    def info(flags):
+        return libtorrent.bencode(make(path, piece_length, flags)[b"info"])
+
+    v1, v2 = info(libtorrent.create_torrent.v1_only), info(libtorrent.create_torrent.v2_only)
+    return [hashlib.sha1(v1).hexdigest(), hashlib.sha256(v2).hexdigest()]
+
+
+def name(list_file, output):
+    wanted = json.loads(pathlib.Path(list_file).read_text())
+    found = [info_hashes(pathlib.Path(path), piece_length) for path, piece_length in wanted]
+    pathlib.Path(output).write_text(json.dumps(found))
+
+
+{"download": download, "create": create, "name": name}[sys.argv[1]](*sys.argv[2:])

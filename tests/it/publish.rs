@@ -6,9 +6,10 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use system_tests::api::{SETTLE, SOON};
 use system_tests::content::{Chance, write_file, write_tree};
-use system_tests::daemon::Site;
+use system_tests::daemon::{Daemon, Site};
 use system_tests::tracker::Announce;
 use system_tests::wait;
 
@@ -24,7 +25,7 @@ fn a_copied_file_is_seeding_2_seconds_after_settling_and_hashing() {
     write_file(&mut chance, &site.publish().join("film.bin"), 64 << 20);
     let copied = Instant::now();
     let item = daemon.api.wait_for("film.bin", "settling", Duration::from_secs(3));
-    assert_eq!(item["torrent_url"], serde_json::Value::Null);
+    assert_eq!(item["torrent_url"], Value::Null);
     daemon.api.seeding("film.bin");
     let took = copied.elapsed();
     let promised = SETTLE + Duration::from_secs(1 + 2);
@@ -181,6 +182,72 @@ fn a_file_that_is_open_for_writing_is_not_published() {
     drop(file);
     daemon.api.seeding("slow copy");
     assert_eq!(daemon.api.get("/files/slow%20copy").body, b"half of it, and the rest");
+}
+
+#[test]
+fn folders_that_are_seen_before_anything_is_in_them_are_published_too() {
+    let site = Site::new();
+    let daemon = site.start();
+    // Filled while the daemon is about to hear of their being there.
+    for number in 0..500 {
+        let folder = site.publish().join(format!("folder {number}"));
+        fs::create_dir(&folder).unwrap();
+        File::create(folder.join("empty")).unwrap();
+        std::thread::sleep(Duration::from_micros(number));
+        fs::write(folder.join("file"), b"content").unwrap();
+    }
+    wait_for_all(&daemon, 500, 2);
+}
+
+#[test]
+fn what_is_put_into_a_new_folder_of_a_published_item_is_published_too() {
+    let site = Site::new();
+    let folder = |number: u64| site.publish().join(format!("folder {number}"));
+    for number in 0..500 {
+        fs::create_dir(folder(number)).unwrap();
+        fs::write(folder(number).join("file"), b"content").unwrap();
+    }
+    let daemon = site.start();
+    wait_for_all(&daemon, 500, 1);
+    // As above: while the daemon is about to hear of the new folder.
+    for number in 0..500 {
+        let more = folder(number).join("more");
+        fs::create_dir(&more).unwrap();
+        std::thread::sleep(Duration::from_micros(number));
+        fs::write(more.join("file"), b"content").unwrap();
+    }
+    wait_for_all(&daemon, 500, 2);
+}
+
+/// Waits until so many items of so many files each are seeding, and nothing else is there.
+#[track_caller]
+fn wait_for_all(daemon: &Daemon, count: usize, files: usize) {
+    let mut others = Vec::new();
+    let published = wait::try_until(SOON, || {
+        let is_right = |item: &Value| item["state"] == "seeding" && item["file_count"] == files;
+        let (right, wrong): (Vec<_>, Vec<_>) = daemon.api.items().into_iter().partition(is_right);
+        others = wrong;
+        (others.is_empty() && right.len() == count).then_some(())
+    });
+    assert!(published.is_some(), "not all are published with {files} files: {others:#?}");
+}
+
+#[test]
+fn a_rewrite_that_sets_the_time_back_is_noticed() {
+    let site = Site::new();
+    let daemon = site.start();
+    let path = site.publish().join("file");
+    fs::write(&path, b"first").unwrap();
+    let first = daemon.api.seeding("file");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all(b"other").unwrap();
+    file.set_modified(time).unwrap();
+    drop(file);
+    wait::until_holds("the old one is retired", Duration::from_secs(5), || {
+        system_tests::http::get_url(&first.torrent_url).status == 404
+    });
+    assert_ne!(daemon.api.seeding("file").info_hash, first.info_hash);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use torrent::{Info, InfoHash, Metainfo};
+use torrent::{Info, InfoHash, InfoHashV2, Metainfo};
 
 use crate::http::{self, Response};
 use crate::wait;
@@ -51,6 +51,18 @@ impl Api {
         self.items().into_iter().find(|item| item["name"] == name)
     }
 
+    /// A number from `/metrics`.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics");
+        let value =
+            metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{}", metrics.text()))
+    }
+
     /// What is wrong with the box.
     #[track_caller]
     pub fn problems(&self) -> Vec<String> {
@@ -91,15 +103,40 @@ impl Api {
     }
 }
 
+/// The info hashes of an item that is published, of one torrent for each version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hashes {
+    /// Version 1.
+    pub v1: InfoHash,
+    /// Version 2, if it is published in that version too.
+    pub v2: Option<InfoHashV2>,
+}
+
+impl Hashes {
+    /// Those in an element of `/api/v1/items`; `None` for an item that is not published.
+    ///
+    /// # Panics
+    /// When what is there is none.
+    pub fn of(item: &Value) -> Option<Self> {
+        let text = |key: &str| item[key].as_str();
+        let v1 = text("info_hash_v1")?.parse().expect("an info hash");
+        Some(Self { v1, v2: text("info_hash_v2").map(|hash| hash.parse().expect("an info hash")) })
+    }
+}
+
 /// An item that can be downloaded, as the API describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// Name of the file or folder.
     pub name: String,
+    /// Both versions.
+    pub hashes: Hashes,
     /// Version 1.
     pub info_hash: InfoHash,
     /// URL of the `.torrent`.
     pub torrent_url: String,
+    /// URL of the `.torrent` of version 2, if there is one.
+    pub torrent_url_v2: Option<String>,
     /// Magnet link.
     pub magnet: String,
 }
@@ -107,10 +144,13 @@ pub struct Published {
 impl From<&Value> for Published {
     fn from(item: &Value) -> Self {
         let text = |key: &str| item[key].as_str().unwrap_or_else(|| panic!("no {key} in {item}")).to_owned();
+        let hashes = Hashes::of(item).unwrap_or_else(|| panic!("no info hash in {item}"));
         Self {
             name: text("name"),
-            info_hash: text("info_hash_v1").parse().expect("an info hash"),
+            hashes,
+            info_hash: hashes.v1,
             torrent_url: text("torrent_url"),
+            torrent_url_v2: item["torrent_url_v2"].as_str().map(str::to_owned),
             magnet: text("magnet"),
         }
     }

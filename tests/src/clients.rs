@@ -131,7 +131,7 @@ fn transmission(source: &str, folder: &Path) -> Download {
 }
 
 /// The script that works libtorrent.
-fn libtorrent() -> Command {
+pub(crate) fn libtorrent() -> Command {
     let mut command = Command::new(PYTHON);
     command.arg(crate::root().join("tests/clients/libtorrent_client.py"));
     command

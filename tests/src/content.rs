@@ -24,6 +24,12 @@ impl Chance {
         Self::new(fixed.unwrap_or_else(now))
     }
 
+    /// Another generator, for what happens at the same time: neither takes numbers from the other.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.number())
+    }
+
     /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -100,6 +106,11 @@ pub fn files(path: &Path) -> BTreeMap<PathBuf, PathBuf> {
         }
     }
     found
+}
+
+/// Bytes in a file, or in all files below a folder.
+pub fn size(path: &Path) -> u64 {
+    files(path).values().map(|file| file.metadata().expect("length").len()).sum()
 }
 
 /// Demands that two files, or two folders, hold the same bytes under the same names.

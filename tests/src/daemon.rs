@@ -186,14 +186,38 @@ impl Daemon {
         self.process.wait(END)
     }
 
+    /// Bytes of content it has read to hash them.
+    ///
+    /// # Panics
+    /// When it does not say.
+    #[track_caller]
+    pub fn bytes_hashed(&self) -> u64 {
+        self.api.metric("blackbox_hashed_bytes_total")
+    }
+
     /// Bytes it has read from files so far, wherever they came from. Sockets count too.
     ///
     /// # Panics
     /// When it has ended.
     pub fn bytes_read(&self) -> u64 {
-        let io = fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("a running process");
-        let count = io.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("rchar in /proc/PID/io");
-        count.parse().expect("a number")
+        self.kernel_says("io", "rchar:")
+    }
+
+    /// The most memory it has had so far, in bytes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn most_memory(&self) -> u64 {
+        self.kernel_says("status", "VmHWM:") << 10
+    }
+
+    /// A number that the kernel keeps about it.
+    fn kernel_says(&self, file: &str, key: &str) -> u64 {
+        let text =
+            fs::read_to_string(format!("/proc/{}/{file}", self.process.id())).expect("a running process");
+        let value =
+            text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {key} in {text}"))
     }
 }
 

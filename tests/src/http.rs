@@ -1,5 +1,6 @@
 //! A small HTTP client: one request on one connection. It can send what a proper client never would.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -48,6 +49,19 @@ pub fn get_url(url: &str) -> Response {
     let (host, target) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
     let address = host.parse().or_else(|_| format!("{host}:80").parse());
     get(address.unwrap_or_else(|_| panic!("{url} has no address")), target)
+}
+
+/// A path, or a name in one, as it is written in a URL.
+pub fn encode(path: &str) -> String {
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'/' {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 impl Request {

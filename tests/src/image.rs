@@ -11,6 +11,10 @@ use crate::process::run;
 /// Where the FAT partition begins in every image, in bytes.
 const SYSTEM_OFFSET: &str = "2M";
 
+/// The boot loader's file, and the beginning of the line in it that holds the kernel's options.
+const BOOT_MENU: &str = "grub/grub.cfg";
+const KERNEL_OPTIONS: &str = "set options=\"";
+
 /// The image, as it is flashed.
 ///
 /// # Panics
@@ -65,10 +69,19 @@ impl Disk {
     /// # Panics
     /// When the boot loader's file is not as expected.
     pub fn add_kernel_option(&self, option: &str) {
-        let (name, old) = ("grub/grub.cfg", "set options=\"");
-        let text = self.read_file(name);
-        assert!(text.contains(old), "{text}");
-        self.write_file(name, &text.replace(old, &format!("{old}{option} ")));
+        let text = self.read_file(BOOT_MENU);
+        assert!(text.contains(KERNEL_OPTIONS), "{text}");
+        self.write_file(BOOT_MENU, &text.replace(KERNEL_OPTIONS, &format!("{KERNEL_OPTIONS}{option} ")));
+    }
+
+    /// The options that the boot loader gives the kernel, but for the slot.
+    ///
+    /// # Panics
+    /// When the boot loader's file is not as expected.
+    pub fn kernel_options(&self) -> String {
+        let text = self.read_file(BOOT_MENU);
+        let options = text.lines().find_map(|line| line.strip_prefix(KERNEL_OPTIONS)?.strip_suffix('"'));
+        options.unwrap_or_else(|| panic!("no options in {text}")).to_owned()
     }
 
     /// Says whether the data file system was unmounted and holds no mistake.

@@ -2,10 +2,13 @@
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
 //! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
+//! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: aria2, transmission and libtorrent
-//! - [`content`]: files to publish, made of seeded chance
+//! - [`foreign`]: the info hashes that a foreign maker gives the same content
+//! - [`content`], [`ways`]: files to publish, made of seeded chance, and the ways in which programs copy them
+//! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //!
@@ -18,6 +21,7 @@ pub mod content;
 pub mod daemon;
 pub mod disc;
 pub mod exfat;
+pub mod foreign;
 pub mod http;
 pub mod image;
 pub mod init;
@@ -28,8 +32,11 @@ pub mod qmp;
 pub mod stick;
 pub mod tracker;
 pub mod vm;
+pub mod volatile_disk;
 pub mod volume;
 pub mod wait;
+pub mod watcher;
+pub mod ways;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,6 +60,11 @@ pub fn temporary_folder() -> tempfile::TempDir {
 /// A folder on disk that is deleted with the value.
 pub fn temporary_folder_on_disk() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("blackbox-test-").tempdir().expect("temporary folder")
+}
+
+/// Whether tests should take the time to do all that they can, instead of what is enough for every change.
+pub fn thorough() -> bool {
+    std::env::var_os("BLACKBOX_THOROUGH").is_some_and(|value| value == "1")
 }
 
 /// Says what a run leaves out and why; `scripts/test` prints it at its end.

@@ -33,15 +33,19 @@ pub const DISC: Duration = Duration::from_mins(2);
 pub struct Hardware {
     /// UEFI firmware instead of a BIOS.
     pub uefi: bool,
+    /// Kernel and initramfs are handed over by the machine, which saves the time of firmware and boot loader.
+    pub direct: bool,
     /// Megabytes.
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
+    pub volatile: Option<PathBuf>,
 }
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, memory: 512, network: true }
+        Self { uefi: false, direct: false, memory: 512, network: true, volatile: None }
     }
 }
 
@@ -187,21 +191,26 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
     command.args(["-name", "blackbox", "-machine", "q35", "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
-    command.args([
-        "-device",
-        "virtio-blk-pci,drive=disk0,bootindex=0",
-        "-device",
-        "ide-cd,id=cd0,drive=drive-cd0",
-    ]);
-    command.args([
-        "-drive",
-        &format!("if=none,id=disk0,format=raw,discard=unmap,file={}", disk.path().display()),
-    ]);
+    let boots = if hardware.direct { "" } else { ",bootindex=0" };
+    command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
+    command.args(["-device", "ide-cd,id=cd0,drive=drive-cd0"]);
+    let file = match &hardware.volatile {
+        None => format!("file={}", disk.path().display()),
+        Some(socket) => {
+            format!("file.driver=nbd,file.server.type=unix,file.server.path={}", socket.display())
+        }
+    };
+    command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if hardware.direct {
+        let folder = crate::image::image().with_file_name("");
+        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
+        command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
+    }
     if hardware.uefi {
         let variables = folder.join("firmware.fd");
         if !variables.exists() {
