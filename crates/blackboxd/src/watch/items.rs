@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use super::job::Ticket;
-use super::settle::{Fingerprint, Settling, Verdict, pause};
+use super::settle::{Fingerprint, SETTLE, Settling, Verdict, pause};
 use super::sight::{Sight, Size};
 use crate::catalog::{Publication, State};
 use crate::publish::PublishError;
@@ -174,12 +174,16 @@ pub(super) enum Action {
 #[derive(Debug, Default)]
 pub(super) struct Items {
     entries: HashMap<OsString, Entry>,
+    /// When to look once more at items for which events came, whatever was seen by then: a new folder is watched a moment
+    /// after it is heard of, and what comes into it in between is not heard of.
+    once_more: HashMap<OsString, Instant>,
     arrivals: u64,
 }
 
 impl Items {
     /// A file event came for an item. Whether it is to be looked at now; otherwise [`Items::due`] tells when.
     pub(super) fn event(&mut self, now: Instant, name: &OsStr) -> bool {
+        self.once_more.insert(name.to_owned(), now + SETTLE);
         match self.entries.get_mut(name) {
             Some(entry) => {
                 entry.event(now);
@@ -198,6 +202,9 @@ impl Items {
         sight: Sight,
         is_published: bool,
     ) -> Vec<Action> {
+        if self.once_more.get(name).is_some_and(|time| *time <= now) {
+            self.once_more.remove(name);
+        }
         let retire = is_published.then_some(Action::Retire);
         match sight {
             Sight::AsPublished => {
@@ -327,12 +334,14 @@ impl Items {
     /// Items that should be looked at now.
     pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = &OsString> {
         let is_due = move |entry: &Entry| entry.next_look().is_some_and(|next| next <= now);
-        self.entries.iter().filter(move |(_, entry)| is_due(entry)).map(|(name, _)| name)
+        let once_more = self.once_more.iter().filter(move |(_, time)| **time <= now).map(|(name, _)| name);
+        self.entries.iter().filter(move |(_, entry)| is_due(entry)).map(|(name, _)| name).chain(once_more)
     }
 
     /// When the next item is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.entries.values().filter_map(Entry::next_look).min()
+        let once_more = self.once_more.values().copied();
+        self.entries.values().filter_map(Entry::next_look).chain(once_more).min()
     }
 
     /// All names.

@@ -107,6 +107,7 @@ fn check(steps: Vec<(f64, Step, &str)>) -> Items {
             Due(names) => {
                 let mut due: Vec<_> = items.due(now).filter_map(|name| name.to_str()).collect();
                 due.sort_unstable();
+                due.dedup();
                 assert_eq!(due, names, "step {number}");
                 String::new()
             }
@@ -156,6 +157,7 @@ fn from_a_file_to_a_published_item() {
         (11.0, Committed, ""),
         (11.0, Event(ITEM, true), ""),
         (11.0, LookPublished(ITEM, Sight::AsPublished), ""),
+        (21.0, LookPublished(ITEM, Sight::AsPublished), ""),
         (100.0, Due(&[]), ""),
     ]);
     assert_eq!(items.names().count(), 0);
@@ -197,11 +199,13 @@ fn a_change_while_it_is_hashed_ends_the_job_and_nothing_else_does() {
         (12.5, Due(&[ITEM]), ""),
         // Its mode, for instance.
         (12.5, Look(ITEM, files(1)), ""),
+        (22.0, Look(ITEM, files(1)), ""),
         (100.0, Due(&[]), ""),
     ]);
     after_hashing(vec![
         (12.0, Event(ITEM, false), ""),
         (12.5, Look(ITEM, unreadable()), ""),
+        (22.0, Look(ITEM, unreadable()), ""),
         (100.0, Due(&[]), ""),
         (101.0, Finish(Err(io_error())), "Failed FILE"),
     ]);
@@ -370,6 +374,7 @@ fn what_was_hashed_is_kept_when_the_catalog_is_full() {
         // Not before its time, whatever happens.
         (30.0, Event(ITEM, false), ""),
         (30.5, Look(ITEM, files(1)), ""),
+        (40.0, Look(ITEM, files(1)), ""),
         (80.9, Due(&[]), ""),
         (81.0, Look(ITEM, files(1)), "commit"),
         (81.0, NotCommitted, "Failed It"),
@@ -407,4 +412,28 @@ fn an_item_that_never_settles_says_so_until_it_does() {
     }
     steps.push((181.0, Look(ITEM, files(19)), "Hashing waiting"));
     check(steps);
+}
+
+#[test]
+fn what_comes_into_a_folder_that_is_not_watched_yet_is_seen_a_while_later() {
+    let empty = || Sight::Files(0, Size::default());
+    check(vec![
+        (0.0, Event(ITEM, true), ""),
+        (0.0, Look(ITEM, empty()), "Settling empty"),
+        (9.9, Due(&[]), ""),
+        (10.0, Due(&[ITEM]), ""),
+        (10.0, Look(ITEM, files(1)), "Settling"),
+        (20.0, Due(&[ITEM]), ""),
+        (20.0, Look(ITEM, files(1)), "Hashing waiting"),
+        (20.0, Due(&[]), ""),
+    ]);
+    check(vec![
+        (0.0, Event(ITEM, true), ""),
+        (0.0, LookPublished(ITEM, Sight::AsPublished), ""),
+        (5.0, Event(ITEM, true), ""),
+        (10.0, Due(&[]), ""),
+        (15.0, Due(&[ITEM]), ""),
+        (15.0, LookPublished(ITEM, Sight::AsPublished), ""),
+        (30.0, Due(&[]), ""),
+    ]);
 }
