@@ -59,7 +59,7 @@ impl Source {
                     ImportError::Refused(medium.label.clone().unwrap_or_default(), why)
                 }
                 _ if removed.load(Ordering::Relaxed) => ImportError::Removed,
-            ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Damaged,
+                ListError::Gone | ListError::Changing | ListError::Cancelled => ImportError::Damaged,
                 ListError::Unreadable { path, source } => list_error(&path, &medium.mount, source),
             })?;
         let files = listing.paths(root).into_iter().map(|(from, identity)| SourceFile {
