@@ -90,10 +90,13 @@ fn measure(vm: &mut Vm, bench: &Path) {
     figure("disc of 256 MiB in a DVD drive: time to read it", reading);
     figure("disc of 256 MiB in a DVD drive: time until it is found", found);
     figure(
-        "disc of 256 MiB in a DVD drive: from there to seeding, over reading",
+        "disc of 256 MiB in a DVD drive: from there to seeding, in times of reading",
         ratio(took.saturating_sub(found), reading),
     );
-    figure("disc of 256 MiB in a DVD drive: from insertion to seeding, over reading", ratio(took, reading));
+    figure(
+        "disc of 256 MiB in a DVD drive: from insertion to seeding, in times of reading",
+        ratio(took, reading),
+    );
     // Read once: a second time would show, however busy this machine is.
     vm.wait_for_open_tray(DISC);
     let read = vm.disc_bytes_read() - before;
