@@ -195,7 +195,7 @@ fn an_image_is_what_was_recorded_and_a_scratch_costs_time_or_is_named() {
     vm.insert_of(&disc, scratch(None));
     let item = vm.api.wait_for("OTHER", "failed", DISC);
     let error = item["error"].as_str().unwrap();
-    assert!(error.contains("/dev/sr0 can't be read at byte 2048000 (sector 1000"), "{error}");
+    assert!(error.contains("\"/dev/sr0\" can't be read at byte 2048000 (sector 1000"), "{error}");
     vm.wait_for_open_tray(DISC);
     assert_eq!(vm.api.get("/files/OTHER.iso").status, 404);
     vm.insert_of(&disc, scratch(Some(4)));
