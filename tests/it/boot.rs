@@ -206,8 +206,12 @@ fn bad_input_is_said_and_does_no_harm() {
 
     let (scratched, _) = make_disc(bench, "SCRATCHED");
     let scratch = Quality { scratch: Some((20_000, None)), speed: None };
-    refused(&mut vm, |vm| vm.insert_of(&scratched, scratch), "film.bin can't be read at byte");
-    assert!(vm.api.item("SCRATCHED").is_none_or(|item| item["state"] == "failed"));
+    refused(&mut vm, |vm| vm.insert_of(&scratched, scratch), "can't be read at byte");
+    let item = vm.api.item("SCRATCHED").unwrap();
+    assert!(
+        item["state"] == "failed" && item["error"].as_str().unwrap().starts_with("\"film.bin\" "),
+        "{item}"
+    );
     still_serves(&vm);
 
     let large = bench.join("large");
@@ -236,7 +240,8 @@ fn bad_input_is_said_and_does_no_harm() {
 #[track_caller]
 fn refused(vm: &mut Vm, insert: impl FnOnce(&mut Vm), words: &str) {
     insert(vm);
-    wait::until_holds(words, DISC, || vm.api.get("/").text().replace("&#39;", "'").contains(words));
+    let is_shown = || vm.api.get("/").text().replace("&#39;", "'").contains(words).then_some(());
+    assert!(wait::try_until(DISC, is_shown).is_some(), "{words} is not shown of {:?}", vm.api.items());
     vm.wait_for_open_tray(Duration::from_secs(30));
     vm.wait_for_console(words, Duration::from_secs(30));
 }

@@ -90,10 +90,13 @@ fn measure(vm: &mut Vm, bench: &Path) {
     figure("disc of 256 MiB in a DVD drive: time to read it", reading);
     figure("disc of 256 MiB in a DVD drive: time until it is found", found);
     figure(
-        "disc of 256 MiB in a DVD drive: from there to seeding, over reading",
+        "disc of 256 MiB in a DVD drive: from there to seeding, in times of reading",
         ratio(took.saturating_sub(found), reading),
     );
-    figure("disc of 256 MiB in a DVD drive: from insertion to seeding, over reading", ratio(took, reading));
+    figure(
+        "disc of 256 MiB in a DVD drive: from insertion to seeding, in times of reading",
+        ratio(took, reading),
+    );
     // Read once: a second time would show, however busy this machine is.
     vm.wait_for_open_tray(DISC);
     let read = vm.disc_bytes_read() - before;
@@ -192,7 +195,7 @@ fn an_image_is_what_was_recorded_and_a_scratch_costs_time_or_is_named() {
     vm.insert_of(&disc, scratch(None));
     let item = vm.api.wait_for("OTHER", "failed", DISC);
     let error = item["error"].as_str().unwrap();
-    assert!(error.contains("/dev/sr0 can't be read at byte 2048000 (sector 1000"), "{error}");
+    assert!(error.contains("\"/dev/sr0\" can't be read at byte 2048000 (sector 1000"), "{error}");
     vm.wait_for_open_tray(DISC);
     assert_eq!(vm.api.get("/files/OTHER.iso").status, 404);
     vm.insert_of(&disc, scratch(Some(4)));

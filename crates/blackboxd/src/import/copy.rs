@@ -21,6 +21,9 @@ use crate::hash::{self, Done, Hashes, Layout};
 /// After so many bytes of a file they are sent to the disk, so that little is left to be waited for in the end.
 const WRITE_BACK: u64 = 8 << 20;
 
+/// At the end of a file, less than this (bytes) is left to the kernel: a million small files are not worth a million calls.
+const MIN_WRITE_BACK: u64 = 256 << 10;
+
 /// Copies all of `source` to `target`, which must not exist, and hashes it on the way. It is on the disk when this returns.
 ///
 /// # Errors
@@ -157,7 +160,7 @@ impl<'a> OpenCopy<'a> {
     }
 
     /// Has the kernel write what is new, without waiting for it: that is what this advice does with pages that are not on the
-    /// disk yet. They stay in memory, for the first downloaders.
+    /// disk yet. As long as there is room they stay in memory, for the first downloaders.
     fn send_to_disk(&mut self) {
         let (from, length) = (self.sent_to_disk, self.written - self.sent_to_disk);
         let (from, length) = (i64::try_from(from).unwrap_or(0), i64::try_from(length).unwrap_or(0));
@@ -168,7 +171,9 @@ impl<'a> OpenCopy<'a> {
 
     /// Gives the copy the time of its original, by which the medium is known again.
     fn finish(mut self) -> Result<(), ImportError> {
-        self.send_to_disk();
+        if self.written - self.sent_to_disk >= MIN_WRITE_BACK {
+            self.send_to_disk();
+        }
         let Some(time) = self.original.mtime.and_then(system_time) else { return Ok(()) };
         self.file.set_modified(time).map_err(|source| ImportError::Write { path: self.path, source })
     }

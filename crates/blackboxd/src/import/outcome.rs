@@ -45,7 +45,7 @@ pub(super) enum ImportError {
     #[error("{0:?} on it can't be published: {1}")]
     Refused(String, String),
     #[error(
-        "{path} can't be read at byte {offset} (sector {}, counted from 0; {source}); nothing of it is published. \
+        "{path:?} can't be read at byte {offset} (sector {}, counted from 0; {source}); nothing of it is published. \
          Clean the disc and insert it again.",
         offset / super::patient::SECTOR
     )]

@@ -212,6 +212,8 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
                 ImportMode::Image => "image".into(),
             },
         ),
+        ("import.eject", config.import.eject.to_string()),
+        ("import.from_folder", text(config.import.from_folder.clone(), "not set: all of a medium")),
         (
             "admin.password",
             if config.admin.password.is_some() { "set (not shown)" } else { "not set" }.into(),
