@@ -9,6 +9,7 @@ mod boot_scripts;
 mod command_line;
 mod damage;
 mod foreign_maker;
+mod full_disk;
 mod hostile;
 mod import;
 mod import_mishaps;
