@@ -113,3 +113,36 @@ fn sums_are_kept_over_a_restart() {
     daemon.end();
     assert_eq!(sums(&site.start()), before);
 }
+
+/// So much that hashing it is interrupted after some of it was kept, which happens every 20 seconds.
+const GIANT: u64 = 96 << 30;
+
+#[test]
+fn hashing_a_giant_goes_on_where_it_was_when_the_daemon_was_killed() {
+    if !system_tests::thorough() {
+        return;
+    }
+    let site = Site::new();
+    let path = site.publish().join("giant");
+    std::fs::File::create(&path).unwrap().set_len(GIANT).unwrap();
+    let daemon = site.start();
+    let kept = || {
+        let files = std::fs::read_dir(site.state().join("hashing")).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).any(|metadata| metadata.len() > 1000)
+    };
+    system_tests::wait::until_holds("something is kept", Duration::from_mins(5), kept);
+    daemon.kill();
+
+    let daemon = site.start();
+    let item = daemon.api.seeding_within("giant", Duration::from_mins(10));
+    let read = daemon.api.metric("blackbox_hashed_bytes_total");
+    assert!(read < GIANT - GIANT / 8, "{read} of {GIANT} bytes were hashed again");
+    system_tests::figure("per cent of a giant that are hashed again after a kill", read * 100 / GIANT);
+    assert!(!kept(), "what was kept is not needed any more");
+    let hash = std::process::Command::new(system_tests::daemon::program())
+        .arg("--hash")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&hash.stdout).starts_with(&item.info_hash.to_string()), "{hash:?}");
+}

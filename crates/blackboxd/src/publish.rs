@@ -86,12 +86,11 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Reads and hashes the item. Says too how many bytes were read.
+    /// Reads and hashes the item.
     ///
     /// # Errors
     /// See [`PublishError`].
     pub fn run(&self) -> Result<Publication, PublishError> {
-        let mut turn = self.turn.take(self.state.is_none());
         let listing = self.list()?;
         if self.fingerprint.is_some_and(|fingerprint| listing.fingerprint() != fingerprint) {
             return Err(PublishError::Changed);
@@ -104,6 +103,7 @@ impl Job<'_> {
             None => (None, Done::nothing(layout)),
         };
         self.progress.skip(done.read_from());
+        let mut turn = self.turn.take(self.state.is_none());
         let mut reader = ContentReader::new(self, files, done.read_from(), checkpoint, &mut turn);
         let hashes = hash::hash(done, hash::MEMORY, &mut reader)?;
         let checkpoint = reader.checkpoint.take();
