@@ -14,6 +14,7 @@ use tracker::SwarmStore;
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
 use crate::net::peers::Registry;
+use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
 
@@ -39,6 +40,8 @@ pub struct App {
     pub hashed_bytes: AtomicU64,
     /// Bytes of content that were compared with what was hashed since the start.
     pub scrubbed_bytes: AtomicU64,
+    /// What the disk failed to give.
+    pub suspects: Suspects,
     /// Where to say that an item should be looked at again.
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
@@ -165,6 +168,7 @@ pub mod testing {
             peers: Registry::default(),
             hashed_bytes: AtomicU64::new(0),
             scrubbed_bytes: AtomicU64::new(0),
+            suspects: Suspects::default(),
             inbox: Arc::default(),
             swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
             health: Health::default(),

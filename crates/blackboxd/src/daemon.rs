@@ -24,7 +24,7 @@ use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
 use crate::runtimes::{Runtimes, Signals};
-use crate::scrub;
+use crate::scrub::{self, Suspects};
 use crate::storage::Storage;
 use crate::watch::Publisher;
 use crate::web;
@@ -67,6 +67,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         peers: Registry::default(),
         hashed_bytes: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
+        suspects: Suspects::default(),
         inbox: Arc::default(),
         swarms: Mutex::new(SwarmStore::new(Limits::default(), &random()?, Instant::now())),
         health: Health::default(),

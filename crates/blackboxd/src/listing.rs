@@ -6,6 +6,7 @@ use std::ops::SubAssign;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use torrent::{FilePath, hash_piece};
 
@@ -42,7 +43,7 @@ pub struct ListedFile {
     /// Path below the item's folder.
     #[serde(serialize_with = "write_path", deserialize_with = "read_path")]
     pub path: FilePath,
-    /// Its inode, size and time.
+    /// What it must still be when it is read.
     pub identity: Identity,
 }
 
@@ -302,7 +303,10 @@ impl Walk<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(refused("to something that is not there"));
             }
-            Err(_) => return Err(refused("that can't be followed")),
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+                return Err(refused("that can't be followed"));
+            }
+            Err(error) => return Err(unreadable(link, error)),
             Ok(target) => target,
         };
         if self.real.is_none() {

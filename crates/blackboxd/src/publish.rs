@@ -79,7 +79,7 @@ pub struct Job<'a> {
     pub progress: &'a Progress,
     /// Whether to stop.
     pub cancel: &'a AtomicBool,
-    /// Where the work done so far is kept over a restart, if it is worth that.
+    /// Where the work done so far is kept over a restart, if it is worth that, until [`hash::forget`].
     pub state: Option<&'a Path>,
     /// Who may use disk and memory.
     pub turn: &'a Turn,
@@ -106,14 +106,10 @@ impl Job<'_> {
         let mut turn = self.turn.take(self.state.is_none());
         let mut reader = ContentReader::new(self, files, done.read_from(), checkpoint, &mut turn);
         let hashes = hash::hash(done, hash::MEMORY, &mut reader)?;
-        let checkpoint = reader.checkpoint.take();
         if self.list()? != listing {
             return Err(PublishError::Changed);
         }
-        let publication = torrents::publication(self.name, listing, hashes).map_err(PublishError::Refused);
-        // It is not needed any more; should the catalog not take the item in, the publisher keeps what was hashed.
-        checkpoint.into_iter().for_each(Checkpoint::remove);
-        publication
+        torrents::publication(self.name, listing, hashes).map_err(PublishError::Refused)
     }
 
     fn list(&self) -> Result<Listing, PublishError> {
@@ -261,7 +257,7 @@ impl hash::Source for ContentReader<'_, '_> {
             && let Err(error) = checkpoint.save(done)
         {
             tracing::warn!("a restart will hash more of {:?} again: {error}", self.job.name);
-            self.checkpoint = None;
+            self.checkpoint.take().into_iter().for_each(Checkpoint::remove);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
 use nix::libc::{O_CLOEXEC, O_NOCTTY, O_NONBLOCK};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
@@ -57,6 +58,13 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// Whether the disk failed.
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.raw_os_error() == Some(Errno::EIO as i32))
+    }
+}
+
 impl OpenFile {
     /// Blocks.
     fn open(path: PathBuf, identity: Identity) -> Result<Self, ServeError> {
@@ -81,7 +89,7 @@ impl OpenFile {
     /// Makes sure that the file is still what was hashed; to be called before bytes of it are sent.
     ///
     /// # Errors
-    /// [`ServeError::Changed`] when inode, size or time differ.
+    /// [`ServeError::Changed`] when its identity differs.
     pub fn check(&self) -> Result<(), ServeError> {
         let metadata = self.file.metadata().map_err(|source| self.unreadable(source))?;
         if metadata.is_file() && Identity::from(&metadata) == self.identity {
@@ -191,7 +199,6 @@ impl Storage {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, ServeError> {
-        check_damage(content, offset, length as u64)?;
         let mut bytes = vec![0; length];
         let mut rest = bytes.as_mut_slice();
         for span in content.spans.spans(offset, length as u64) {
@@ -200,6 +207,7 @@ impl Storage {
             rest = after;
             self.open(content, online, span.file)?.read(part, span.offset)?;
         }
+        check_damage(content, offset, length as u64)?;
         Ok(bytes)
     }
 

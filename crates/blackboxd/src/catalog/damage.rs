@@ -35,15 +35,18 @@ impl Damage {
 
     /// The pieces that can't be given.
     pub fn pieces(&self, lengths: &Lengths) -> Vec<PieceIndex> {
+        let ranges = self.ranges.borrow();
+        if ranges.is_empty() {
+            return Vec::new();
+        }
+        // Both in order, so that each is looked at once.
+        let mut ranges = ranges.iter().peekable();
         let is_damaged = |piece: &PieceIndex| {
             let start = lengths.piece_offset(*piece);
-            self.touches(&(start..start + u64::from(lengths.piece_size(*piece))))
+            while ranges.next_if(|damaged| damaged.end <= start).is_some() {}
+            ranges.peek().is_some_and(|damaged| damaged.start < start + u64::from(lengths.piece_size(*piece)))
         };
-        if self.ranges.borrow().is_empty() {
-            Vec::new()
-        } else {
-            lengths.pieces().filter(is_damaged).collect()
-        }
+        lengths.pieces().filter(is_damaged).collect()
     }
 }
 

@@ -67,6 +67,8 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub fn metadata(&self, info_hash: &InfoHash) -> Result<Option<Arc<Metadata>>, StoreError> {
+        // One after the other: what many ask for at once is read once.
+        let _turn = self.metadata.turn();
         if let Some(metadata) = self.metadata_at_hand(info_hash) {
             return Ok(Some(metadata));
         }

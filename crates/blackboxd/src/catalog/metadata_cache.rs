@@ -1,18 +1,24 @@
 //! Metadata that was asked for of late: those who begin to download ask for it in many parts.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use torrent::InfoHash;
 
 use super::Metadata;
 
-/// Bytes that are kept, but always the last.
+/// Bytes that are kept.
 const MEMORY: usize = 16 << 20;
+
+/// What is kept in any case, however large: an item of very many files, whose metadata is asked for in thousands of parts,
+/// beside a small one.
+const LEAST: usize = 2;
 
 /// The metadata of some torrents, the one asked for last at the end.
 #[derive(Debug, Default)]
 pub(super) struct MetadataCache {
+    /// Held by who reads what is not kept.
+    turn: Mutex<()>,
     kept: Mutex<VecDeque<(InfoHash, Arc<Metadata>)>>,
 }
 
@@ -27,12 +33,17 @@ impl MetadataCache {
         Some(metadata)
     }
 
+    /// Whoever is to read what is not kept waits here for others who do.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps it as long as there is room.
     pub(super) fn put(&self, info_hash: InfoHash, metadata: Arc<Metadata>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(name, _)| *name != info_hash);
         kept.push_back((info_hash, metadata));
-        while kept.len() > 1 && kept.iter().map(|(_, metadata)| metadata.size()).sum::<usize>() > MEMORY {
+        while kept.len() > LEAST && kept.iter().map(|(_, metadata)| metadata.size()).sum::<usize>() > MEMORY {
             kept.pop_front();
         }
     }
@@ -64,6 +75,6 @@ mod tests {
         put(3, MEMORY / 4);
         assert_eq!(kept(), [0, 2, 3]);
         put(4, 2 * MEMORY);
-        assert_eq!(kept(), [4]);
+        assert_eq!(kept(), [3, 4]);
     }
 }

@@ -90,14 +90,16 @@ impl Owner {
     fn act(&mut self, command: Command) {
         let (result, answer) = match command {
             Command::Publish { name, publication, answer } => (self.publish(&name, publication), answer),
-            Command::Verified { name, content, range, is_damaged, answer } => {
-                (self.verified(&name, &content, &range, is_damaged), answer)
-            }
             Command::Retire { name, answer } => (self.retire(&name), answer),
             Command::Online { folder_id, answer } => (self.set_online(folder_id), answer),
             Command::Offline { answer } => {
                 self.set_state(false);
                 (Ok(()), answer)
+            }
+            // Nothing of these is in the snapshot.
+            Command::Verified { name, content, range, is_damaged, answer } => {
+                let _ = answer.send(self.verified(&name, &content, &range, is_damaged));
+                return;
             }
             Command::Metadata { info_hash, answer } => {
                 // Whoever asked may have given up.
@@ -462,5 +464,19 @@ mod tests {
             let snapshot = catalog.snapshot();
             assert!(snapshot.named("one").unwrap().content.as_ref().unwrap().damage.ranges().is_empty());
         });
+    }
+
+    #[test]
+    fn a_catalog_with_tables_of_another_version_is_read_all_the_same() {
+        let state = tempfile::tempdir().unwrap();
+        {
+            let other = redb::Database::create(state.path().join("catalog.redb")).unwrap();
+            let transaction = other.begin_write().unwrap();
+            let table: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("of another version");
+            transaction.open_table(table).unwrap();
+            transaction.commit().unwrap();
+        }
+        with_catalog(state.path(), |catalog| drop(publish(catalog, "one")));
+        with_catalog(state.path(), |catalog| assert!(catalog.snapshot().named("one").is_some()));
     }
 }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    WriteTransaction,
+    TableHandle, WriteTransaction,
 };
 use torrent::InfoHash;
 
@@ -91,12 +91,15 @@ impl Store {
         let folder = |source| StoreError::Folder { path: state.to_owned(), source };
         fs::create_dir_all(state).map_err(folder)?;
         let path = state.join(FILE);
-        // A damaged file can make redb panic, too.
-        match catch_unwind(|| Self::try_open(&path)) {
-            Ok(Err(error)) if !is_unreadable(&error) => return Err(error_of(&path, "opened")(error)),
-            Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(error)) => tracing::error!("{path:?} can't be read: {error}"),
-            Err(_) => tracing::error!("{path:?} can't be read"),
+        let mut opened = caught(|| Self::try_open(&path));
+        // What a power cut left behind is put in order first, which takes space.
+        if opened.as_ref().is_err_and(is_full) && Reserve::beside(&path).release() {
+            opened = caught(|| Self::try_open(&path));
+        }
+        match opened {
+            Ok(opened) => return Ok(opened),
+            Err(error) if !is_unreadable(&error) => return Err(error_of(&path, "opened")(error)),
+            Err(error) => tracing::error!("{path:?} can't be read: {error}"),
         }
         let aside = state.join(format!("{FILE}.unreadable-{}", Timestamp::now().as_second()));
         tracing::error!("it is kept as {aside:?}, and the catalog is rebuilt from the files");
@@ -109,15 +112,16 @@ impl Store {
         let mut store = Self { path: path.to_owned(), database: Some(create(path)?), reserve };
         let database = store.database()?;
         // Not written to again without need: a box with a full disk must be able to start.
-        if database.begin_read()?.list_tables()?.count() == TABLES {
-            let loaded = load(database)?;
-            return Ok((store, loaded));
+        let names: Vec<_> =
+            database.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
+        if !NAMES.iter().all(|wanted| names.iter().any(|name| name == wanted)) {
+            let transaction = database.begin_write()?;
+            Tables::open(&transaction)?;
+            transaction.commit()?;
         }
-        let transaction = database.begin_write()?;
-        Tables::open(&transaction)?;
-        transaction.commit()?;
+        let loaded = load(database)?;
         store.reserve.refill();
-        Ok((store, Loaded::default()))
+        Ok((store, loaded))
     }
 
     /// Remembers an item and the metadata of its torrents, replacing what had that name and these `old` torrents.
@@ -234,7 +238,7 @@ impl Store {
             transaction.commit()?;
             Ok(())
         };
-        let result = run();
+        let result = caught(&mut run);
         if result.is_err() {
             self.database = None;
         }
@@ -242,7 +246,7 @@ impl Store {
     }
 
     fn read<T>(&mut self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let result = self.database().and_then(read);
+        let result = caught(|| read(self.database()?));
         if result.is_err() {
             self.database = None;
         }
@@ -255,6 +259,13 @@ impl Store {
             closed => Ok(closed.insert(create(&self.path)?)),
         }
     }
+}
+
+/// A damaged file can make redb panic: an error like others.
+fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    // A database that panicked is opened anew.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(redb::Error::Corrupted("it makes no sense".into())))
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
@@ -276,8 +287,9 @@ struct Tables<'a> {
     settings: Table<'a, &'static str, &'static str>,
 }
 
-/// How many tables there are.
-const TABLES: usize = 7;
+/// The names of all tables. A table of another name is of another version of this program, and left alone.
+const NAMES: [&str; 7] =
+    ["items", "info dictionaries", "piece layers", "sums", "damage", "history", "settings"];
 
 impl<'a> Tables<'a> {
     fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
@@ -301,13 +313,17 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Reads everything that is always at hand. An item whose record can't be used is left out (it is published anew from its
-/// files).
+/// Reads everything, if only to see that it can be read, and keeps what is always at hand. An item whose record can't be used
+/// is left out (it is published anew from its files).
 fn load(database: &Database) -> Result<Loaded, redb::Error> {
     let transaction = database.begin_read()?;
     let infos = transaction.open_table(INFOS)?;
     let counters = transaction.open_table(COUNTERS)?;
     let damage = transaction.open_table(DAMAGE)?;
+    let layers = transaction.open_table(LAYERS)?;
+    for entry in transaction.open_table(HISTORY)?.iter()? {
+        entry?;
+    }
     let mut items = Vec::new();
     for entry in transaction.open_table(RECORDS)?.iter()? {
         let (name, record) = entry?;
@@ -320,11 +336,16 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
             }
         };
         let content = item.content.as_ref().expect("invariant: a record is of a published item");
-        if let Some(lost) = content
-            .torrents
-            .iter()
-            .find(|torrent| infos.get(torrent.info_hash().as_bytes()).is_ok_and(|info| info.is_none()))
-        {
+        let mut lost = None;
+        for torrent in &content.torrents {
+            let key = torrent.info_hash();
+            let info = infos.get(key.as_bytes())?.map(|info| info.value().len());
+            let piece_layers = layers.get(key.as_bytes())?.map(|layers| layers.value().len());
+            if info != Some(torrent.info_size) || piece_layers != torrent.layers_size {
+                lost = Some(torrent);
+            }
+        }
+        if let Some(lost) = lost {
             tracing::error!("{name:?} is published anew: the metadata of {} is lost", lost.info_hash());
             continue;
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -101,11 +101,23 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Forgets it all: the item is published, or can't be.
+    /// Forgets it all.
     pub fn remove(self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!("{:?} can't be deleted: {error}", self.path);
+        remove(&self.path);
+    }
+}
+
+/// Forgets what was kept of the item of that name: it is published.
+pub fn forget(state: &Path, name: &str) {
+    remove(&state.join(FOLDER).join(file_name(name)));
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!("{path:?} can't be deleted: {error}");
         }
+        _ => {}
     }
 }
 
@@ -114,9 +126,7 @@ pub fn clean<N: AsRef<str>>(state: &Path, names: impl Iterator<Item = N>) {
     let Ok(entries) = fs::read_dir(state.join(FOLDER)) else { return };
     let wanted: HashSet<_> = names.map(|name| file_name(name.as_ref())).collect();
     for entry in entries.flatten().filter(|entry| !wanted.contains(&*entry.file_name().to_string_lossy())) {
-        if let Err(error) = fs::remove_file(entry.path()) {
-            tracing::warn!("{:?} can't be deleted: {error}", entry.path());
-        }
+        remove(&entry.path());
     }
 }
 
@@ -128,7 +138,7 @@ fn file_name(name: &str) -> String {
 fn read(path: &Path, fingerprint: u64) -> Kept {
     let mut kept = Kept::default();
     let is_readable = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= MAX_FILE);
-    let Some(bytes) = fs::read(path).ok().filter(|_| is_readable) else { return kept };
+    let Some(bytes) = is_readable.then(|| fs::read(path).ok()).flatten() else { return kept };
     let Some((header, mut frames)) = bytes.split_first_chunk::<HEADER>() else { return kept };
     if u64::from_le_bytes(*header) != fingerprint {
         return kept;

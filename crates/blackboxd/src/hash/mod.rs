@@ -17,6 +17,7 @@ mod turn;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -24,7 +25,7 @@ use std::thread;
 use torrent::FileRoot;
 use torrent::hash::enough;
 
-pub use checkpoint::{Checkpoint, clean};
+pub use checkpoint::{Checkpoint, clean, forget};
 use chunk::{Chunk, Pending, Task};
 pub use done::{Done, Layout};
 pub use turn::{Held, Turn};
@@ -119,14 +120,17 @@ fn chunk_length(layout: &Layout, memory: usize) -> usize {
 }
 
 /// Hashes one part of a chunk; ends when there are no more.
-fn work(queue: &Mutex<Receiver<Task>>, to_reader: &Sender<chunk::Found>) -> ControlFlow<()> {
+fn work(queue: &Mutex<Receiver<Task>>, to_reader: &Sender<Answer>) -> ControlFlow<()> {
     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
     let Ok(task) = next else { return ControlFlow::Break(()) };
-    match to_reader.send(task.run()) {
+    match to_reader.send(catch_unwind(AssertUnwindSafe(|| task.run()))) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     }
 }
+
+/// What a worker found, or its panic.
+type Answer = thread::Result<chunk::Found>;
 
 /// The thread that reads, and puts together what the workers find.
 struct Reader {
@@ -134,8 +138,8 @@ struct Reader {
     done: Done,
     /// `None` without workers.
     to_workers: Option<Sender<Task>>,
-    to_self: Sender<chunk::Found>,
-    results: Receiver<chunk::Found>,
+    to_self: Sender<Answer>,
+    results: Receiver<Answer>,
     /// Chunks that are being hashed, in order.
     pending: VecDeque<Pending>,
     /// Memory to be used again.
@@ -185,7 +189,7 @@ impl Reader {
         for task in tasks {
             match &self.to_workers {
                 Some(queue) => queue.send(task).expect("invariant: the queue outlives the scope"),
-                None => self.to_self.send(task.run()).expect("invariant: the receiver is here"),
+                None => self.to_self.send(Ok(task.run())).expect("invariant: the receiver is here"),
             }
         }
     }
@@ -193,6 +197,8 @@ impl Reader {
     /// Waits for something to be found, and takes it into what is done as soon as everything before it is.
     fn collect<S: Source>(&mut self, source: &mut S) {
         let found = self.results.recv().expect("invariant: the sender is here");
+        // A worker's panic is one of the job, which ends with it.
+        let found = found.unwrap_or_else(|panic| resume_unwind(panic));
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.is_of(&found)) {
             pending.put(found);
         }

@@ -47,7 +47,9 @@ pub(super) fn known(
         .filter_map(|number| catalog.named(&name.numbered(number)))
         .find(|item| {
             item.content.as_deref().is_some_and(|content| {
-                same_files(content, source)
+                // What the disk has damaged can be mended from the medium.
+                content.damage.ranges().is_empty()
+                    && same_files(content, source)
                     && same_volume(&app.publish.join(&item.name), volume)
                     && same_samples(&app.publish, content, source, removed)
             })

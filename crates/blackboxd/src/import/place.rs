@@ -26,11 +26,16 @@ pub(super) fn place(
     for name in (1..=MAX_NUMBER).map(|number| name.numbered(number)) {
         let mut described = describe(&name, &listing, hashes)?;
         let same = |old: &Content| old.info_hash() == described.content.info_hash();
-        if app.catalog.snapshot().named(&name).is_some_and(|item| item.content.as_deref().is_some_and(same)) {
+        let published = app.catalog.snapshot().named(&name).and_then(|item| item.content.clone());
+        let published = published.filter(|published| same(published));
+        let is_damaged = published.as_ref().is_some_and(|published| !published.damage.ranges().is_empty());
+        if published.is_some() && !is_damaged {
             return Ok(Imported::Known(name));
         }
         let path = app.publish.join(&name);
-        match renameat2(AT_FDCWD, staged, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
+        // The damaged copy goes with what else is staged.
+        let how = if is_damaged { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
+        match renameat2(AT_FDCWD, staged, AT_FDCWD, &path, how) {
             Err(nix::Error::EEXIST) => continue,
             Err(error) => return Err(ImportError::Write { path, source: error.into() }),
             Ok(()) => {}

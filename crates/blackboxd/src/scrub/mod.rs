@@ -1,8 +1,9 @@
 //! Reads again what is published, little by little, and compares it with what was hashed: disks forget.
 //!
-//! All of the box is read once in the time that `blackbox.toml` says. What is found damaged is not given to anybody, and
-//! read again each day, since some disks come round.
+//! All of the box is read once in the time that `blackbox.toml` says; what could not be read for a peer comes first. What is
+//! found damaged is not given to anybody, and read again each day, since some disks come round.
 
+mod suspects;
 mod verify;
 
 use std::fs;
@@ -18,9 +19,10 @@ use crate::app::{App, SharedApp};
 use crate::catalog::{Content, Item, State};
 use crate::priority;
 use crate::words;
+pub use suspects::Suspects;
 use verify::{Verdict, Verifier};
 
-/// How often it is looked whether there is something to do.
+/// How often it is looked whether there is something to do, and how long it rests after what could not be read.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How often what is damaged is read again.
@@ -42,88 +44,107 @@ struct Cursor {
 /// Scrubs until the daemon ends. Runs on a thread of its own, which is unparked then.
 pub fn run(app: &SharedApp) {
     priority::lower();
-    let Some(period) = app.config.scrub.period() else { return };
-    let mut scrub = Scrub::new(app, period);
+    let mut scrub = Scrub::new(app, app.config.scrub.period());
     while !app.is_ending() {
         let rest = scrub.step();
-        let until = Instant::now() + rest;
-        while !app.is_ending()
-            && let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-        {
-            thread::park_timeout(left);
-        }
+        // Woken early by chance it does no harm: what is not due is not done.
+        thread::park_timeout(rest);
     }
     scrub.save();
 }
 
 struct Scrub<'a> {
     app: &'a App,
-    /// In which all is read once.
-    period: Duration,
+    /// In which all is read once; `None`: only what is suspected is read.
+    period: Option<Duration>,
     cursor: Cursor,
     saved: Instant,
     /// What the item at the cursor must hash to.
     verifier: Option<Verifier>,
+    /// When bytes were read last, and how many.
+    last: (Instant, u64),
     /// When what is damaged is to be read again.
     again: Instant,
 }
 
 impl<'a> Scrub<'a> {
-    fn new(app: &'a App, period: Duration) -> Self {
+    fn new(app: &'a App, period: Option<Duration>) -> Self {
         let text = fs::read_to_string(app.state.join(FILE)).unwrap_or_default();
         let now = Instant::now();
-        Self { app, period, cursor: Cursor::read(&text), saved: now, verifier: None, again: now }
+        Self {
+            app,
+            period,
+            cursor: Cursor::read(&text),
+            saved: now,
+            verifier: None,
+            last: (now, 0),
+            again: now,
+        }
     }
 
-    /// Does the next bit of work, and says how long to rest after it.
+    /// Does what is due, and says how long to rest after it.
     fn step(&mut self) -> Duration {
         if self.saved.elapsed() >= SAVE {
             self.save();
+        }
+        while let Some((content, offset)) = self.app.suspects.next() {
+            let lengths = &content.torrent().lengths;
+            let piece = offset / u64::from(lengths.piece_length());
+            let piece = u32::try_from(piece).ok().and_then(|piece| lengths.piece(piece));
+            self.verify_all(&content, &Vec::from_iter(piece));
         }
         let catalog = self.app.catalog.snapshot();
         let seeding: Vec<_> = catalog.by_name().filter(|item| item.state == State::Seeding).collect();
         if Instant::now() >= self.again {
             self.again += AGAIN;
-            for item in &seeding {
-                self.look_at_damage(item);
+            for content in seeding.iter().filter_map(|item| item.content.as_ref()) {
+                self.verify_all(content, &content.damage.pieces(&content.torrent().lengths));
             }
         }
-        let Some(item) = self.cursor.find(&seeding) else { return LOOK };
-        let Some(read) = self.verify_next(item) else {
-            self.cursor = Cursor { name: format!("{}\0", item.name), piece: 0 };
+        let (Some(period), Some(item)) = (self.period, self.cursor.find(&seeding)) else { return LOOK };
+        let all: u64 = seeding.iter().map(|item| item.size_bytes).sum();
+        // Everything takes the whole period, a part of it that part.
+        let part = self.last.1 as f64 / all.max(1) as f64;
+        let rest = period.mul_f64(part.min(1.0)).saturating_sub(self.last.0.elapsed());
+        if rest.is_zero() { self.verify_next(item) } else { rest.min(LOOK) }
+    }
+
+    /// Verifies the piece at the cursor and goes on to the next one, and says how long to rest in any case.
+    fn verify_next(&mut self, item: &Item) -> Duration {
+        let content = item.content.as_ref().expect("invariant: what is seeding has content");
+        let lengths = &content.torrent().lengths;
+        let Some(piece) = lengths.piece(self.cursor.piece) else {
+            self.cursor = Cursor::after(&item.name);
             self.verifier = None;
             return Duration::ZERO;
         };
-        let all: u64 = seeding.iter().map(|item| item.size_bytes).sum();
-        // Everything takes the whole period, a part of it that part.
-        self.period.mul_f64((read as f64 / all.max(1) as f64).min(1.0))
-    }
-
-    /// Verifies the piece at the cursor; `None` after the last, or if nothing can be said of the item now. Otherwise how
-    /// many bytes were read.
-    fn verify_next(&mut self, item: &Item) -> Option<u64> {
-        let content = item.content.as_ref()?;
         if self.verifier.as_ref().is_none_or(|verifier| !verifier.is_of(content)) {
             self.verifier = Verifier::new(self.app, content);
         }
-        let lengths = &content.torrent().lengths;
-        let range = bytes_of(lengths, lengths.piece(self.cursor.piece)?);
+        let range = bytes_of(lengths, piece);
+        let length = range.end - range.start;
+        let is_known = self.verifier.as_ref().is_some_and(|verifier| {
+            let verdict = verifier.verify(self.app, range.clone());
+            conclude(self.app, content, &range, verdict)
+        });
+        if !is_known {
+            // Nothing can be said of it now.
+            self.cursor = Cursor::after(&item.name);
+            return LOOK;
+        }
         self.cursor = Cursor { name: item.name.clone(), piece: self.cursor.piece + 1 };
-        let verdict = self.verifier.as_ref()?.verify(self.app, range.clone());
-        self.app.scrubbed_bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
-        conclude(self.app, content, &range, verdict).then_some(range.end - range.start)
+        self.last = (Instant::now(), length);
+        self.app.scrubbed_bytes.fetch_add(length, Ordering::Relaxed);
+        Duration::ZERO
     }
 
-    /// Verifies the pieces that are damaged.
-    fn look_at_damage(&self, item: &Item) {
-        let Some(content) = item.content.as_ref() else { return };
-        let lengths = &content.torrent().lengths;
-        let damaged = content.damage.pieces(lengths);
-        if damaged.is_empty() {
+    /// Verifies pieces, whatever time it takes.
+    fn verify_all(&self, content: &Arc<Content>, pieces: &[PieceIndex]) {
+        if pieces.is_empty() {
             return;
         }
         let Some(verifier) = Verifier::new(self.app, content) else { return };
-        for range in damaged.into_iter().map(|piece| bytes_of(lengths, piece)) {
+        for range in pieces.iter().map(|piece| bytes_of(&content.torrent().lengths, *piece)) {
             let verdict = verifier.verify(self.app, range.clone());
             conclude(self.app, content, &range, verdict);
         }
@@ -150,7 +171,8 @@ fn conclude(app: &App, content: &Arc<Content>, range: &Range<u64>, verdict: Verd
         }
     };
     match verdict {
-        Verdict::Good => verified(range.clone(), false),
+        Verdict::Good if content.damage.touches(range) => verified(range.clone(), false),
+        Verdict::Good => {}
         Verdict::Damaged(ranges) => {
             // First what is damaged, so that nobody is given it for a moment.
             verified(range.clone(), true);
@@ -176,6 +198,11 @@ fn conclude(app: &App, content: &Arc<Content>, range: &Range<u64>, verdict: Verd
 }
 
 impl Cursor {
+    /// Behind the item of that name.
+    fn after(name: &str) -> Self {
+        Self { name: format!("{name}\0"), piece: 0 }
+    }
+
     fn read(text: &str) -> Self {
         let (piece, name) = text.split_once(' ').unwrap_or_default();
         Self { name: name.to_owned(), piece: piece.parse().unwrap_or(0) }

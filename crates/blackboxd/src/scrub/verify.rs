@@ -30,7 +30,7 @@ const MAX_FOLIO: u64 = 2 << 20;
 pub(super) enum Verdict {
     /// They are what was hashed.
     Good,
-    /// These of them, or of the pieces around them, are not.
+    /// These of them are not.
     Damaged(Vec<Range<u64>>),
     /// A file is another one.
     Changed(ServeError),
@@ -65,41 +65,44 @@ impl Verifier {
         let number = usize::try_from(range.start / piece_length).unwrap_or(usize::MAX);
         match read(app, &self.content, range.clone()) {
             Read::Bytes(bytes) if self.pieces.get(number) == Some(&hash_piece(&bytes)) => Verdict::Good,
-            Read::Bytes(_) | Read::Unreadable => Verdict::Damaged(self.narrow(app, range)),
+            Read::Bytes(_) | Read::Unreadable => match self.nodes(app) {
+                Some(nodes) => self.narrow(app, &nodes, &range),
+                None => Verdict::Damaged(vec![range]),
+            },
             Read::Changed(error) => Verdict::Changed(error),
             Read::Unknown => Verdict::Unknown,
         }
     }
 
-    /// The files' own pieces, in version 2, that are damaged of these bytes; all bytes if that can't be known.
-    fn narrow(&self, app: &App, range: Range<u64>) -> Vec<Range<u64>> {
-        let damaged = self.damaged_file_pieces(app, &range).unwrap_or_default();
-        if damaged.is_empty() { vec![range] } else { damaged }
-    }
-
-    fn damaged_file_pieces(&self, app: &App, range: &Range<u64>) -> Option<Vec<Range<u64>>> {
+    /// The hashes of version 2, if there are any.
+    fn nodes(&self, app: &App) -> Option<Nodes> {
         let torrent = self.content.torrents.iter().find(|torrent| torrent.info_hashes.v2().is_some())?;
         let metadata = metadata(app, &torrent.info_hash())?;
-        let nodes = Nodes::of(torrent, &metadata)?;
-        let piece_length = u64::from(torrent.lengths.piece_length());
+        Nodes::of(torrent, &metadata)
+    }
+
+    /// Which of these bytes are in pieces of files (as version 2 has them) that are damaged. If none are, they could be read
+    /// this time.
+    fn narrow(&self, app: &App, nodes: &Nodes, range: &Range<u64>) -> Verdict {
+        let piece_length = u64::from(nodes.piece_length);
         let mut damaged = Vec::new();
         for span in self.content.spans.spans(range.start, range.end - range.start) {
-            let (start, length) =
-                (self.content.spans.start(span.file), self.content.listing.identity(span.file)?.size);
+            let start = self.content.spans.start(span.file);
+            let length = self.content.listing.identity(span.file).map_or(0, |identity| identity.size);
             for number in span.offset / piece_length..(span.offset + span.length).div_ceil(piece_length) {
-                let piece = number * piece_length..length.min((number + 1) * piece_length);
-                let in_content = start + piece.start..start + piece.end;
-                let is_good = match read(app, &self.content, in_content.clone()) {
-                    Read::Bytes(bytes) => nodes.fits(span.file, length, number, &bytes)?,
+                let piece = start + number * piece_length..start + length.min((number + 1) * piece_length);
+                let is_good = match read(app, &self.content, piece.clone()) {
+                    Read::Bytes(bytes) => nodes.fits(span.file, length, number, &bytes),
                     Read::Unreadable => false,
-                    Read::Changed(_) | Read::Unknown => return None,
+                    Read::Changed(error) => return Verdict::Changed(error),
+                    Read::Unknown => return Verdict::Unknown,
                 };
                 if !is_good {
-                    damaged.push(in_content);
+                    damaged.push(piece.start.max(range.start)..piece.end.min(range.end));
                 }
             }
         }
-        Some(damaged)
+        if damaged.is_empty() { Verdict::Good } else { Verdict::Damaged(damaged) }
     }
 }
 
@@ -118,20 +121,28 @@ impl Nodes {
         Some(Self { layers, roots: info.roots()?.to_vec(), piece_length })
     }
 
-    /// Whether these bytes are piece `number` of a file of `length` bytes; `None` if that can't be known.
-    fn fits(&self, file: usize, length: u64, number: u64, bytes: &[u8]) -> Option<bool> {
+    /// Whether these bytes are piece `number` of a file of `length` bytes.
+    fn fits(&self, file: usize, length: u64, number: u64, bytes: &[u8]) -> bool {
+        self.node(file, length, number)
+            .is_some_and(|(number, wanted)| self.node_of(length, number, bytes) == Some(wanted))
+    }
+
+    /// The number of the piece, and what it must hash to.
+    fn node(&self, file: usize, length: u64, number: u64) -> Option<(usize, NodeHash)> {
         let root = (*self.roots.get(file)?)?;
         let number = usize::try_from(number).ok()?;
-        let mut trees =
-            FileTrees::resume(vec![length], self.piece_length, vec![[0; 32]; number], Vec::new())?;
+        let is_whole = length <= u64::from(self.piece_length);
+        let node = if is_whole { root } else { *self.layers.get(&root)?.get(number)? };
+        Some((number, node))
+    }
+
+    /// What these bytes hash to as that piece.
+    fn node_of(&self, length: u64, number: usize, bytes: &[u8]) -> Option<NodeHash> {
+        let before = vec![[0; 32]; number];
+        let mut trees = FileTrees::resume(vec![length], self.piece_length, before, Vec::new())?;
         let blocks: Vec<_> = bytes.chunks(BLOCK_LENGTH as usize).collect();
         trees.push(&sha256_blocks(&blocks));
-        let wanted = if length <= u64::from(self.piece_length) {
-            root
-        } else {
-            *self.layers.get(&root)?.get(number)?
-        };
-        Some(trees.nodes().get(number) == Some(&wanted))
+        trees.nodes().get(number).copied()
     }
 }
 

@@ -170,26 +170,45 @@ pub(super) enum Action {
     Commit(Publication),
 }
 
+/// When to look at an item for which events came, whatever its phase. Not at each event of very many; and once more when it
+/// has been quiet: a new folder is watched a moment after it is heard of, and what comes into it in between is not heard of.
+#[derive(Debug)]
+struct Eventful {
+    last_event: Instant,
+    last_look: Instant,
+    cost: Duration,
+    next: Instant,
+}
+
 /// All items that are on their way.
 #[derive(Debug, Default)]
 pub(super) struct Items {
     entries: HashMap<OsString, Entry>,
-    /// When to look once more at items for which events came, whatever was seen by then: a new folder is watched a moment
-    /// after it is heard of, and what comes into it in between is not heard of.
-    once_more: HashMap<OsString, Instant>,
+    /// Items for which events came of late.
+    eventful: HashMap<OsString, Eventful>,
     arrivals: u64,
 }
 
 impl Items {
     /// A file event came for an item. Whether it is to be looked at now; otherwise [`Items::due`] tells when.
     pub(super) fn event(&mut self, now: Instant, name: &OsStr) -> bool {
-        self.once_more.insert(name.to_owned(), now + SETTLE);
+        let first = Eventful { last_event: now, last_look: now, cost: Duration::ZERO, next: now };
+        let is_first = !self.eventful.contains_key(name);
+        let eventful = self.eventful.entry(name.to_owned()).or_insert(first);
+        eventful.last_event = now;
+        let allowed = eventful.last_look + pause(eventful.cost);
+        let is_allowed = is_first || allowed <= now;
+        eventful.next = now + SETTLE;
         match self.entries.get_mut(name) {
             Some(entry) => {
                 entry.event(now);
                 false
             }
-            None => true,
+            None if is_allowed => true,
+            None => {
+                eventful.next = allowed;
+                false
+            }
         }
     }
 
@@ -202,8 +221,11 @@ impl Items {
         sight: Sight,
         is_published: bool,
     ) -> Vec<Action> {
-        if self.once_more.get(name).is_some_and(|time| *time <= now) {
-            self.once_more.remove(name);
+        if let Some(eventful) = self.eventful.get_mut(name) {
+            (eventful.last_look, eventful.cost, eventful.next) = (now, cost, eventful.last_event + SETTLE);
+            if eventful.next <= now {
+                self.eventful.remove(name);
+            }
         }
         let retire = is_published.then_some(Action::Retire);
         match sight {
@@ -334,14 +356,15 @@ impl Items {
     /// Items that should be looked at now.
     pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = &OsString> {
         let is_due = move |entry: &Entry| entry.next_look().is_some_and(|next| next <= now);
-        let once_more = self.once_more.iter().filter(move |(_, time)| **time <= now).map(|(name, _)| name);
-        self.entries.iter().filter(move |(_, entry)| is_due(entry)).map(|(name, _)| name).chain(once_more)
+        let eventful = self.eventful.iter().filter(move |(_, eventful)| eventful.next <= now);
+        let entries = self.entries.iter().filter(move |(_, entry)| is_due(entry));
+        entries.map(|(name, _)| name).chain(eventful.map(|(name, _)| name))
     }
 
     /// When the next item is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let once_more = self.once_more.values().copied();
-        self.entries.values().filter_map(Entry::next_look).chain(once_more).min()
+        let eventful = self.eventful.values().map(|eventful| eventful.next);
+        self.entries.values().filter_map(Entry::next_look).chain(eventful).min()
     }
 
     /// All names.

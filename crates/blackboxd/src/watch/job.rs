@@ -15,7 +15,7 @@ use crate::hash::Turn;
 use crate::priority;
 use crate::publish::{Job, PublishError};
 
-/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours, but that one for them.
+/// Items up to this size (bytes) have a lane of their own: they never wait for one that takes hours; it waits for them.
 const SMALL: u64 = 1 << 30;
 
 /// How hashing ended.

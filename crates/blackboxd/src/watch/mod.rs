@@ -42,6 +42,9 @@ const RESCAN: Duration = Duration::from_mins(5);
 /// How often the publish folder itself is looked at.
 const FOLDER_CHECK: Duration = Duration::from_secs(2);
 
+/// How long it rests before it looks at what events have brought: every look goes over all items that are on their way.
+const REST: Duration = Duration::from_millis(20);
+
 /// How long jobs have to end with the daemon; one that waits for a disk that does not answer is left behind.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -79,6 +82,10 @@ impl Publisher {
             if news.stop {
                 break;
             }
+            if news.finished.is_empty() {
+                // While events come one after the other, many are looked at together.
+                std::thread::sleep(REST);
+            }
             for outcome in news.finished.drain(..) {
                 self.finish(outcome);
             }
@@ -103,7 +110,7 @@ impl Publisher {
     fn look(&mut self, news: News) {
         let now = Instant::now();
         let mut names = news.names;
-        names.retain(|name| self.items.event(now, name));
+        names.retain(|name| !is_ignored(name) && self.items.event(now, name));
         names.extend(self.items.due(now).cloned());
         if self.watcher.is_none() || news.rescan || now >= self.next_rescan {
             let is_anew = self.watcher.is_none();
@@ -231,6 +238,7 @@ impl Publisher {
         match self.app.catalog.publish(&shown, publication) {
             Ok(()) => {
                 tracing::info!("published {shown:?} as {info_hash}");
+                hash::forget(&self.app.state, &shown);
                 self.items.committed(name);
             }
             Err(error) => {

@@ -75,7 +75,6 @@ impl Download {
         while offset < range.end {
             let length = part_size.min(range.end - offset);
             let size = usize::try_from(length).expect("invariant: at most MAX_PART");
-            check_damage(&self.content, self.start + offset, length)?;
             tokio::select! {
                 turn = self.app.upload.turn() => turn.spend(size),
                 () = parts.closed() => return Ok(()),
@@ -86,6 +85,7 @@ impl Download {
                 file.read(&mut part, offset).map(|()| Bytes::from(part))
             });
             let part = part.await??;
+            check_damage(&self.content, self.start + offset, length)?;
             if self.online.is_cancelled() {
                 return Err(BrokenOff::Offline(self.content.name.clone()));
             }

@@ -1,14 +1,20 @@
 //! `/torrents/{info_hash}.torrent`: metainfo with the trackers and the web seed as the asker reaches them.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
+use tokio::sync::Semaphore;
 use torrent::{InfoHash, InfoHashV2, Metainfo, PieceLayers, piece_layers};
 
 use super::links::Links;
 use super::reply;
 use crate::app::App;
-use crate::catalog::{Content, Item, Metadata, Torrent};
+use crate::catalog::{Content, Item, Metadata, StoreError, Torrent};
 use crate::net::http::{Request, Response};
+
+/// Files that are being made.
+static MAKING: Semaphore = Semaphore::const_new(2);
 
 /// An info dictionary with nothing in it, to measure what is around one.
 const EMPTY: &[u8] = b"de";
@@ -23,13 +29,18 @@ pub(super) async fn respond(app: &App, request: &Request, name: &str, links: &Li
     });
     let Some((item, content, torrent)) = found else { return reply::not_found() };
     let (store, info_hash) = (app.catalog.clone(), torrent.info_hash());
-    let metadata = match tokio::task::spawn_blocking(move || store.metadata(&info_hash)).await {
-        Ok(Ok(Some(metadata))) => metadata,
-        Ok(Ok(None)) => return reply::not_found(),
-        Ok(Err(error)) => return unreadable(&error.to_string()),
+    let (item, around) = (Arc::clone(item), around(item, content, links, Vec::new()));
+    // It can have many megabytes: no more of them at once than there are threads to make them.
+    let Ok(place) = MAKING.acquire().await else { return reply::not_found() };
+    let made =
+        tokio::task::spawn_blocking(move || Ok(store.metadata(&info_hash)?.map(|it| metainfo(around, &it))))
+            .await;
+    drop(place);
+    let metainfo = match made.unwrap_or_else(|_| Err(StoreError::Closed)) {
+        Ok(Some(metainfo)) => metainfo,
+        Ok(None) => return reply::not_found(),
         Err(error) => return unreadable(&error.to_string()),
     };
-    let metainfo = metainfo(item, content, &metadata, links);
     let mut response = reply::cacheable(request, "application/x-bittorrent", metainfo);
     if response.status() == StatusCode::OK {
         let disposition = reply::attachment(&file_name(&item.name, content, torrent));
@@ -58,8 +69,8 @@ fn unreadable(error: &str) -> Response {
 }
 
 /// The content of the file. Equal as long as the item and the host are.
-fn metainfo(item: &Item, content: &Content, metadata: &Metadata, links: &Links) -> Vec<u8> {
-    let mut metainfo = around(item, content, links, metadata.info_bytes.clone());
+fn metainfo(around: Metainfo, metadata: &Metadata) -> Vec<u8> {
+    let mut metainfo = Metainfo { info_bytes: metadata.info_bytes.clone(), ..around };
     metainfo.piece_layers = metadata.piece_layers.as_deref().and_then(piece_layers::from_bytes);
     metainfo.to_bytes()
 }
@@ -92,7 +103,6 @@ mod tests {
     use super::super::links::tests::links;
     use super::*;
     use crate::catalog::testing::published;
-    use std::sync::Arc;
 
     #[test]
     fn it_is_the_published_torrent_with_our_own_urls() {
@@ -102,7 +112,7 @@ mod tests {
             let content = &publication.content;
             let item = Item::published("a", "2024-05-06T07:08:09Z".parse().unwrap(), Arc::clone(content));
             for (number, metadata) in publication.metadata.iter().enumerate() {
-                let bytes = metainfo(&item, content, metadata, &links);
+                let bytes = metainfo(around(&item, content, &links, Vec::new()), metadata);
                 // The hashes of test content are none, so that piece layers do not fit.
                 let has_layers = metadata.piece_layers.as_ref().is_some_and(|layers| layers != EMPTY);
                 if !has_layers {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use torrent::{InfoHash, Lengths, NodeHash, PieceIndex};
+use torrent::{InfoHash, Lengths, MAX_BLOCK, PieceIndex};
 
 use super::metadata::Found;
 use super::outgoing::{Outgoing, Written};
@@ -63,6 +63,9 @@ struct Wanted {
     torrent: Torrent,
     /// Cancelled when it is no longer served.
     online: CancellationToken,
+    /// Pieces that could not be given when it was found, and what tells of changes since then.
+    withheld: Vec<PieceIndex>,
+    damage: watch::Receiver<Vec<Range<u64>>>,
 }
 
 /// Serves a peer until one side has enough; tells why.
@@ -88,8 +91,8 @@ pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: TcpStream, add
         turn: None,
         disk: None,
         lookup: None,
-        withheld: wanted.content.damage.pieces(&wanted.torrent.lengths),
-        damage: wanted.content.damage.subscribe(),
+        withheld: wanted.withheld.clone(),
+        damage: wanted.damage.clone(),
     };
     let end = tokio::select! {
         result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
@@ -121,7 +124,7 @@ async fn greet(
             metadata_size: u32::try_from(wanted.torrent.info_size).unwrap_or(0),
             v2: wanted.torrent.info_hashes.v2().map(|v2| v2.truncated()),
             allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
-            withheld: wanted.content.damage.pieces(lengths),
+            withheld: wanted.withheld.clone(),
         };
         session.attach(Instant::now(), torrent)?;
         return Ok(wanted);
@@ -131,7 +134,10 @@ async fn greet(
 fn find(app: &App, info_hash: &InfoHash) -> Option<Wanted> {
     let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
     let torrent = content.torrent_named(info_hash)?.clone();
-    Some(Wanted { online: content.online(), torrent, content })
+    // First this: damage that is found from now on is heard of.
+    let damage = content.damage.subscribe();
+    let withheld = content.damage.pieces(&torrent.lengths);
+    Some(Wanted { online: content.online(), torrent, content, withheld, damage })
 }
 
 /// None of pieces that are too large to be given away.
@@ -284,7 +290,8 @@ impl Connection<'_> {
                 None => self.lookup = Some(Box::pin(Found::metadata(self.app, torrent, piece))),
             }
         } else if let Some(request) = self.session.poll_hashes(now) {
-            turn.spend(request.length as usize * size_of::<NodeHash>());
+            // They are few bytes, but as much work as a block.
+            turn.spend(MAX_BLOCK as usize);
             self.lookup = Some(Box::pin(Found::hashes(self.app, torrent, request)));
         } else if let Some(block) = self.session.poll_block(now) {
             turn.spend(block.length as usize);

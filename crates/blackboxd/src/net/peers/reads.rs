@@ -43,7 +43,11 @@ impl Reads {
         let read = spawn_blocking(move || {
             // It ends with the read, not with who waits for it.
             let _place = place;
-            app.storage.read(&shared, &online, part.offset, part.length as usize)
+            let read = app.storage.read(&shared, &online, part.offset, part.length as usize);
+            if read.as_ref().is_err_and(ServeError::is_of_the_disk) {
+                app.suspects.add(&shared, part.offset);
+            }
+            read
         });
         read.await.unwrap_or_else(|given_up| {
             let path = PathBuf::from(&content.name);

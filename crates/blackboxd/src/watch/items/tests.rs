@@ -437,3 +437,20 @@ fn what_comes_into_a_folder_that_is_not_watched_yet_is_seen_a_while_later() {
         (30.0, Due(&[]), ""),
     ]);
 }
+
+#[test]
+fn a_published_item_is_not_looked_at_for_each_of_many_events() {
+    check(vec![
+        (0.0, Event(ITEM, true), ""),
+        (0.0, LookPublished(ITEM, Sight::AsPublished), ""),
+        (0.1, Event(ITEM, false), ""),
+        (0.2, Event(ITEM, false), ""),
+        (0.4, Due(&[]), ""),
+        (0.5, Due(&[ITEM]), ""),
+        (0.5, LookPublished(ITEM, Sight::AsPublished), ""),
+        (10.1, Due(&[]), ""),
+        (10.2, Due(&[ITEM]), ""),
+        (10.2, LookPublished(ITEM, Sight::AsPublished), ""),
+        (99.0, Due(&[]), ""),
+    ]);
+}
