@@ -136,7 +136,8 @@ fn hashing_a_giant_goes_on_where_it_was_when_the_daemon_was_killed() {
     let daemon = site.start();
     let item = daemon.api.seeding_within("giant", Duration::from_mins(10));
     let read = daemon.api.metric("blackbox_hashed_bytes_total");
-    assert!(read < GIANT - GIANT / 8, "{read} of {GIANT} bytes were hashed again");
+    // At least a second's work, of the 20 after which something is kept.
+    assert!(read < GIANT - (1 << 30), "{read} of {GIANT} bytes were hashed again");
     system_tests::figure("per cent of a giant that are hashed again after a kill", read * 100 / GIANT);
     assert!(!kept(), "what was kept is not needed any more");
     let hash = std::process::Command::new(system_tests::daemon::program())
