@@ -116,7 +116,8 @@ fn screen(catalog: &Catalog, mut problems: Vec<String>) -> ToInit {
             _ => return None,
         };
         let (done, total) = (words::bytes(item.progress.done()), words::bytes(item.progress.total()));
-        Some(format!("{verb} {}, {done} of {total}", item.name))
+        let left = item.progress.time_left().map(|left| format!(", {} left", words::duration(left)));
+        Some(format!("{verb} {}, {done} of {total}{}", item.name, left.unwrap_or_default()))
     });
     let failed = catalog.items().iter().filter(|item| item.state == State::Failed);
     problems.extend(failed.filter_map(|item| Some(format!("{}: {}", item.name, item.error.as_ref()?))));
