@@ -86,8 +86,8 @@ impl TorrentRecord {
         let info_hashes = match (&self.v1, &self.v2) {
             (Some(v1), None) => InfoHashes::V1(v1.parse().ok()?),
             (None, Some(v2)) => InfoHashes::V2(v2.parse().ok()?),
-            (Some(v1), Some(v2)) => InfoHashes::Hybrid(v1.parse().ok()?, v2.parse().ok()?),
-            (None, None) => return None,
+            // Such a torrent is never made.
+            _ => return None,
         };
         let lengths = match info_hashes {
             InfoHashes::V2(_) => Lengths::aligned(listing.lengths(), self.piece_length),
