@@ -30,8 +30,7 @@ use chunk::{Chunk, Pending, Task};
 pub use done::{Done, Layout};
 pub use turn::{Held, Turn};
 
-/// Memory for content that is being hashed, in bytes, all chunks of a job together. Longer pieces than half of it there
-/// are none.
+/// Memory for content that is being hashed, in bytes, all chunks of a job together. No piece is longer than half of it.
 pub const MEMORY: usize = 64 << 20;
 
 /// Memory for content that comes from a medium: those are slow, several may be read at once, and the machine may be small.
@@ -40,7 +39,7 @@ pub const MEDIUM_MEMORY: usize = 16 << 20;
 /// Chunks: one is read while the other is hashed.
 const CHUNKS: usize = 2;
 
-/// Bytes of a good chunk: what is read stays in the processor's caches until it is hashed, and it is work enough for all cores.
+/// Bytes of a good chunk: work enough for all cores. More takes more memory and was not measured to be faster.
 const GOOD_CHUNK: usize = 8 << 20;
 
 /// Bytes that are asked for in one read: whoever reads looks in between whether it should go on, and a scratched disc takes
