@@ -97,7 +97,8 @@ impl Job<'_> {
         }
         let files = listing.paths(self.item);
         secure(self.item, &files, self.cancel)?;
-        let layout = torrents::layout(&listing, self.v1_only);
+        let layout = torrents::layout(listing.lengths().collect());
+        let layout = if self.v1_only { layout.v1_only() } else { layout };
         let (checkpoint, done) = match self.checkpoint(&layout) {
             Some((checkpoint, done)) => (Some(checkpoint), done),
             None => (None, Done::nothing(layout)),

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use torrent::{
-    File, FileRoot, Hashes as InfoHashing, Info, Lengths, Mode, PieceLayers, lint, piece_layers, piece_length,
+    File, FileRoot, Hashes as InfoHashing, Info, Mode, PieceLayers, lint, piece_layers, piece_length,
 };
 
 use crate::catalog::{Content, Metadata, Publication, Torrent};
 use crate::hash::{Hashes, Layout};
 use crate::listing::Listing;
 
-/// How the content of an item is cut into pieces, for all its torrents.
-pub fn layout(listing: &Listing, v1_only: bool) -> Layout {
-    let layout = Layout::new(listing.lengths().collect(), piece_length(listing.size_bytes()));
-    if v1_only { layout.v1_only() } else { layout }
+/// How files of these lengths (bytes) are cut into pieces, for all torrents of an item.
+pub fn layout(lengths: Vec<u64>) -> Layout {
+    let piece_length = piece_length(lengths.iter().sum());
+    Layout::new(lengths, piece_length)
 }
 
 /// The torrents of an item of which `hashes` was found: one of version 1, which every client takes, and one of version 2.
@@ -54,16 +54,13 @@ fn describe(
     layers: Option<&PieceLayers>,
 ) -> Option<(Torrent, Metadata)> {
     let piece_length = piece_length(listing.size_bytes());
-    let lengths = match hashes {
-        InfoHashing::V2 { .. } => Lengths::aligned(listing.lengths(), piece_length),
-        _ => Lengths::new(listing.size_bytes(), piece_length),
-    };
     let info = Info { name: name.to_owned(), piece_length, mode: mode(listing), hashes, private: false };
     let info_bytes = info.to_bytes();
     let piece_layers = layers.map(piece_layers::to_bytes);
+    let info_hashes = info.info_hashes(&info_bytes);
     let torrent = Torrent {
-        info_hashes: info.info_hashes(&info_bytes),
-        lengths: lengths?,
+        info_hashes,
+        lengths: Torrent::lengths(info_hashes, listing, piece_length)?,
         info_size: info_bytes.len(),
         layers_size: piece_layers.as_ref().map(Vec::len),
     };

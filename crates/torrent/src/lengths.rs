@@ -4,6 +4,7 @@
 //! each file by itself (BEP 52); blocks are what peers ask for, spans are where the bytes are in the files.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Longest block (bytes) a peer may ask for.
@@ -118,6 +119,12 @@ impl Lengths {
     /// Where a piece begins in the content.
     pub fn piece_offset(&self, piece: PieceIndex) -> u64 {
         self.offset_from(self.around(piece).0, piece)
+    }
+
+    /// The bytes of the content that a piece has.
+    pub fn piece_range(&self, piece: PieceIndex) -> Range<u64> {
+        let start = self.piece_offset(piece);
+        start..start + u64::from(self.piece_size(piece))
     }
 
     /// The block that a peer asks for, if it has 1 to [`MAX_BLOCK`] bytes that are all in one existing piece.
@@ -235,6 +242,12 @@ mod tests {
         let sizes: Vec<_> = lengths.pieces().map(|piece| lengths.piece_size(piece)).collect();
         assert_eq!(sizes, want, "{total} bytes");
         assert_eq!(lengths.piece_count() as usize, want.len());
+        let mut end = 0;
+        for range in lengths.pieces().map(|piece| lengths.piece_range(piece)) {
+            assert_eq!(range.start, end);
+            end = range.end;
+        }
+        assert_eq!(end, total);
         assert_eq!(lengths.piece(lengths.piece_count()), None);
         assert_eq!(lengths.piece(u32::MAX), None);
     }

@@ -102,6 +102,15 @@ impl Counters {
 }
 
 impl Torrent {
+    /// The pieces of a torrent with these names of these files: in version 2 they begin anew with each file. `None` if they
+    /// were more than can be numbered.
+    pub fn lengths(info_hashes: InfoHashes, listing: &Listing, piece_length: u32) -> Option<Lengths> {
+        match info_hashes {
+            InfoHashes::V2(_) => Lengths::aligned(listing.lengths(), piece_length),
+            _ => Lengths::new(listing.size_bytes(), piece_length),
+        }
+    }
+
     /// The name by which the box knows it: that of version 1 if it has one.
     pub fn info_hash(&self) -> InfoHash {
         self.info_hashes.on_the_wire().next().expect("invariant: every torrent has a name")

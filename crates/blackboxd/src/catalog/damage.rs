@@ -42,9 +42,9 @@ impl Damage {
         // Both in order, so that each is looked at once.
         let mut ranges = ranges.iter().peekable();
         let is_damaged = |piece: &PieceIndex| {
-            let start = lengths.piece_offset(*piece);
-            while ranges.next_if(|damaged| damaged.end <= start).is_some() {}
-            ranges.peek().is_some_and(|damaged| damaged.start < start + u64::from(lengths.piece_size(*piece)))
+            let bytes = lengths.piece_range(*piece);
+            while ranges.next_if(|damaged| damaged.end <= bytes.start).is_some() {}
+            ranges.peek().is_some_and(|damaged| damaged.start < bytes.end)
         };
         lengths.pieces().filter(is_damaged).collect()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use torrent::{InfoHash, InfoHashes, Lengths};
+use torrent::{InfoHash, InfoHashes};
 
 use super::content::Sums;
 use super::{Content, Item, Torrent};
@@ -89,13 +89,9 @@ impl TorrentRecord {
             // Such a torrent is never made.
             _ => return None,
         };
-        let lengths = match info_hashes {
-            InfoHashes::V2(_) => Lengths::aligned(listing.lengths(), self.piece_length),
-            _ => Lengths::new(listing.size_bytes(), self.piece_length),
-        };
         Some(Torrent {
             info_hashes,
-            lengths: lengths?,
+            lengths: Torrent::lengths(info_hashes, listing, self.piece_length)?,
             info_size: self.info_size,
             layers_size: self.layers_size,
         })

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::syncfs;
-use torrent::piece_length;
 
 use super::ahead::ReadAhead;
 use super::outcome::ImportError;
 use super::source::{Source, SourceFile};
 use crate::catalog::Progress;
-use crate::hash::{self, Done, Hashes, Layout};
+use crate::hash::{self, Done, Hashes};
+use crate::torrents;
 
 /// After so many bytes of a file they are sent to the disk, so that little is left to be waited for in the end.
 const WRITE_BACK: u64 = 8 << 20;
@@ -37,8 +37,7 @@ pub(super) fn copy(
     if source.is_folder {
         create_dir(target)?;
     }
-    let layout =
-        Layout::new(source.files.iter().map(|file| file.size).collect(), piece_length(source.size_bytes()));
+    let layout = torrents::layout(source.files.iter().map(|file| file.size).collect());
     let hashes = thread::scope(|scope| {
         let ahead = ReadAhead::start(scope, source, removed)?;
         let writer = Writer { source, target, progress, next: 0, open: None };

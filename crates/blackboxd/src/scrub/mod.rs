@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use torrent::{Lengths, PieceIndex};
+use torrent::PieceIndex;
 
 use crate::app::{App, SharedApp};
 use crate::catalog::{Content, Item, State};
@@ -121,7 +121,7 @@ impl<'a> Scrub<'a> {
         if self.verifier.as_ref().is_none_or(|verifier| !verifier.is_of(content)) {
             self.verifier = Verifier::new(self.app, content);
         }
-        let range = bytes_of(lengths, piece);
+        let range = lengths.piece_range(piece);
         let length = range.end - range.start;
         let is_known = self.verifier.as_ref().is_some_and(|verifier| {
             let verdict = verifier.verify(self.app, range.clone());
@@ -144,7 +144,7 @@ impl<'a> Scrub<'a> {
             return;
         }
         let Some(verifier) = Verifier::new(self.app, content) else { return };
-        for range in pieces.iter().map(|piece| bytes_of(&content.torrent().lengths, *piece)) {
+        for range in pieces.iter().map(|piece| content.torrent().lengths.piece_range(*piece)) {
             let verdict = verifier.verify(self.app, range.clone());
             conclude(self.app, content, &range, verdict);
         }
@@ -158,11 +158,6 @@ impl<'a> Scrub<'a> {
     }
 }
 
-fn bytes_of(lengths: &Lengths, piece: PieceIndex) -> Range<u64> {
-    let start = lengths.piece_offset(piece);
-    start..start + u64::from(lengths.piece_size(piece))
-}
-
 /// Remembers what was found of these bytes; whether the item can be read on.
 fn conclude(app: &App, content: &Arc<Content>, range: &Range<u64>, verdict: Verdict) -> bool {
     let verified = |range: Range<u64>, is_damaged| {
@@ -174,12 +169,11 @@ fn conclude(app: &App, content: &Arc<Content>, range: &Range<u64>, verdict: Verd
         Verdict::Good if content.damage.touches(range) => verified(range.clone(), false),
         Verdict::Good => {}
         Verdict::Damaged(ranges) => {
-            // First what is damaged, so that nobody is given it for a moment.
-            verified(range.clone(), true);
             let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
             tracing::error!("{:?} is damaged on the disk: {}", content.name, words::bytes(bytes));
-            for range in &ranges {
-                verified(range.clone(), true);
+            // First these, so that nobody is given them for a moment.
+            for damaged in &ranges {
+                verified(damaged.clone(), true);
             }
             let mut good = range.start;
             for damaged in &ranges {
