@@ -72,6 +72,7 @@ impl Torrent {
             reqq: MAX_REQUESTS.try_into().ok(),
             upload_only: Some(true),
             client: Some(client::CLIENT.into()),
+            ..ExtendedHandshake::default()
         }
     }
 }
