@@ -122,6 +122,11 @@ async fn greet(
             metadata_size: u32::try_from(wanted.torrent.info_size).unwrap_or(0),
             v2: wanted.torrent.info_hashes.v2().map(|v2| v2.truncated()),
             allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
+            hand_out: false,
+            exchange: false,
+            port: None,
+            dht_port: None,
+            your_ip: Some(address.ip()),
             withheld: wanted.withheld.clone(),
         };
         session.attach(Instant::now(), torrent)?;
@@ -206,9 +211,11 @@ struct Connection<'a> {
 impl Connection<'_> {
     async fn run(mut self) -> Result<Infallible, End> {
         loop {
-            while let Some(Event::Interested(_)) = self.session.poll_event() {
-                self.update();
-                self.place.interest_changed();
+            while let Some(event) = self.session.poll_event() {
+                if let Event::Interested(_) = event {
+                    self.update();
+                    self.place.interest_changed();
+                }
             }
             // Before anything is written that was asked for.
             if self.damage.has_changed().unwrap_or(false) {
