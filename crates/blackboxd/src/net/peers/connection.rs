@@ -268,7 +268,7 @@ impl Connection<'_> {
 
     /// Queues what is to be written, as far as the upload limit allows and metadata is at hand.
     fn fill(&mut self) {
-        while self.lookup.is_none() && self.outgoing.room() > 0 {
+        while self.lookup.is_none() && self.outgoing.has_room() {
             if let Some(bytes) = self.session.poll_control(Instant::now()) {
                 self.app.upload.charge(bytes.len());
                 self.outgoing.push_bytes(bytes);

@@ -16,6 +16,9 @@ use super::stream::{Writer, poll_write_slices};
 /// Blocks that are queued here at most: these can't be cancelled any more.
 pub(super) const MAX_BLOCKS: usize = 64;
 
+/// Bytes of messages above which nothing more is queued here.
+const MAX_BYTES: usize = 64 * 1024;
+
 /// Bytes that are copied, for connections that can't be given slices, before they are written.
 const STAGE: usize = 64 * 1024;
 
@@ -25,8 +28,9 @@ pub(super) struct Outgoing {
     parts: VecDeque<Part>,
     /// Bytes of the first part that are written.
     written: usize,
-    /// Blocks among the parts.
+    /// Blocks that are queued, and bytes of everything else.
     blocks: usize,
+    bytes: usize,
     staged: Staged,
     finished: Vec<Block>,
 }
@@ -85,13 +89,14 @@ impl Outgoing {
         self.parts.is_empty() && self.staged.bytes.is_empty()
     }
 
-    /// How many blocks may be queued now.
-    pub(super) fn room(&self) -> usize {
-        MAX_BLOCKS.saturating_sub(self.blocks)
+    /// Whether more may be queued now.
+    pub(super) fn has_room(&self) -> bool {
+        self.blocks < MAX_BLOCKS && self.bytes < MAX_BYTES
     }
 
     /// Queues bytes.
     pub(super) fn push_bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
         self.parts.push_back(Part::Bytes(bytes));
     }
 
@@ -191,8 +196,10 @@ impl Outgoing {
         while let Some(part) = self.parts.front() {
             let Some(rest) = self.written.checked_sub(part.len()) else { return };
             self.written = rest;
-            if let Some(Part::Block(Sending { block, .. })) = self.parts.pop_front() {
-                self.finish(block);
+            match self.parts.pop_front() {
+                Some(Part::Block(Sending { block, .. })) => self.finish(block),
+                Some(Part::Bytes(bytes)) => self.bytes -= bytes.len(),
+                None => {}
             }
         }
         self.parts.shrink_to(0);
@@ -225,7 +232,10 @@ impl Outgoing {
         {
             let staged = &mut self.staged.bytes;
             match part {
-                Part::Bytes(bytes) => staged.extend_from_slice(bytes),
+                Part::Bytes(bytes) => {
+                    staged.extend_from_slice(bytes);
+                    self.bytes -= bytes.len();
+                }
                 Part::Block(Sending { block, header, offset, supplied }) => {
                     let before = staged.len();
                     staged.extend_from_slice(header);

@@ -283,7 +283,7 @@ async fn a_file_that_changes_is_not_sent_on_to_a_slow_reader() {
     };
     // Until the socket takes no more.
     loop {
-        while outgoing.room() > 0 {
+        while outgoing.has_room() {
             outgoing.push_block(lengths, first);
         }
         tokio::select! {
