@@ -13,6 +13,7 @@
 //! - [`rank`]: which peers are unchoked
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
+//! - [`mse`]: connections that are encrypted, before a session sees them
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
 
 mod allowed_fast;
@@ -27,6 +28,7 @@ mod hash_request;
 mod message;
 mod metadata;
 mod metadata_requests;
+pub mod mse;
 mod peer_stats;
 mod piece_set;
 mod requests;
