@@ -6,7 +6,7 @@ use torrent::{InfoHash, PeerId};
 pub const LENGTH: usize = 68;
 
 /// Length byte and name of the protocol, the same in every handshake.
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(crate) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// Which torrent the sender wants, who it is and which extensions it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

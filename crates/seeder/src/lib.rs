@@ -13,6 +13,7 @@
 //! - [`rank`]: which peers are unchoked
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
+//! - [`mse`]: connections that are encrypted, before a session sees them
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
 
 mod allowed_fast;
@@ -31,6 +32,7 @@ mod metadata;
 mod metadata_requests;
 mod offer;
 mod outbox;
+pub mod mse;
 mod peer_stats;
 mod piece_set;
 mod requests;
