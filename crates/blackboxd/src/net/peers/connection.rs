@@ -3,86 +3,40 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use seeder::{Close, Event, PeerSession, allowed_fast};
+use seeder::{Event, PeerSession};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use tokio_util::sync::CancellationToken;
-use torrent::{InfoHash, Lengths, MAX_BLOCK, PieceIndex};
+use torrent::{MAX_BLOCK, PieceIndex};
 
+use super::end::End;
+use super::greet::{Greeted, receive};
 use super::metadata::Found;
 use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
-use super::reads::Reads;
 use super::registry::Place;
 use super::source::Source;
-use super::stream::{Reader, Stream, Writer};
+use super::stream::{Reader, Writer};
+use super::wanted::Wanted;
 use crate::app::{App, SharedApp};
-use crate::catalog::{Content, Torrent};
 use crate::limit::Turn;
 use crate::storage::ServeError;
 
-/// Bytes read at once: a few hundred requests.
-const READ: usize = 8 * 1024;
-
-/// Pieces that a peer may have while it is choked (BEP 6), as far as they fit into [`ALLOWED_FAST_BYTES`].
-const ALLOWED_FAST: u32 = 5;
-
-/// What a connection may cost that never got a slot.
-const ALLOWED_FAST_BYTES: u32 = 1 << 20;
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("the peer closed the connection")]
-    Hangup,
-    #[error("{0} is not published here")]
-    Unknown(InfoHash),
-    #[error("the item is no longer served")]
-    Offline,
-    #[error(transparent)]
-    Protocol(#[from] Close),
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    #[error(transparent)]
-    Socket(#[from] io::Error),
-}
-
-/// What a peer wants.
-struct Wanted {
-    content: Arc<Content>,
-    /// Which of its torrents.
-    torrent: Torrent,
-    /// Cancelled when it is no longer served.
-    online: CancellationToken,
-    /// Pieces that could not be given when it was found, and what tells of changes since then.
-    withheld: Vec<PieceIndex>,
-    damage: watch::Receiver<Vec<Range<u64>>>,
-}
-
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: Stream, address: SocketAddr) -> End {
-    let (mut reader, writer) = stream.split();
-    let mut session = PeerSession::new(Instant::now(), app.peer_id);
-    let wanted = match greet(app, &mut reader, &mut session, address).await {
-        Ok(wanted) => wanted,
-        Err(end) => return end,
-    };
-    let stats = session.stats().expect("invariant: greet attaches a torrent");
+pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
+    let Greeted { reader, writer, session, wanted } = greeted;
+    let Some(stats) = session.stats() else { return End::Hangup };
     let connection = Connection {
         app,
-        reads,
         reader,
         writer,
         session,
         wanted: &wanted,
-        place: app.peers.enter(stats),
+        place: app.peers.registry.enter(stats),
         outgoing: Outgoing::default(),
         has_more: false,
         turn: None,
@@ -99,65 +53,6 @@ pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: Stream, addres
         app.look_again(&wanted.content, error);
     }
     end
-}
-
-/// Reads the peer's handshake and finds what it wants.
-async fn greet(
-    app: &App,
-    reader: &mut Reader,
-    session: &mut PeerSession,
-    address: SocketAddr,
-) -> Result<Wanted, End> {
-    loop {
-        let deadline = session.next_deadline();
-        tokio::select! {
-            received = receive(reader, session) => received?,
-            () = sleep_until(deadline.into()) => session.handle_timeout(Instant::now())?,
-        }
-        let Some(Event::Handshake { info_hash, .. }) = session.poll_event() else { continue };
-        let wanted = find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
-        let lengths = &wanted.torrent.lengths;
-        let torrent = seeder::Torrent {
-            lengths: lengths.clone(),
-            metadata_size: u32::try_from(wanted.torrent.info_size).unwrap_or(0),
-            v2: wanted.torrent.info_hashes.v2().map(|v2| v2.truncated()),
-            allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
-            hand_out: false,
-            exchange: false,
-            port: None,
-            dht_port: None,
-            your_ip: Some(address.ip()),
-            withheld: wanted.withheld.clone(),
-        };
-        session.attach(Instant::now(), torrent)?;
-        return Ok(wanted);
-    }
-}
-
-fn find(app: &App, info_hash: &InfoHash) -> Option<Wanted> {
-    let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
-    let torrent = content.torrent_named(info_hash)?.clone();
-    // First this: damage that is found from now on is heard of.
-    let damage = content.damage.subscribe();
-    let withheld = content.damage.pieces(&torrent.lengths);
-    Some(Wanted { online: content.online(), torrent, content, withheld, damage })
-}
-
-/// None of pieces that are too large to be given away.
-fn allowed_fast_count(lengths: &Lengths) -> usize {
-    ALLOWED_FAST.min(ALLOWED_FAST_BYTES / lengths.piece_length()) as usize
-}
-
-/// Gives the session what arrives next. The buffer is on the stack, since most connections are idle.
-async fn receive(reader: &mut Reader, session: &mut PeerSession) -> Result<(), End> {
-    poll_fn(|context| {
-        let mut buffer = [0; READ];
-        reader.poll_read(context, &mut buffer).map(|read| match read? {
-            0 => Err(End::Hangup),
-            count => Ok(session.receive(Instant::now(), &buffer[..count])?),
-        })
-    })
-    .await
 }
 
 /// Writes what is queued, as much as the peer takes.
@@ -188,7 +83,6 @@ async fn arrival<T>(waiting: &mut Waiting<'_, T>) -> T {
 /// A connection whose item is known.
 struct Connection<'a> {
     app: &'a SharedApp,
-    reads: &'a Reads,
     reader: Reader,
     writer: Writer,
     session: PeerSession,
@@ -248,7 +142,7 @@ impl Connection<'_> {
     fn written(&mut self, written: Written) {
         if let Written::NeedsDisk { offset, length } = written {
             let Wanted { content, online, .. } = self.wanted;
-            self.disk = Some(Box::pin(self.reads.read(self.app, content, online, offset, length)));
+            self.disk = Some(Box::pin(self.app.peers.reads.read(self.app, content, online, offset, length)));
             return;
         }
         let finished = self.outgoing.finished();

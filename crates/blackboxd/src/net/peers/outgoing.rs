@@ -216,6 +216,7 @@ impl Outgoing {
             if self.staged.bytes.is_empty() {
                 return Poll::Ready(Ok(self.needs_disk()));
             }
+            writer.apply(&mut self.staged.bytes);
         }
         self.staged.written += ready!(writer.poll_write(context, &self.staged.bytes[self.staged.written..]))?;
         if self.staged.written == self.staged.bytes.len() {

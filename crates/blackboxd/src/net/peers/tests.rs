@@ -14,9 +14,9 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 use torrent::{MIN_PIECE_LENGTH, PeerId};
 
-use super::connection::{End, serve};
+use super::end::End;
+use super::listen;
 use super::outgoing::{Outgoing, Written};
-use super::reads::Reads;
 use super::registry;
 use super::source::Source;
 use super::stream::Stream;
@@ -38,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Seeding {
     folder: TempDir,
     app: SharedApp,
-    reads: Arc<Reads>,
     content: Arc<Content>,
     bytes: Vec<u8>,
     /// How often connections were polled.
@@ -57,7 +56,7 @@ impl Seeding {
         app.catalog.publish("item", publication).unwrap();
         app.catalog.set_online(None).unwrap();
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
-        Self { folder: folder_, app, reads: Arc::default(), content, bytes, polls: Arc::default() }
+        Self { folder: folder_, app, content, bytes, polls: Arc::default() }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -67,10 +66,10 @@ impl Seeding {
     /// A peer that has said its handshake, and what serves it.
     async fn connect(&self) -> (Peer, JoinHandle<End>) {
         let (stream, served) = pair().await;
-        let (app, reads, polls) = (Arc::clone(&self.app), Arc::clone(&self.reads), Arc::clone(&self.polls));
+        let (app, polls) = (Arc::clone(&self.app), Arc::clone(&self.polls));
         let address = served.peer_addr().unwrap();
         let served = tokio::spawn(async move {
-            let mut serving = pin!(serve(&app, &reads, Stream::Tcp(served), address));
+            let mut serving = pin!(listen(&app, Stream::Tcp(served), address));
             std::future::poll_fn(|context| {
                 polls.fetch_add(1, Ordering::Relaxed);
                 serving.as_mut().poll(context)
@@ -254,7 +253,7 @@ async fn connections_end_when_the_item_goes_offline() {
     assert!(matches!(end(served).await, End::Offline));
     assert_eq!(peer.block().await, None);
     let (stream, other) = pair().await;
-    let serving = serve(&seeding.app, &seeding.reads, Stream::Tcp(other), ([127, 0, 0, 1], 1).into());
+    let serving = listen(&seeding.app, Stream::Tcp(other), ([127, 0, 0, 1], 1).into());
     let mut stream = stream;
     let handshake = Handshake {
         reserved: Reserved::OURS,
@@ -307,7 +306,7 @@ async fn a_file_that_changes_is_not_sent_on_to_a_slow_reader() {
             },
         }
     };
-    let read = seeding.reads.read(app, content, &content.online(), offset, length).await;
+    let read = app.peers.reads.read(app, content, &content.online(), offset, length).await;
     assert!(matches!(read, Err(ServeError::Changed(_))), "{read:?}");
 }
 
