@@ -18,16 +18,20 @@
 
 mod allowed_fast;
 mod bounded_queue;
+mod call;
 mod choker;
 mod client;
 mod close;
 mod extended;
+mod extensions;
 mod greeting;
 mod handshake;
 mod hash_request;
 mod message;
 mod metadata;
 mod metadata_requests;
+mod offer;
+mod outbox;
 pub mod mse;
 mod peer_stats;
 mod piece_set;

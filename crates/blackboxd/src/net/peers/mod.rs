@@ -8,6 +8,8 @@ mod metadata;
 mod outgoing;
 mod reads;
 mod registry;
+mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::SharedApp;
 use reads::Reads;
 pub use registry::Registry;
+use stream::Stream;
 
 /// Most connected peers. What they ask for is bounded for each, so that this many fit into the smallest machine.
 const MAX_PEERS: u64 = 10_000;
@@ -45,7 +48,7 @@ pub async fn run(app: SharedApp, listener: TcpListener, ending: CancellationToke
             Ok((stream, address, place)) => {
                 let (app, reads, ending) = (Arc::clone(&app), Arc::clone(&reads), ending.clone());
                 tasks.spawn(async move {
-                    let served = connection::serve(&app, &reads, stream, address);
+                    let served = connection::serve(&app, &reads, Stream::Tcp(stream), address);
                     if let Some(end) = ending.run_until_cancelled(served).await {
                         tracing::debug!("{address}: {end}");
                     }
