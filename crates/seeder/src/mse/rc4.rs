@@ -32,31 +32,40 @@ impl Rc4 {
 
     /// Encrypts or decrypts the next bytes of the stream.
     ///
-    /// By words: the processor then has nothing to wait for but the table.
+    /// Two things make this fast: the keystream is applied by words, and each entry is read before the exchange
+    /// ahead of it is written, which changes it but once in 256 times. So nothing waits for a write.
     pub fn apply(&mut self, bytes: &mut [u8]) {
         let (words, rest) = bytes.as_chunks_mut::<8>();
         let Self { table, i, j } = self;
-        let (mut at, mut to) = (*i, *j);
-        let mut next = || {
-            at = at.wrapping_add(1);
-            let a = table[usize::from(at)];
+        let (mut at, mut to) = (i.wrapping_add(1), *j);
+        let mut a = table[usize::from(at)];
+        let mut key_byte = || {
             to = to.wrapping_add(a);
+            let after = at.wrapping_add(1);
+            let mut next = table[usize::from(after)];
             let b = table[usize::from(to)];
-            table[usize::from(at)] = b;
             table[usize::from(to)] = a;
-            table[usize::from(a.wrapping_add(b))]
+            table[usize::from(at)] = b;
+            let key = table[usize::from(a.wrapping_add(b))];
+            if to == after {
+                std::hint::cold_path();
+                next = a;
+            }
+            (at, a) = (after, next);
+            key
         };
         for word in words {
             let mut key = 0;
             for byte in 0..8 {
-                key |= u64::from(next()) << (8 * byte);
+                key |= u64::from(key_byte()) << (8 * byte);
             }
             *word = (u64::from_le_bytes(*word) ^ key).to_le_bytes();
         }
         for byte in rest {
-            *byte ^= next();
+            *byte ^= key_byte();
         }
-        (*i, *j) = (at, to);
+        // Both are those of the last byte again.
+        (*i, *j) = (at.wrapping_sub(1), to);
     }
 }
 
