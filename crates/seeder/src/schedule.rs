@@ -266,13 +266,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_items_that_have_gone() {
+    fn items_are_forgotten_when_the_others_have_had_as_much() {
         let mut schedule = Schedule::default();
         for item in 0..1000 {
-            schedule.push(0, item, repeat(0));
+            schedule.push(item, item, repeat(0));
             let turn = schedule.pop().unwrap();
             schedule.charge(turn, 10);
         }
-        assert!(schedule.repeats.items.len() + schedule.repeats.ahead.len() <= 4);
+        assert_eq!(schedule.repeats.items.len(), 1000);
+        for _ in 0..3 {
+            schedule.push(1000, 1000, repeat(0));
+            let turn = schedule.pop().unwrap();
+            schedule.charge(turn, 10);
+        }
+        assert_eq!(schedule.repeats.items.len(), 1);
     }
 }
