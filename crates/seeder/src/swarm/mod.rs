@@ -71,8 +71,8 @@ pub struct Swarm {
     uplink: f64,
     /// Whether there are other complete sources.
     others_seed: bool,
-    /// Since when at most one member is incomplete and interested.
-    alone_since: Instant,
+    /// Since when at most one member is incomplete and interested, if so.
+    alone_since: Option<Instant>,
     /// Members that have asked for something and whose socket takes it.
     ready: usize,
     /// Bytes that were asked for and not sent.
@@ -100,7 +100,7 @@ impl Swarm {
             tail: Tail::default(),
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
-            alone_since: now,
+            alone_since: Some(now),
             ready: 0,
             queued: 0,
             last_sent: now,
@@ -263,9 +263,8 @@ impl Swarm {
     /// The members have changed, or what they want.
     fn touch(&mut self, now: Instant) {
         let wanting = self.members.values().filter(|peer| peer.is_incomplete() && peer.interested);
-        if wanting.take(2).count() > 1 {
-            self.alone_since = now;
-        }
+        let is_alone = wanting.take(2).count() < 2;
+        self.alone_since = is_alone.then(|| self.alone_since.unwrap_or(now));
         self.last_event = now;
         self.dirty = true;
     }
@@ -278,7 +277,7 @@ impl Swarm {
     }
 
     fn is_for_all(&self, now: Instant) -> bool {
-        self.others_seed || now.saturating_duration_since(self.alone_since) >= ALONE
+        self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
     }
 
     fn reveal_all(&mut self) -> Option<Reveal> {
