@@ -1,0 +1,47 @@
+//! The network interfaces of this machine.
+
+use std::io;
+use std::net::IpAddr;
+
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+
+/// An address of an interface that is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// As the system numbers it.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Whether packets to many can be sent on it.
+    pub multicast: bool,
+}
+
+/// All addresses of all interfaces that are up.
+///
+/// # Errors
+/// As the system says.
+pub fn all() -> io::Result<Vec<Interface>> {
+    let up = getifaddrs()?.filter(|found| found.flags.contains(InterfaceFlags::IFF_UP));
+    let interface = |found: nix::ifaddrs::InterfaceAddress| {
+        let address = found.address.as_ref()?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+        let address = v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))?;
+        Some(Interface {
+            index: nix::net::if_::if_nametoindex(found.interface_name.as_str()).ok()?,
+            address,
+            multicast: found.flags.contains(InterfaceFlags::IFF_MULTICAST),
+        })
+    };
+    Ok(up.filter_map(interface).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_among_them() {
+        assert!(all().unwrap().iter().any(|interface| interface.address.is_loopback() && interface.index > 0));
+    }
+}

@@ -1,0 +1,28 @@
+//! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
+
+pub mod dial;
+mod interfaces;
+
+use std::net::IpAddr;
+
+pub use dial::Dialler;
+use discovery::candidates::{Source, Tip};
+use discovery::exchange::{Flags, PexMessage};
+use torrent::InfoHash;
+
+use crate::app::App;
+
+/// A peer at `teller` told of other peers of an item (BEP 11).
+pub fn exchanged(app: &App, info_hash: InfoHash, message: &PexMessage, teller: IpAddr) {
+    let incomplete = message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED));
+    for contact in incomplete {
+        hear(app, &Tip { info_hash, address: contact.address, source: Source::Exchange, teller });
+    }
+}
+
+/// Takes a tip, if the item is one that everybody may know of.
+fn hear(app: &App, tip: &Tip) {
+    if app.is_public() && app.catalog.snapshot().seeding(&tip.info_hash).is_some() {
+        app.dialler.add(tip);
+    }
+}
