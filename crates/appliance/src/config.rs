@@ -360,9 +360,9 @@ impl<'de> Deserialize<'de> for HostPort {
         let parse = || {
             let (host, port) = text.rsplit_once(':')?;
             let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-            let host = bare.filter(|host| host.parse::<Ipv6Addr>().is_ok()).or_else(|| {
-                (bare.is_none() && !host.contains(':') && is_host(host)).then_some(host)
-            })?;
+            let host = bare
+                .filter(|host| host.parse::<Ipv6Addr>().is_ok())
+                .or_else(|| (bare.is_none() && !host.contains(':') && is_host(host)).then_some(host))?;
             Some(Self { host: host.to_owned(), port: port.parse().ok().filter(|port| *port != 0)? })
         };
         parse().ok_or_else(|| {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use appliance::Config;
+use appliance::config::HostPort;
 use appliance::config::ImportMode;
 use askama::Template;
 use hyper::StatusCode;

@@ -42,6 +42,8 @@ mod tests {
 
     #[test]
     fn loopback_is_among_them() {
-        assert!(all().unwrap().iter().any(|interface| interface.address.is_loopback() && interface.index > 0));
+        assert!(
+            all().unwrap().iter().any(|interface| interface.address.is_loopback() && interface.index > 0)
+        );
     }
 }

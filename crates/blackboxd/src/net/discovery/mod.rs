@@ -1,5 +1,6 @@
 //! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
 
+mod connect;
 pub mod dial;
 mod interfaces;
 
@@ -13,6 +14,7 @@ use torrent::InfoHash;
 use crate::app::App;
 
 /// A peer at `teller` told of other peers of an item (BEP 11).
+#[expect(dead_code, reason = "sessions do not take these messages yet")]
 pub fn exchanged(app: &App, info_hash: InfoHash, message: &PexMessage, teller: IpAddr) {
     let incomplete = message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED));
     for contact in incomplete {
