@@ -19,7 +19,7 @@ use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
-use crate::net::discovery::{Dialler, dial};
+use crate::net::discovery::{Dialler, dial, local};
 use crate::net::peers::{self, Registry};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
@@ -127,6 +127,8 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
     );
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("calls to peers", dial::run(app, ending).await) }, peers);
+    let (app, ending) = shared();
+    tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("peers", peers::run(app, sockets.peer, ending).await) }, peers);
 }

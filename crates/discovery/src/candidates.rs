@@ -14,7 +14,7 @@ use tracker::address::Scope;
 
 use crate::priority::priority;
 
-/// Time in which a peer that knows of the box can connect to it, which is better for both: it is not called before.
+/// Time in which a peer that was told of the box by its tracker can connect to it; most can.
 pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Time after each call that failed but the last.
@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the peer told of itself: then it is at this address, and knows of the box.
+    /// Whether the peer told of itself: then it is at this address.
     const fn tells_of_itself(self) -> bool {
         matches!(self, Self::Tracker | Self::Local)
     }
@@ -153,7 +153,7 @@ impl Candidates {
             return;
         }
         if self.has_room(key, source) {
-            let wait = if source.tells_of_itself() { GRACE } else { Duration::ZERO };
+            let wait = if source == Source::Tracker { GRACE } else { Duration::ZERO };
             self.put_in(key, source, 0, State::Waiting(now + wait));
         }
     }

@@ -4,17 +4,15 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 
-/// An address of an interface that is up.
+/// An interface that is up, at one of its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// As the system numbers it.
     pub index: u32,
-    /// The address.
+    /// One of its addresses.
     pub address: IpAddr,
-    /// Whether packets to many can be sent on it.
-    pub multicast: bool,
 }
 
 /// All addresses of all interfaces that are up.
@@ -27,11 +25,7 @@ pub fn all() -> io::Result<Vec<Interface>> {
         let address = found.address.as_ref()?;
         let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
         let address = v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))?;
-        Some(Interface {
-            index: nix::net::if_::if_nametoindex(found.interface_name.as_str()).ok()?,
-            address,
-            multicast: found.flags.contains(InterfaceFlags::IFF_MULTICAST),
-        })
+        Some(Interface { index: if_nametoindex(found.interface_name.as_str()).ok()?, address })
     };
     Ok(up.filter_map(interface).collect())
 }

@@ -3,6 +3,7 @@
 mod connect;
 pub mod dial;
 mod interfaces;
+pub mod local;
 
 use std::net::IpAddr;
 
@@ -12,6 +13,7 @@ use discovery::exchange::{Flags, PexMessage};
 use torrent::InfoHash;
 
 use crate::app::App;
+use crate::catalog::State;
 
 /// A peer at `teller` told of other peers of an item (BEP 11).
 #[expect(dead_code, reason = "sessions do not take these messages yet")]
@@ -20,6 +22,14 @@ pub fn exchanged(app: &App, info_hash: InfoHash, message: &PexMessage, teller: I
     for contact in incomplete {
         hear(app, &Tip { info_hash, address: contact.address, source: Source::Exchange, teller });
     }
+}
+
+/// All names of what is served and everybody may know of, newest first.
+fn public_names(app: &App) -> Vec<InfoHash> {
+    let catalog = app.catalog.snapshot();
+    let seeding = catalog.items().iter().filter(|item| app.is_public() && item.state == State::Seeding);
+    let contents = seeding.filter_map(|item| item.content.as_ref());
+    contents.flat_map(|content| content.names_on_the_wire()).collect()
 }
 
 /// Takes a tip, if the item is one that everybody may know of.
