@@ -1,6 +1,7 @@
 //! The clients that people download with: each fetches one torrent into a folder, and is then compared.
 //!
-//! Nothing but the torrent's own trackers and web seeds leads them to the box: DHT, PEX and local discovery are off.
+//! Nothing but the torrent's own trackers and web seeds leads them to the box: DHT, PEX and local discovery are off, unless a
+//! test turns one of them on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -52,11 +53,7 @@ impl Client {
         match self {
             Self::Aria2 => Download { process: Process::start(aria2(source, folder)), done: None },
             Self::Transmission => transmission(source, folder),
-            Self::Libtorrent => {
-                let mut command = libtorrent();
-                command.arg("download").args([source.as_ref(), folder]);
-                Download { process: Process::start(command), done: None }
-            }
+            Self::Libtorrent => libtorrent_with(source, folder, "{}"),
         }
     }
 }
@@ -128,6 +125,18 @@ fn transmission(source: &str, folder: &Path) -> Download {
     // It writes its progress without line ends otherwise.
     command.env("HOME", &own);
     Download { process: Process::start(command), done: Some(done) }
+}
+
+/// Starts to download with libtorrent, with further settings of its own, in JSON.
+///
+/// # Panics
+/// When it can't be started.
+#[track_caller]
+pub fn libtorrent_with(source: &str, folder: &Path, settings: &str) -> Download {
+    fs::create_dir_all(folder).expect("folder");
+    let mut command = libtorrent();
+    command.arg("download").args([source.as_ref(), folder]).arg(settings);
+    Download { process: Process::start(command), done: None }
 }
 
 /// The script that works libtorrent.

@@ -107,7 +107,7 @@ impl Upload {
 
     /// The pieces that the peer has.
     pub(crate) fn have(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.lengths.pieces().filter(|piece| self.have.contains(*piece))
+        self.lengths.pieces().filter(|piece| self.have.contains(piece.get()))
     }
 
     pub(crate) fn stats(&self, connected: Instant) -> PeerStats {

@@ -23,6 +23,8 @@ mod scripts;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swarm;
+#[cfg(test)]
 mod timers;
 #[cfg(test)]
 mod withheld;
