@@ -100,15 +100,15 @@ fn exchange(input: &Input) -> Result<[Option<Agreed>; 2], Error> {
     let mut initiator = Initiator::new(HANDSHAKE, offer, &chance(input.padding[0], 7), &mut said);
     let mut responder = Responder::new(&chance(input.padding[1], 9));
     let [mut there, mut back] = [0, 1].map(|way: usize| Line { damage: &input.damage[way], passed: 0 });
-    let (mut initiated, mut responded) = (None, None);
+    let (mut by_initiator, mut by_responder) = (None, None);
     while !said.is_empty() || !answer.is_empty() {
         let heard = there.pass(&mut said);
-        hear(&heard, input.piece, &mut responded, |piece| responder.receive(piece, find, &mut answer))?;
+        hear(&heard, input.piece, &mut by_responder, |piece| responder.receive(piece, find, &mut answer))?;
         let heard = back.pass(&mut answer);
-        hear(&heard, input.piece, &mut initiated, |piece| initiator.receive(piece, &mut said))?;
+        hear(&heard, input.piece, &mut by_initiator, |piece| initiator.receive(piece, &mut said))?;
         assert!(there.passed.max(back.passed) <= MAX_SAID, "too much was said");
     }
-    Ok([initiated, responded])
+    Ok([by_initiator, by_responder])
 }
 
 fuzz_target!(|input: Input| {
@@ -116,14 +116,14 @@ fuzz_target!(|input: Input| {
     if input.damage.iter().any(|damage| !damage.is_empty()) {
         return;
     }
-    let [Some(mut initiated), Some(mut responded)] = result.expect("nothing was damaged") else {
+    let [Some(mut by_initiator), Some(mut by_responder)] = result.expect("nothing was damaged") else {
         panic!("nothing was damaged, and they do not agree");
     };
-    assert_eq!(responded.received, HANDSHAKE.to_bytes());
-    assert_eq!(initiated.received, b"");
-    assert_eq!(initiated.encrypt.is_none(), input.offers_plain);
-    check_content(&input.content, &mut initiated, &mut responded);
-    check_content(&input.content, &mut responded, &mut initiated);
+    assert_eq!(by_responder.received, HANDSHAKE.to_bytes());
+    assert_eq!(by_initiator.received, b"");
+    assert_eq!(by_initiator.encrypt.is_none(), input.offers_plain);
+    check_content(&input.content, &mut by_initiator, &mut by_responder);
+    check_content(&input.content, &mut by_responder, &mut by_initiator);
 });
 
 /// What one side says after the exchange is what the other one hears.

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use seeder::{Close, Event, PeerSession, Torrent, Transmit, allowed_fast};
+use seeder::{
+    Close, Event, HANDSHAKE_LENGTH, Handshake, PeerSession, Reserved, Torrent, Transmit, allowed_fast,
+};
 use torrent::{InfoHash, Lengths, PeerId};
 
 const INFO_HASH: InfoHash = InfoHash([0xaa; 20]);
 const INFO_HASH_V2: InfoHash = InfoHash([0xbb; 20]);
+const OURS: PeerId = PeerId(*b"-bB0000-ourpeerid123");
+const THEIRS: PeerId = PeerId(*b"-TR4050-theirpeerid1");
 const PIECE_LENGTH: u32 = 0x8000;
 const PIECES: u32 = 10;
 const TOTAL: u64 = 9 * PIECE_LENGTH as u64 + 0x4000 + 100;
@@ -20,12 +24,15 @@ const METADATA_SIZE: u32 = 20_000;
 const MAX_BURST: usize = 16 * 1024;
 
 #[derive(Debug, Arbitrary)]
+#[expect(clippy::struct_excessive_bools, reason = "all combinations are to be tried")]
 struct Input<'a> {
     is_called: bool,
     has_v2: bool,
     hand_out: bool,
     exchange: bool,
     withholds: bool,
+    /// The extensions that the peer knows, if it begins with a sound handshake.
+    greets: Option<[u8; 8]>,
     /// Seconds from one read to the next.
     pace: u8,
     /// Bytes of a read, less one.
@@ -56,7 +63,7 @@ impl Driver {
             7 => self.session.set_choked(self.now, true)?,
             _ => self.session.exchange(b"de"),
         }
-        self.write(bytes.len())?;
+        self.write(bytes.len());
         self.now += self.pace;
         self.session.handle_timeout(self.now)?;
         assert!(self.session.next_deadline() > self.now, "what was due is done");
@@ -75,7 +82,7 @@ impl Driver {
     }
 
     /// Writes all that is to be written after a read of so many bytes.
-    fn write(&mut self, read: usize) -> Result<(), Close> {
+    fn write(&mut self, read: usize) {
         let mut control = 0;
         while let Some(transmit) = self.session.poll_transmit(self.now) {
             match transmit {
@@ -103,7 +110,6 @@ impl Driver {
             }
         }
         assert!(control <= 2 * read + MAX_BURST, "{control} bytes are the answer to {read}");
-        Ok(())
     }
 }
 
@@ -125,15 +131,18 @@ fn torrent(input: &Input) -> Torrent {
 
 fuzz_target!(|input: Input| {
     let now = Instant::now();
-    let ours = PeerId(*b"-bB0000-ourpeerid123");
     let torrent = torrent(&input);
     let session = if input.is_called {
-        PeerSession::call(now, ours, INFO_HASH, torrent.clone())
+        PeerSession::call(now, OURS, INFO_HASH, torrent.clone())
     } else {
-        PeerSession::new(now, ours)
+        PeerSession::new(now, OURS)
     };
     let mut driver = Driver { now, pace: Duration::from_secs(input.pace.into()), torrent, session };
-    for (number, bytes) in (0..).zip(input.stream.chunks(1 + usize::from(input.read))) {
+    let handshake = input.greets.map(|reserved| {
+        Handshake { reserved: Reserved(reserved), info_hash: INFO_HASH, peer_id: THEIRS }.to_bytes()
+    });
+    let reads = input.stream.chunks(1 + usize::from(input.read));
+    for (number, bytes) in (0..).zip(handshake.iter().map(<[u8; HANDSHAKE_LENGTH]>::as_slice).chain(reads)) {
         if driver.read(number, bytes).is_err() {
             return;
         }
