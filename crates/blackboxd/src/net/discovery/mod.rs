@@ -1,6 +1,5 @@
 //! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
 
-mod connect;
 pub mod dial;
 mod interfaces;
 pub mod local;

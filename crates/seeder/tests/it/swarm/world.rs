@@ -46,6 +46,7 @@ pub(crate) struct Item {
     queues: Vec<Vec<BlockId>>,
     lengths: Lengths,
     pub(crate) sent: u64,
+    pub(crate) sent_to: Vec<Vec<(Time, BlockId)>>,
     /// What was sent when.
     pub(crate) first_copy: Option<Time>,
     unsent: u64,
@@ -99,6 +100,7 @@ impl World {
             members: vec![None; count],
             queues: vec![Vec::new(); count],
             sent: 0,
+            sent_to: vec![Vec::new(); count],
             first_copy: None,
             unsent: total / u64::from(BLOCK),
             sent_blocks: vec![0; lengths.piece_count() as usize],
@@ -187,6 +189,7 @@ impl World {
             let member = of.members[leecher].unwrap();
             of.swarm.sent(now, member, block(&of.lengths, id));
             of.sent += u64::from(BLOCK);
+            of.sent_to[leecher].push((self.now, id));
             let mask = &mut of.sent_blocks[id.0 as usize];
             if *mask >> id.1 & 1 == 0 {
                 *mask |= 1 << id.1;
@@ -200,7 +203,12 @@ impl World {
             self.schedule.charge(turn, BLOCK.into());
             self.wait(item, leecher);
             let seed = self.items[item].leechers.len();
-            self.push(self.busy_until + self.seed_delay, item, leecher, Event::Message(seed, Message::Piece(id)));
+            self.push(
+                self.busy_until + self.seed_delay,
+                item,
+                leecher,
+                Event::Message(seed, Message::Piece(id)),
+            );
             // Something to wake up for.
             self.push(self.busy_until, item, seed, Event::SentOne);
             self.reveal(item);
@@ -230,7 +238,7 @@ impl World {
                 self.upload(item, to);
             }
             Event::Choke => self.choke(item, to),
-            Event::Ask => self.ask(item, to, seed),
+            Event::Ask => self.ask_all(item, to),
             Event::Message(from, message) if to == seed => self.tell_seed(item, from, message),
             Event::Message(from, message) => self.tell(item, to, from, message),
         }
@@ -303,7 +311,9 @@ impl World {
         match message {
             Message::Have(piece) => {
                 of.swarm.has(now, member, of.lengths.piece(piece).unwrap());
-                if of.leechers[from].finished.is_some_and(|at| at < self.now) && of.leechers[from].has.all().count() as u32 == of.lengths.piece_count() {
+                if of.leechers[from].finished.is_some_and(|at| at < self.now)
+                    && of.leechers[from].has.all().count() as u32 == of.lengths.piece_count()
+                {
                     self.completed(item, from);
                 }
             }
@@ -348,7 +358,8 @@ impl World {
     fn tell(&mut self, item: usize, to: usize, from: usize, message: Message) {
         let of = &mut self.items[item];
         let seed = of.leechers.len();
-        let is_connected = from == seed && of.members[to].is_some() || from < seed && of.leechers[from].connected;
+        let is_connected =
+            from == seed && of.members[to].is_some() || from < seed && of.leechers[from].connected;
         let leecher = &mut of.leechers[to];
         if !leecher.connected || !is_connected {
             return;
@@ -408,9 +419,8 @@ impl World {
         }
         if kind == Kind::Trickler {
             self.push(now + SECOND / 2, item, to, Event::Ask);
-        } else {
-            self.ask(item, to, from);
         }
+        self.ask(item, to, from);
     }
 
     fn ask(&mut self, item: usize, who: usize, of: usize) {
@@ -418,7 +428,7 @@ impl World {
         if !leecher.connected {
             return;
         }
-        for id in leecher.requests(of, &mut self.chance) {
+        for id in leecher.requests(self.now, of, &mut self.chance) {
             self.send(item, who, of, Message::Request(id));
         }
     }
@@ -459,7 +469,8 @@ impl World {
             return;
         }
         let mut ranked = connected;
-        ranked.sort_by_cached_key(|peer| (Reverse(leecher.conns[*peer].received), self.chance.below(1 << 20)));
+        ranked
+            .sort_by_cached_key(|peer| (Reverse(leecher.conns[*peer].received), self.chance.below(1 << 20)));
         let chosen = ranked.len().min(leecher.slots);
         if chosen < ranked.len() && chosen > 0 {
             let lucky = chosen - 1 + self.chance.below(ranked.len() - chosen + 1);
