@@ -12,7 +12,7 @@ type Arrows = (&'static str, &'static [&'static str], Option<&'static [&'static 
 
 const ARROWS: [Arrows; 7] = [
     ("torrent", &[], Some(&["percent-encoding", "sha1", "sha2", "thiserror", "unicode-normalization"])),
-    ("seeder", &["torrent"], Some(&["sha1", "thiserror"])),
+    ("seeder", &["torrent"], Some(&["crypto-bigint", "sha1", "thiserror"])),
     ("tracker", &["torrent"], Some(&["siphasher", "thiserror"])),
     ("discovery", &["torrent", "tracker"], Some(&[])),
     ("appliance", &[], Some(&["serde", "serde_json", "thiserror", "toml"])),

@@ -14,7 +14,7 @@ use tracker::SwarmStore;
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
 use crate::net::discovery::Dialler;
-use crate::net::peers::Registry;
+use crate::net::peers::Peers;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -36,7 +36,7 @@ pub struct App {
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
     /// The connected peers.
-    pub peers: Registry,
+    pub peers: Peers,
     /// Whom the box is to connect to.
     pub dialler: Dialler,
     /// Bytes of content that were read to hash them since the start.
@@ -174,7 +174,7 @@ pub mod testing {
             config: Config::default(),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
             peer_id: PeerId([1; 20]),
-            peers: Registry::default(),
+            peers: Peers::new(&Config::default().limits),
             dialler: Dialler::default(),
             hashed_bytes: AtomicU64::new(0),
             scrubbed_bytes: AtomicU64::new(0),
