@@ -159,9 +159,23 @@ impl Dht {
         self.begin(now, lookup);
     }
 
-    /// Whether another announcement can begin: the node knows others and is not busy.
-    pub fn can_announce(&self) -> bool {
-        self.lookups.len() < MAX_LOOKUPS && !self.is_alone()
+    /// There is said to be a node: it is asked for a sign of life, unless there is much to do.
+    pub fn hear_of(&mut self, now: Instant, address: SocketAddr) {
+        let address = canonical(address);
+        let is_known = self.nodes().any(|node| node.address == address);
+        if address.is_ipv6() == self.v6 && !is_known && self.pending.len() < MAX_PENDING {
+            self.ask(now, address, None, None, Query::Ping);
+        }
+    }
+
+    /// Whether it is of version 6.
+    pub fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    /// Lookups that are going on. There should not be more than [`MAX_LOOKUPS`].
+    pub fn lookups(&self) -> usize {
+        self.lookups.len()
     }
 
     /// Announces the box as a peer of a torrent to the nodes that are nearest to it, and finds other peers on the way.

@@ -166,7 +166,7 @@ fn nodes_that_are_switched_off_are_gone_around_and_forgotten() {
 #[test]
 fn without_other_nodes_it_says_so() {
     let mut network = Network::new(2);
-    assert!(network.node(0).is_alone() && !network.node(0).can_announce());
+    assert!(network.node(0).is_alone() && network.node(0).lookups() == 0);
     assert_eq!(network.announce(0, InfoHash([1; 20])), (0, vec![]));
     network.silent = vec![address(1)];
     let now = network.now;
@@ -178,7 +178,7 @@ fn without_other_nodes_it_says_so() {
     let now = network.now;
     network.node(0).enter(now, [address(1)]);
     network.settle();
-    assert!(network.node(0).can_announce() && network.node(1).can_announce(), "both know each other");
+    assert!(!network.node(0).is_alone() && !network.node(1).is_alone(), "both know each other");
 }
 
 #[test]
@@ -284,6 +284,6 @@ fn an_id_that_does_not_fit_the_address_is_changed() {
     network.pass(Duration::from_mins(30));
     let node = network.node(999);
     assert!(node.id().fits(stranger.ip()));
-    assert!(node.can_announce());
+    assert!(!node.is_alone());
     assert!(network.nodes[&address(3)].id().fits(address(3).ip()));
 }

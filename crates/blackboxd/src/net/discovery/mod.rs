@@ -1,9 +1,11 @@
 //! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
 
 mod connect;
+pub mod dht;
 pub mod dial;
 mod interfaces;
 pub mod local;
+mod nodes;
 
 use std::net::IpAddr;
 
