@@ -124,6 +124,14 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
         net,
     );
     let (app, ending) = shared();
+    tasks.spawn_on(
+        async move {
+            ending.run_until_cancelled(app.upload.run()).await;
+            ("upload limit", Ok(()))
+        },
+        peers,
+    );
+    let (app, ending) = shared();
     tasks.spawn_on(async move { ("calls to peers", dial::run(app, ending).await) }, peers);
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);

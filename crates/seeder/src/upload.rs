@@ -114,6 +114,7 @@ impl Upload {
         PeerStats {
             interested: self.interested,
             choked: self.choked,
+            backlogged: self.in_flight > 0 || !self.requests.is_empty(),
             bytes_sent: self.bytes_sent,
             sent_since_unchoked: self.sent_since_unchoked,
             progress: f64::from(self.have.len()) / f64::from(self.piece_count().max(1)),
@@ -229,6 +230,10 @@ impl Upload {
 
     pub(crate) fn exchange(&mut self, payload: &[u8]) {
         self.extensions.exchange(payload, &mut self.outbox);
+    }
+
+    pub(crate) fn peek_block(&self) -> Option<Block> {
+        self.requests.peek()
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {

@@ -73,7 +73,7 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
     let saved = spawn_blocking(move || nodes::load(&state)).await?;
     let mut nodes = Nodes::new(&app, &socket, &saved)?;
     let mut turn = interval_at((Instant::now() + TURN).into(), TURN);
-    let mut save = interval_at((Instant::now() + SAVE).into(), SAVE);
+    let mut saving = interval_at((Instant::now() + SAVE).into(), SAVE);
     let entrances: Vec<SocketAddr> = saved.v4.nodes.into_iter().chain(saved.v6.nodes).collect();
     let mut entering = Box::pin(entrances_after(Duration::ZERO, &app.config.discovery.dht_nodes));
     let mut pause = ENTER_AGAIN;
@@ -89,7 +89,7 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
             },
             () = sleep_until(nodes.next_deadline().into()) => nodes.handle_timeout(),
             _ = turn.tick() => nodes.announce(&app),
-            _ = save.tick() => nodes.save(&app).await,
+            _ = saving.tick() => save(&app, nodes.to_save()).await,
             found = &mut entering => {
                 nodes.enter(&found);
                 nodes.enter(&entrances);
@@ -98,8 +98,18 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
             }
         }
     }
-    nodes.save(&app).await;
+    save(&app, nodes.to_save()).await;
     Ok(())
+}
+
+/// Keeps the nodes that are known, if any are: otherwise those from before may be of more use.
+async fn save(app: &SharedApp, known: Option<Saved>) {
+    let Some(known) = known else { return };
+    let app = Arc::clone(app);
+    let saving = spawn_blocking(move || nodes::save(&app.state, &known));
+    if let Ok(Err(error)) = saving.await {
+        tracing::debug!("the nodes of the DHT are not kept: {error}");
+    }
 }
 
 /// The addresses of these nodes, looked up after a while. What can't be looked up is left out: there may be no Internet.
@@ -195,19 +205,12 @@ impl Nodes {
         }
     }
 
-    /// Keeps the nodes that are known, if any are: otherwise those from before may be of more use.
-    async fn save(&self, app: &SharedApp) {
-        if self.nodes.iter().all(|(dht, _)| dht.is_alone()) {
-            return;
-        }
+    /// What is to be kept; `None` if no other nodes are known.
+    fn to_save(&self) -> Option<Saved> {
         let family =
             |v6| self.nodes.iter().find(|(dht, _)| dht.is_v6() == v6).map(|(dht, _)| Family::of(dht));
-        let saved = Saved { v4: family(false).unwrap_or_default(), v6: family(true).unwrap_or_default() };
-        let app = Arc::clone(app);
-        let saving = spawn_blocking(move || nodes::save(&app.state, &saved));
-        if let Ok(Err(error)) = saving.await {
-            tracing::debug!("the nodes of the DHT are not kept: {error}");
-        }
+        let is_any = self.nodes.iter().any(|(dht, _)| !dht.is_alone());
+        is_any.then(|| Saved { v4: family(false).unwrap_or_default(), v6: family(true).unwrap_or_default() })
     }
 }
 

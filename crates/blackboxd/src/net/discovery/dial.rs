@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use torrent::InfoHash;
 use tracker::{Announce, Event};
 
-use super::connect::connect;
 use super::interfaces;
 use crate::app::{App, SharedApp};
+use crate::net::peers;
 
 /// How often the box's own addresses are looked up.
 const OWN_ADDRESSES: Duration = Duration::from_mins(1);
@@ -46,13 +46,11 @@ impl Dialler {
     }
 
     /// A peer that takes connections at this address has connected to the box.
-    #[expect(dead_code, reason = "connections do not tell it yet")]
     pub fn arrived(&self, info_hash: InfoHash, address: SocketAddr) {
         self.lock().arrived(info_hash, address);
     }
 
     /// A peer that had [`arrived`](Self::arrived) is no longer connected.
-    #[expect(dead_code, reason = "connections do not tell it yet")]
     pub fn departed(&self, info_hash: InfoHash, address: SocketAddr) {
         self.lock().departed(Instant::now(), info_hash, address);
     }
@@ -102,7 +100,7 @@ pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
         while let Some((info_hash, address)) = app.dialler.next(&app) {
             let (app, ending) = (Arc::clone(&app), ending.clone());
             calls.spawn(async move {
-                ending.run_until_cancelled(connect(&app, info_hash, address)).await;
+                ending.run_until_cancelled(peers::connect(&app, info_hash, address)).await;
                 app.dialler.ended(info_hash, address);
             });
         }
