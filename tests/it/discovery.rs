@@ -78,6 +78,10 @@ fn clients_find_the_box_in_the_dht() {
     let (_node, port) = dht_node(network::CLIENT);
     let nodes = format!("{}:{port}", network::CLIENT);
     let published = publish(&format!("[discovery]\nlocal = false\ndht_nodes = [\"{nodes}\"]\n"));
-    let settings = format!(r#"{{ "enable_dht": true, "dht_bootstrap_nodes": "{nodes}" }}"#);
+    // At an address that it was told: at others without a way to the Internet it is no node.
+    let settings = format!(
+        r#"{{ "enable_dht": true, "dht_bootstrap_nodes": "{nodes}", "listen_interfaces": "{}:0" }}"#,
+        network::CLIENT
+    );
     published.check(&published.bare_magnet(), &settings);
 }

@@ -178,7 +178,9 @@ impl Nodes {
     fn announce(&mut self, app: &App) {
         let (now, names, told) = (Instant::now(), public_names(app), app.dht_told.take());
         for (dht, turns) in &mut self.nodes {
-            told.iter().for_each(|node| dht.hear_of(now, *node));
+            for node in &told {
+                dht.hear_of(now, *node);
+            }
             let free = if dht.is_alone() { 0 } else { MAX_LOOKUPS.saturating_sub(dht.lookups()) };
             for info_hash in turns.take(now, &names, free) {
                 dht.announce(now, info_hash);
