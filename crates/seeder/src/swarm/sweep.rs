@@ -58,6 +58,7 @@ impl Swarm {
     fn take_back_unused(&mut self, now: Instant) {
         for (member, peer) in &mut self.members {
             let is_blocked = peer.blocked_since.is_some_and(|since| now >= since + GO_ON_LIMIT);
+            let is_trusted = peer.debt() <= self.trusted_debt;
             let is_unused = |piece: &PieceIndex, open: &Open, pieces: &super::Pieces| {
                 let limit = if open.sent == 0 { ASK_LIMIT } else { GO_ON_LIMIT };
                 let is_given = pieces.state(*piece) == State::Given(*member);
@@ -72,6 +73,11 @@ impl Swarm {
                     peer.bad += 1.0;
                     peer.rate = 0.0;
                     peer.has_finished_one = false;
+                }
+            }
+            for (piece, open) in &peer.open {
+                if !is_trusted && open.sent == 0 && self.pieces.state(*piece) == State::Given(*member) {
+                    self.pieces.take_back(*piece);
                 }
             }
         }

@@ -81,6 +81,12 @@ impl Case {
             of.first_copy.unwrap_or(0) as f64 / SECOND as f64,
             if finished { "" } else { " NOT FINISHED" },
         );
+        if std::env::var("SIM_T").is_ok() {
+            for (at, (to, leecher)) in of.sent_to.iter().zip(&of.leechers).enumerate() {
+                let secs: Vec<_> = (0..20).map(|s| to.iter().filter(|(t, _)| t / SECOND == s).count()).collect();
+                println!("  {at} {:?} fin {:?} {secs:?}", leecher.kind, leecher.finished.map(|t| t as f64 / 1e6));
+            }
+        }
     }
 }
 

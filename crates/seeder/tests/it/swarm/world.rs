@@ -46,6 +46,7 @@ pub(crate) struct Item {
     queues: Vec<Vec<BlockId>>,
     lengths: Lengths,
     pub(crate) sent: u64,
+    pub(crate) sent_to: Vec<Vec<(Time, BlockId)>>,
     /// What was sent when.
     pub(crate) first_copy: Option<Time>,
     unsent: u64,
@@ -99,6 +100,7 @@ impl World {
             members: vec![None; count],
             queues: vec![Vec::new(); count],
             sent: 0,
+            sent_to: vec![Vec::new(); count],
             first_copy: None,
             unsent: total / u64::from(BLOCK),
             sent_blocks: vec![0; lengths.piece_count() as usize],
@@ -187,6 +189,7 @@ impl World {
             let member = of.members[leecher].unwrap();
             of.swarm.sent(now, member, block(&of.lengths, id));
             of.sent += u64::from(BLOCK);
+            of.sent_to[leecher].push((self.now, id));
             let mask = &mut of.sent_blocks[id.0 as usize];
             if *mask >> id.1 & 1 == 0 {
                 *mask |= 1 << id.1;
@@ -235,7 +238,7 @@ impl World {
                 self.upload(item, to);
             }
             Event::Choke => self.choke(item, to),
-            Event::Ask => self.ask(item, to, seed),
+            Event::Ask => self.ask_all(item, to),
             Event::Message(from, message) if to == seed => self.tell_seed(item, from, message),
             Event::Message(from, message) => self.tell(item, to, from, message),
         }
@@ -416,9 +419,8 @@ impl World {
         }
         if kind == Kind::Trickler {
             self.push(now + SECOND / 2, item, to, Event::Ask);
-        } else {
-            self.ask(item, to, from);
         }
+        self.ask(item, to, from);
     }
 
     fn ask(&mut self, item: usize, who: usize, of: usize) {
@@ -426,7 +428,7 @@ impl World {
         if !leecher.connected {
             return;
         }
-        for id in leecher.requests(of, &mut self.chance) {
+        for id in leecher.requests(self.now, of, &mut self.chance) {
             self.send(item, who, of, Message::Request(id));
         }
     }
