@@ -11,6 +11,7 @@
 //! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
+//! - [`options`]: command lines of the programs that measure
 //!
 //! A harness fails by panicking: a panic here is a failed test.
 #![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
@@ -26,6 +27,7 @@ pub mod http;
 pub mod image;
 pub mod init;
 pub mod network;
+pub mod options;
 pub mod peer;
 pub mod process;
 pub mod qmp;
