@@ -5,7 +5,7 @@
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
-//! - [`clients`]: aria2, transmission and libtorrent
+//! - [`clients`]: those that people download with
 //! - [`foreign`]: the info hashes that a foreign maker gives the same content
 //! - [`content`], [`ways`]: files to publish, made of seeded chance, and the ways in which programs copy them
 //! - [`watcher`]: everything that the API shows while other things happen
