@@ -10,12 +10,13 @@ use system_tests::root;
 /// A crate, those of ours that it may use, and for a pure one the only foreign ones.
 type Arrows = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
 
-const ARROWS: [Arrows; 6] = [
+const ARROWS: [Arrows; 7] = [
     ("torrent", &[], Some(&["percent-encoding", "sha1", "sha2", "thiserror", "unicode-normalization"])),
-    ("seeder", &["torrent"], Some(&["sha1", "thiserror"])),
+    ("seeder", &["torrent"], Some(&["crypto-bigint", "sha1", "thiserror"])),
     ("tracker", &["torrent"], Some(&["siphasher", "thiserror"])),
+    ("discovery", &["torrent", "tracker"], Some(&[])),
     ("appliance", &[], Some(&["serde", "serde_json", "thiserror", "toml"])),
-    ("blackboxd", &["torrent", "seeder", "tracker", "appliance"], None),
+    ("blackboxd", &["torrent", "seeder", "tracker", "discovery", "appliance"], None),
     ("blackbox-init", &["appliance"], None),
 ];
 

@@ -55,6 +55,13 @@ pub struct Config {
 pub struct Limits {
     /// All that is sent to peers and as web seed together, LAN included; without it no limit.
     pub upload_rate: Option<ByteRate>,
+    /// Connected peers at most; without it as many as the machine can have.
+    #[serde(deserialize_with = "at_least_one")]
+    pub connections: Option<usize>,
+    /// Connected peers of one address at most (of one /64 in IPv6): many may be behind one router. Without it a tenth of
+    /// all.
+    #[serde(deserialize_with = "at_least_one")]
+    pub connections_per_address: Option<usize>,
 }
 
 /// `[import]`
@@ -227,6 +234,12 @@ fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     } else {
         Err(de::Error::custom(format!("{days} is not between 0 (never) and {MAX_SCRUB_DAYS} days")))
     }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let number = usize::try_from(number).ok().filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| de::Error::custom("not a number of connections; write 1 or more"))
 }
 
 fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -13,7 +13,7 @@ use tracker::SwarmStore;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
-use crate::net::peers::Registry;
+use crate::net::peers::Peers;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -35,7 +35,7 @@ pub struct App {
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
     /// The connected peers.
-    pub peers: Registry,
+    pub peers: Peers,
     /// Bytes of content that were read to hash them since the start.
     pub hashed_bytes: AtomicU64,
     /// Bytes of content that were compared with what was hashed since the start.
@@ -165,7 +165,7 @@ pub mod testing {
             config: Config::default(),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
             peer_id: PeerId([1; 20]),
-            peers: Registry::default(),
+            peers: Peers::new(&Config::default().limits),
             hashed_bytes: AtomicU64::new(0),
             scrubbed_bytes: AtomicU64::new(0),
             suspects: Suspects::default(),

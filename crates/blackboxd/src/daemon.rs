@@ -19,7 +19,7 @@ use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
-use crate::net::peers::{self, Registry};
+use crate::net::peers::{self, Peers};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
@@ -50,10 +50,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     raise_file_limit();
     let runtimes = Runtimes::start()?;
     let mut signals = Signals::install(&runtimes.main)?;
-    let sockets = {
-        let _entered = runtimes.net.enter();
-        sockets::open(options.web, options.tracker, options.peer)?
-    };
+    let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer)?;
     let (catalog, owner) = catalog::open(&options.state)?;
     let app = Arc::new(App {
         catalog,
@@ -61,10 +58,10 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         publish,
         state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
+        peers: Peers::new(&config.limits),
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random()?),
-        peers: Registry::default(),
         hashed_bytes: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
@@ -124,7 +121,10 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
         net,
     );
     let (app, ending) = shared();
-    tasks.spawn_on(async move { ("peers", peers::run(app, sockets.peer, ending).await) }, peers);
+    tasks.spawn_on(
+        async move { ("peers", peers::run(app, sockets.peer, sockets.peer_utp, ending).await) },
+        peers,
+    );
 }
 
 /// Waits for a signal to end, or for a part of the daemon that ends by itself, which is an error.

@@ -30,6 +30,10 @@ use std::process::ExitCode;
 
 use appliance::{Config, exit};
 use options::{HELP, Options, Request};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let options = match options::parse(env::args_os().skip(1)) {
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
         Ok(link) => link,
         Err(error) => return usage(&error),
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    start_log();
     match daemon::run(&options, config, link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,6 +65,14 @@ fn main() -> ExitCode {
             ExitCode::from(exit::FAILED)
         }
     }
+}
+
+/// Writes what happens to the standard error.
+fn start_log() {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    // µTP finds each system's limit on its buffers worth a warning.
+    let levels = Targets::new().with_default(Level::INFO).with_target("librqbit_utp", Level::ERROR);
+    tracing_subscriber::registry().with(lines).with(levels).init();
 }
 
 fn usage(error: &str) -> ExitCode {

@@ -1,6 +1,6 @@
 //! Why a connection is closed.
 
-use torrent::bencode;
+use torrent::{InfoHash, bencode};
 
 use crate::handshake::NotAHandshake;
 use crate::message::{MessageError, Range};
@@ -14,6 +14,9 @@ pub enum Close {
     /// The peer is this box itself.
     #[error("connected to itself")]
     Itself,
+    /// The peer answered for another torrent than it was called for.
+    #[error("the peer speaks of {0}, for which it was not called")]
+    AnotherTorrent(InfoHash),
     /// The first bytes are of another protocol.
     #[error(transparent)]
     NotAHandshake(#[from] NotAHandshake),

@@ -6,7 +6,7 @@ use torrent::{InfoHash, PeerId};
 pub const LENGTH: usize = 68;
 
 /// Length byte and name of the protocol, the same in every handshake.
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(crate) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// Which torrent the sender wants, who it is and which extensions it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,23 @@ impl Reserved {
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
     /// The same, over a connection for version 1 of a torrent that is both (BEP 52, "Upgrade Path").
-    pub const OURS_UPGRADABLE: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x14]);
+    #[must_use]
+    pub const fn with_upgrade(mut self) -> Self {
+        self.0[7] |= 0x10;
+        self
+    }
+
+    /// The same, of a sender that has a DHT node (BEP 5).
+    #[must_use]
+    pub const fn with_dht(mut self) -> Self {
+        self.0[7] |= 0x01;
+        self
+    }
+
+    /// Whether the sender has a DHT node (BEP 5).
+    pub const fn dht(self) -> bool {
+        self.0[7] & 0x01 != 0
+    }
 
     /// Whether the sender, who names a torrent by version 1, knows its version 2 as well (BEP 52).
     pub const fn upgradable(self) -> bool {
@@ -134,7 +150,7 @@ mod tests {
             ([0, 0, 0, 0, 0, 0, 0, 0x10], false, false, true),
             ([0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0xff, 0xeb], false, false, false),
             (Reserved::OURS.0, true, true, false),
-            (Reserved::OURS_UPGRADABLE.0, true, true, true),
+            (Reserved::OURS.with_upgrade().0, true, true, true),
         ] {
             let reserved = Reserved(bytes);
             let bits = (reserved.fast(), reserved.extended(), reserved.upgradable());

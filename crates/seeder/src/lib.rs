@@ -10,27 +10,38 @@
 //! in which they were caused, except that metadata, hashes and blocks come after all other messages, in this order.
 //!
 //! - [`PeerSession`]: one connected peer, from its first byte on
-//! - [`rank`]: which peers are unchoked
+//! - [`rank`], [`Slots`]: which peers are unchoked, and how many
+//! - [`Swarm`]: who is told of which piece while this is the only seed
+//! - [`Schedule`]: who sends next under the upload limit
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
+//! - [`mse`]: connections that are encrypted, before a session sees them
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
 
 mod allowed_fast;
 mod bounded_queue;
+mod call;
 mod choker;
 mod client;
 mod close;
 mod extended;
+mod extensions;
 mod greeting;
 mod handshake;
 mod hash_request;
 mod message;
 mod metadata;
 mod metadata_requests;
+pub mod mse;
+mod offer;
+mod outbox;
 mod peer_stats;
 mod piece_set;
 mod requests;
+mod schedule;
 mod session;
+mod slots;
+mod swarm;
 mod upload;
 
 pub use allowed_fast::allowed_fast;
@@ -46,5 +57,8 @@ pub use metadata::{METADATA_PIECE, MetadataMessage};
 pub use metadata_requests::MetadataPiece;
 pub use peer_stats::PeerStats;
 pub use requests::MAX_REQUESTS;
+pub use schedule::{Schedule, Turn};
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
+pub use slots::{Round, Slots};
+pub use swarm::{Member, Reveal, Standing, Swarm};
 pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

@@ -49,6 +49,11 @@ impl MetadataRequests {
         }
     }
 
+    /// The peer's number for metadata messages; 0 if it wants none.
+    pub(crate) fn id(&self) -> u8 {
+        self.id
+    }
+
     /// Whether the peer understands answers.
     pub(crate) fn is_on(&self) -> bool {
         self.id != 0

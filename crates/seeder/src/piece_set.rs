@@ -28,6 +28,23 @@ impl PieceSet {
         true
     }
 
+    /// Whether a piece is in the set.
+    pub(crate) fn contains(&self, index: u32) -> bool {
+        self.bits.get(index as usize / 8).is_some_and(|byte| byte & (0x80 >> (index % 8)) != 0)
+    }
+
+    /// The first piece of the set from `from` on, or else from the start on, that is also in another set, of
+    /// which `other` gives the bytes.
+    pub(crate) fn next_common(&self, from: u32, other: impl Fn(usize) -> u8) -> Option<u32> {
+        let (first, mask) = (from as usize / 8, 0xff >> (from % 8));
+        let byte = |at: usize| self.bits[at] & other(at);
+        let start = self.bits.get(first).map(|_| (first, byte(first) & mask));
+        let rest = (first + 1..self.bits.len()).chain(0..self.bits.len().min(first + 1));
+        let (at, bits) =
+            start.into_iter().chain(rest.map(|at| (at, byte(at)))).find(|(_, bits)| *bits != 0)?;
+        Some(u32::try_from(at * 8).ok()? + bits.leading_zeros())
+    }
+
     /// Removes a piece.
     pub(crate) fn remove(&mut self, piece: PieceIndex) {
         let index = piece.get();
@@ -36,6 +53,12 @@ impl PieceSet {
             self.len -= u32::from(*byte & bit != 0);
             *byte &= !bit;
         }
+    }
+
+    /// Whether a piece is in the set.
+    pub(crate) fn contains(&self, piece: PieceIndex) -> bool {
+        let index = piece.get();
+        self.bits.get(index as usize / 8).is_some_and(|byte| byte & (0x80 >> (index % 8)) != 0)
     }
 
     /// Makes the set what a bitfield says. Spare bits, which some clients set, are ignored; an empty bitfield

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use torrent::{Block, InfoHash, NodeHash, PeerId, PieceIndex};
 
+use crate::call::Call;
 use crate::close::Close;
 use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
@@ -49,14 +50,16 @@ pub struct PeerSession {
 enum Phase {
     /// Waiting for the peer's handshake.
     Handshake,
+    /// The same, after our own.
+    Called(Box<Call>),
     /// Waiting for the driver to find the torrent.
     Greeted { handshake: Handshake, told: bool },
     /// Boxed, since most who connect never come so far.
     Attached(Box<Upload>),
 }
 
-/// What happened, for the driver to act on. States, not changes: if the peer changes its mind twice before the
-/// driver looks, nothing happened.
+/// What happened, for the driver to act on. Interest is a state, not a change: if the peer changes its mind twice
+/// before the driver looks, nothing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The peer wants this torrent: [`PeerSession::attach`] it or close the connection.
@@ -68,6 +71,14 @@ pub enum Event {
     },
     /// Whether the peer wants blocks; time to [`rank`](crate::rank).
     Interested(bool),
+    /// The peer has got this piece. This and the next three are told only while pieces are handed out.
+    Has(PieceIndex),
+    /// The peer says anew which pieces it [has](PeerSession::have).
+    HasSeveral,
+    /// The peer asks for a block, and may have it.
+    Requested(Block),
+    /// A block that was asked for will not be sent.
+    Cancelled(Block),
 }
 
 /// What is to be written next.
@@ -89,6 +100,12 @@ impl PeerSession {
     /// A connection that a peer has just opened.
     pub fn new(now: Instant, our_peer_id: PeerId) -> Self {
         let phase = Phase::Handshake;
+        Self { our_peer_id, connected: now, last_received: now, inbox: Vec::new(), phase }
+    }
+
+    /// A connection that this side has just opened for a torrent under one of its names: it speaks first.
+    pub fn call(now: Instant, our_peer_id: PeerId, info_hash: InfoHash, torrent: Torrent) -> Self {
+        let phase = Phase::Called(Box::new(Call::new(our_peer_id, info_hash, torrent)));
         Self { our_peer_id, connected: now, last_received: now, inbox: Vec::new(), phase }
     }
 
@@ -123,7 +140,8 @@ impl PeerSession {
             debug_assert!(false, "only a session that has told its handshake can be attached");
             return Ok(());
         };
-        let upload = Upload::new(now, self.our_peer_id, &handshake, torrent);
+        let greeting = torrent.answer(self.our_peer_id, &handshake).to_bytes().to_vec();
+        let upload = Upload::new(now, &handshake, torrent, greeting);
         self.phase = Phase::Attached(Box::new(upload));
         self.consume_inbox(now)
     }
@@ -131,12 +149,12 @@ impl PeerSession {
     /// What happened, until there is nothing more.
     pub fn poll_event(&mut self) -> Option<Event> {
         match &mut self.phase {
-            Phase::Handshake => None,
+            Phase::Handshake | Phase::Called(_) => None,
             Phase::Greeted { handshake: Handshake { info_hash, peer_id, .. }, told } => {
                 let event = Event::Handshake { info_hash: *info_hash, peer_id: *peer_id };
                 (!std::mem::replace(told, true)).then_some(event)
             }
-            Phase::Attached(upload) => upload.poll_interest().map(Event::Interested),
+            Phase::Attached(upload) => upload.poll_event(),
         }
     }
 
@@ -160,7 +178,11 @@ impl PeerSession {
     /// The part of [`poll_transmit`](Self::poll_transmit) that is no payload; for drivers that limit the rate of
     /// payload. To be written before what is asked for later.
     pub fn poll_control(&mut self, now: Instant) -> Option<Vec<u8>> {
-        self.upload_mut()?.poll_control(now)
+        match &mut self.phase {
+            Phase::Called(call) => call.poll_handshake(),
+            Phase::Attached(upload) => upload.poll_control(now),
+            Phase::Handshake | Phase::Greeted { .. } => None,
+        }
     }
 
     /// Whether there is payload to be written: metadata, hashes or blocks.
@@ -249,10 +271,44 @@ impl PeerSession {
         }
     }
 
+    /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it may ask for it from now on.
+    pub fn reveal(&mut self, now: Instant, piece: PieceIndex) {
+        if let Some(upload) = self.upload_mut() {
+            upload.reveal(now, piece);
+        }
+    }
+
+    /// The pieces that the peer has.
+    pub fn have(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.upload().into_iter().flat_map(Upload::have)
+    }
+
+    /// The last message about other peers (BEP 11) that the peer has sent and that was not looked at.
+    pub fn poll_exchange(&mut self) -> Option<Vec<u8>> {
+        self.upload_mut()?.extensions_mut().exchange.take()
+    }
+
+    /// Whether the peer can be told of others (BEP 11).
+    pub fn can_exchange(&self) -> bool {
+        self.upload().is_some_and(|upload| upload.extensions().can_exchange())
+    }
+
+    /// Tells the peer of others, if it [can be](Self::can_exchange).
+    pub fn exchange(&mut self, payload: &[u8]) {
+        if let Some(upload) = self.upload_mut() {
+            upload.exchange(payload);
+        }
+    }
+
+    /// The port at which the peer says it takes connections (BEP 10).
+    pub fn listen_port(&self) -> Option<u16> {
+        self.upload()?.extensions().port
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
     pub fn next_deadline(&self) -> Instant {
         match &self.phase {
-            Phase::Handshake | Phase::Greeted { .. } => self.connected + HANDSHAKE_LIMIT,
+            Phase::Handshake | Phase::Called(_) | Phase::Greeted { .. } => self.connected + HANDSHAKE_LIMIT,
             Phase::Attached(upload) => upload.next_deadline().min(self.last_received + SILENCE_LIMIT),
         }
     }
@@ -263,10 +319,10 @@ impl PeerSession {
     /// When the connection is to be closed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Close> {
         match &mut self.phase {
-            Phase::Handshake | Phase::Greeted { .. } if now >= self.connected + HANDSHAKE_LIMIT => {
-                Err(Close::HandshakeTimeout)
+            Phase::Handshake | Phase::Called(_) | Phase::Greeted { .. } => {
+                let is_late = now >= self.connected + HANDSHAKE_LIMIT;
+                if is_late { Err(Close::HandshakeTimeout) } else { Ok(()) }
             }
-            Phase::Handshake | Phase::Greeted { .. } => Ok(()),
             Phase::Attached(_) if now >= self.last_received + SILENCE_LIMIT => Err(Close::Silent),
             Phase::Attached(upload) => upload.handle_timeout(now),
         }
@@ -310,11 +366,14 @@ impl PeerSession {
             let rest = &bytes[used..];
             match &mut self.phase {
                 Phase::Handshake => {
-                    let Some(handshake) = Handshake::parse(rest)? else { return Ok(used) };
-                    if handshake.peer_id == self.our_peer_id {
-                        return Err(Close::Itself);
-                    }
+                    let Some(handshake) = read_handshake(rest, self.our_peer_id)? else { return Ok(used) };
                     self.phase = Phase::Greeted { handshake, told: false };
+                    used += handshake::LENGTH;
+                }
+                Phase::Called(call) => {
+                    let Some(handshake) = read_handshake(rest, self.our_peer_id)? else { return Ok(used) };
+                    let upload = call.answered(now, &handshake)?;
+                    self.phase = Phase::Attached(Box::new(upload));
                     used += handshake::LENGTH;
                 }
                 Phase::Greeted { .. } => return Ok(used),
@@ -328,4 +387,10 @@ impl PeerSession {
             }
         }
     }
+}
+
+/// Reads a handshake of another.
+fn read_handshake(bytes: &[u8], ours: PeerId) -> Result<Option<Handshake>, Close> {
+    let handshake = Handshake::parse(bytes)?;
+    if handshake.is_some_and(|theirs| theirs.peer_id == ours) { Err(Close::Itself) } else { Ok(handshake) }
 }

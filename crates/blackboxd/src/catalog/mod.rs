@@ -18,13 +18,14 @@ pub mod testing;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use content::{Content, Metadata, Publication, Torrent};
 pub use handle::Handle;
 pub use item::{Item, State};
 pub use owner::open;
 pub use progress::Progress;
+use seeder::mse::req2;
 pub use store::StoreError;
 use torrent::InfoHash;
 
@@ -35,6 +36,8 @@ pub struct Catalog {
     /// Items of the publish folder, sorted by name.
     by_name: Vec<Arc<Item>>,
     by_hash: HashMap<InfoHash, Arc<Item>>,
+    /// The names in `by_hash` as peers say them who encrypt; made when one does.
+    by_req2: OnceLock<HashMap<[u8; 20], InfoHash>>,
     folder_id: Option<String>,
 }
 
@@ -49,7 +52,7 @@ impl Catalog {
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
         newest_first.sort_by_key(|item| Reverse(item.added));
-        Self { newest_first, by_name, by_hash, folder_id }
+        Self { newest_first, by_name, by_hash, by_req2: OnceLock::new(), folder_id }
     }
 
     /// The id of the publish folder that the items were published from; `None` before there was one.
@@ -76,5 +79,11 @@ impl Catalog {
     /// The item that is *seeding* under this name of one of its torrents: offline and retired items are not found.
     pub fn seeding(&self, info_hash: &InfoHash) -> Option<&Arc<Item>> {
         self.by_hash.get(info_hash)
+    }
+
+    /// The name by which an item is seeding that has this [`req2`] hash.
+    pub fn named_by_req2(&self, hash: &[u8; 20]) -> Option<InfoHash> {
+        let index = || self.by_hash.keys().map(|name| (req2(*name), *name)).collect();
+        self.by_req2.get_or_init(index).get(hash).copied()
     }
 }

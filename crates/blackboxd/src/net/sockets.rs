@@ -2,18 +2,31 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use anyhow::Context;
+use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpSocketUdpOpts};
+use seeder::SILENCE_LIMIT;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Runtime;
 
 use crate::app::Listeners;
+use crate::runtimes::Runtimes;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;
 
 /// Free ports tried until one is free for TCP and UDP alike.
 const MAX_TRIES: usize = 32;
+
+/// Connections over µTP at most. Each has buffers in this process.
+const UTP_CONNECTIONS: usize = 1000;
+
+/// Bytes that each of them may have on the way here, where only requests come from, and to the peer.
+const UTP_RECEIVE: usize = 64 * 1024;
+const UTP_SEND: usize = 512 * 1024;
 
 /// Everything the daemon listens on.
 pub struct Sockets {
@@ -23,33 +36,45 @@ pub struct Sockets {
     pub tracker_http: TcpListener,
     /// UDP tracker, on the same port.
     pub tracker_udp: UdpSocket,
-    /// Peers.
+    /// Peers over TCP.
     pub peer: TcpListener,
+    /// Peers over µTP, on the same port.
+    pub peer_utp: Arc<UtpSocketUdp>,
     /// Where they really are.
     pub addresses: Listeners,
 }
 
-/// Opens all listeners; port 0 picks a free port. Needs a runtime to be entered.
+/// Opens all listeners; port 0 picks a free port. They belong to these runtimes.
 ///
 /// # Errors
 /// With the option and address that can't be had.
-pub fn open(web: SocketAddr, tracker: SocketAddr, peer: SocketAddr) -> anyhow::Result<Sockets> {
+pub fn open(
+    runtimes: &Runtimes,
+    web: SocketAddr,
+    tracker: SocketAddr,
+    peer: SocketAddr,
+) -> anyhow::Result<Sockets> {
+    let _entered = runtimes.net.enter();
     let web = tcp(web).with_context(|| format!("--web {web} can't be used"))?;
     let (tracker_http, tracker_udp) =
-        pair(tracker).with_context(|| format!("--tracker {tracker} can't be used"))?;
-    let peer = tcp(peer).with_context(|| format!("--peer {peer} can't be used"))?;
+        pair(tracker, udp).with_context(|| format!("--tracker {tracker} can't be used"))?;
+    let (peer, peer_utp) = pair(peer, |address| utp(&runtimes.peers, address))
+        .with_context(|| format!("--peer {peer} can't be used"))?;
     let addresses =
         Listeners { web: web.local_addr()?, tracker: tracker_http.local_addr()?, peer: peer.local_addr()? };
-    Ok(Sockets { web, tracker_http, tracker_udp, peer, addresses })
+    Ok(Sockets { web, tracker_http, tracker_udp, peer, peer_utp, addresses })
 }
 
-/// TCP and UDP on the same port.
-fn pair(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+/// TCP and something over UDP on the same port.
+fn pair<T>(
+    address: SocketAddr,
+    over_udp: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<(TcpListener, T)> {
     let mut tries = 0;
     loop {
         tries += 1;
         let tcp = tcp(address)?;
-        match udp(tcp.local_addr()?) {
+        match over_udp(tcp.local_addr()?) {
             Err(error)
                 if error.kind() == ErrorKind::AddrInUse && address.port() == 0 && tries < MAX_TRIES => {}
             result => return Ok((tcp, result?)),
@@ -65,6 +90,21 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(bind(address, Type::DGRAM, Protocol::UDP)?.into())
+}
+
+fn utp(runtime: &Runtime, address: SocketAddr) -> io::Result<Arc<UtpSocketUdp>> {
+    let options = SocketOpts {
+        max_live_vsocks: NonZeroUsize::new(UTP_CONNECTIONS),
+        vsock_rx_bufsize_bytes: NonZeroUsize::new(UTP_RECEIVE),
+        vsock_tx_bufsize_bytes_max: NonZeroUsize::new(UTP_SEND),
+        // Peers say something every two minutes (BEP 3); the session decides who has been silent for too long.
+        remote_inactivity_timeout: Some(2 * SILENCE_LIMIT),
+        ..SocketOpts::default()
+    };
+    // It binds by itself, and does not say so plainly whether the port is taken.
+    drop(udp(address)?);
+    let opened = UtpSocketUdp::new_udp_with_opts(address, options, UtpSocketUdpOpts::default());
+    runtime.block_on(opened).map_err(io::Error::other)
 }
 
 /// A bound socket. An IPv6 wildcard serves IPv4 too, whatever the system's default is; where there is no IPv6 it serves

@@ -28,12 +28,12 @@ fn check_handshake(theirs: Reserved, v2: Option<InfoHash>, want: (Reserved, Info
 
 #[test]
 fn connections_are_upgraded_if_both_sides_know_version_2() {
-    for theirs in [Reserved::OURS, Reserved::OURS_UPGRADABLE] {
+    for theirs in [Reserved::OURS, Reserved::OURS.with_upgrade()] {
         check_handshake(theirs, None, (Reserved::OURS, INFO_HASH));
         check_handshake(theirs, Some(INFO_HASH), (Reserved::OURS, INFO_HASH));
     }
-    check_handshake(Reserved::OURS, Some(V2), (Reserved::OURS_UPGRADABLE, INFO_HASH));
-    check_handshake(Reserved::OURS_UPGRADABLE, Some(V2), (Reserved::OURS, V2));
+    check_handshake(Reserved::OURS, Some(V2), (Reserved::OURS.with_upgrade(), INFO_HASH));
+    check_handshake(Reserved::OURS.with_upgrade(), Some(V2), (Reserved::OURS, V2));
 }
 
 #[test]

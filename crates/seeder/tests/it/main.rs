@@ -1,9 +1,15 @@
 //! Whole sessions, seen from outside: what a peer says, and what it is told and given.
 
 #[cfg(test)]
+mod call;
+#[cfg(test)]
 mod choker;
 #[cfg(test)]
 mod chunks;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod hand_out;
 #[cfg(test)]
 mod hashes;
 #[cfg(test)]
@@ -16,6 +22,8 @@ mod script;
 mod scripts;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod swarm;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]

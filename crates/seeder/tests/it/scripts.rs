@@ -23,6 +23,7 @@ fn greeting_depends_on_what_the_peer_knows() {
         reqq: Some(u32::try_from(MAX_REQUESTS).unwrap()),
         upload_only: Some(true),
         client: Some(CLIENT.into()),
+        ..ExtendedHandshake::default()
     }
     .to_bytes();
     let extended = Message::Extended { id: HANDSHAKE_ID, payload: &extended };

@@ -45,6 +45,11 @@ pub(crate) fn torrent() -> Torrent {
         metadata_size: METADATA_SIZE,
         v2: None,
         allowed_fast: Vec::new(),
+        hand_out: false,
+        exchange: false,
+        port: None,
+        dht_port: None,
+        your_ip: None,
         withheld: Vec::new(),
     }
 }

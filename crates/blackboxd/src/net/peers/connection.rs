@@ -1,92 +1,43 @@
 //! One peer's connection.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use seeder::{Close, Event, PeerSession, allowed_fast};
-use tokio::net::TcpStream;
+use seeder::{Event, PeerSession};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use tokio_util::sync::CancellationToken;
-use torrent::{InfoHash, Lengths, MAX_BLOCK, PieceIndex};
+use torrent::{MAX_BLOCK, PieceIndex};
 
+use super::end::End;
+use super::greet::{Greeted, receive};
 use super::metadata::Found;
-use super::outgoing::{Outgoing, Written};
-use super::reads::Reads;
+use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
 use super::registry::Place;
+use super::source::Source;
+use super::stream::{Reader, Writer};
+use super::wanted::Wanted;
 use crate::app::{App, SharedApp};
-use crate::catalog::{Content, Torrent};
 use crate::limit::Turn;
 use crate::storage::ServeError;
 
-/// Bytes read at once: a few hundred requests.
-const READ: usize = 8 * 1024;
-
-/// Blocks written before other connections get their turn.
-const BATCH: usize = 32;
-
-/// Pieces that a peer may have while it is choked (BEP 6), as far as they fit into [`ALLOWED_FAST_BYTES`].
-const ALLOWED_FAST: u32 = 5;
-
-/// What a connection may cost that never got a slot.
-const ALLOWED_FAST_BYTES: u32 = 1 << 20;
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("the peer closed the connection")]
-    Hangup,
-    #[error("{0} is not published here")]
-    Unknown(InfoHash),
-    #[error("the item is no longer served")]
-    Offline,
-    #[error(transparent)]
-    Protocol(#[from] Close),
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    #[error(transparent)]
-    Socket(#[from] io::Error),
-}
-
-/// What a peer wants.
-struct Wanted {
-    content: Arc<Content>,
-    /// Which of its torrents.
-    torrent: Torrent,
-    /// Cancelled when it is no longer served.
-    online: CancellationToken,
-    /// Pieces that could not be given when it was found, and what tells of changes since then.
-    withheld: Vec<PieceIndex>,
-    damage: watch::Receiver<Vec<Range<u64>>>,
-}
-
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: TcpStream, address: SocketAddr) -> End {
-    // Only for speed.
-    let _ = stream.set_nodelay(true);
-    let mut session = PeerSession::new(Instant::now(), app.peer_id);
-    let wanted = match greet(app, &stream, &mut session, address).await {
-        Ok(wanted) => wanted,
-        Err(end) => return end,
-    };
-    let stats = session.stats().expect("invariant: greet attaches a torrent");
+pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
+    let Greeted { reader, writer, session, wanted } = greeted;
+    let Some(stats) = session.stats() else { return End::Hangup };
     let connection = Connection {
         app,
-        reads,
-        stream: &stream,
+        reader,
+        writer,
         session,
         wanted: &wanted,
-        place: app.peers.enter(stats),
+        place: app.peers.registry.enter(stats),
         outgoing: Outgoing::default(),
-        is_blocked: false,
         has_more: false,
         turn: None,
         disk: None,
@@ -104,56 +55,18 @@ pub(super) async fn serve(app: &SharedApp, reads: &Reads, stream: TcpStream, add
     end
 }
 
-/// Reads the peer's handshake and finds what it wants.
-async fn greet(
+/// Writes what is queued, as much as the peer takes.
+async fn write(
     app: &App,
-    stream: &TcpStream,
-    session: &mut PeerSession,
-    address: SocketAddr,
-) -> Result<Wanted, End> {
-    loop {
-        tokio::select! {
-            ready = stream.readable() => { ready?; read(stream, session)?; }
-            () = sleep_until(session.next_deadline().into()) => session.handle_timeout(Instant::now())?,
-        }
-        let Some(Event::Handshake { info_hash, .. }) = session.poll_event() else { continue };
-        let wanted = find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
-        let lengths = &wanted.torrent.lengths;
-        let torrent = seeder::Torrent {
-            lengths: lengths.clone(),
-            metadata_size: u32::try_from(wanted.torrent.info_size).unwrap_or(0),
-            v2: wanted.torrent.info_hashes.v2().map(|v2| v2.truncated()),
-            allowed_fast: allowed_fast(address.ip(), &info_hash, lengths, allowed_fast_count(lengths)),
-            withheld: wanted.withheld.clone(),
-        };
-        session.attach(Instant::now(), torrent)?;
-        return Ok(wanted);
-    }
-}
-
-fn find(app: &App, info_hash: &InfoHash) -> Option<Wanted> {
-    let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
-    let torrent = content.torrent_named(info_hash)?.clone();
-    // First this: damage that is found from now on is heard of.
-    let damage = content.damage.subscribe();
-    let withheld = content.damage.pieces(&torrent.lengths);
-    Some(Wanted { online: content.online(), torrent, content, withheld, damage })
-}
-
-/// None of pieces that are too large to be given away.
-fn allowed_fast_count(lengths: &Lengths) -> usize {
-    ALLOWED_FAST.min(ALLOWED_FAST_BYTES / lengths.piece_length()) as usize
-}
-
-/// Gives the session what has arrived, if anything has.
-fn read(stream: &TcpStream, session: &mut PeerSession) -> Result<(), End> {
-    let mut buffer = [0; READ];
-    match stream.try_read(&mut buffer) {
-        Ok(0) => Err(End::Hangup),
-        Ok(count) => Ok(session.receive(Instant::now(), &buffer[..count])?),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    wanted: &Wanted,
+    outgoing: &mut Outgoing,
+    writer: &mut Writer,
+) -> io::Result<Written> {
+    poll_fn(|context| {
+        let source = Source::new(&app.storage, &wanted.content);
+        outgoing.poll_write(context, writer, source)
+    })
+    .await
 }
 
 /// Something that is waited for.
@@ -170,15 +83,13 @@ async fn arrival<T>(waiting: &mut Waiting<'_, T>) -> T {
 /// A connection whose item is known.
 struct Connection<'a> {
     app: &'a SharedApp,
-    reads: &'a Reads,
-    stream: &'a TcpStream,
+    reader: Reader,
+    writer: Writer,
     session: PeerSession,
     wanted: &'a Wanted,
     place: Place<'a>,
     outgoing: Outgoing,
-    /// The socket takes no more.
-    is_blocked: bool,
-    /// There is more to write, but others should have the processor before.
+    /// There may be more to write, but others should have the processor before.
     has_more: bool,
     /// The place in the queue before the upload limit.
     turn: Waiting<'a, Turn<'a>>,
@@ -194,90 +105,81 @@ struct Connection<'a> {
 impl Connection<'_> {
     async fn run(mut self) -> Result<Infallible, End> {
         loop {
-            while let Some(Event::Interested(_)) = self.session.poll_event() {
-                self.update();
-                self.place.interest_changed();
+            while let Some(event) = self.session.poll_event() {
+                if let Event::Interested(_) = event {
+                    self.update();
+                    self.place.interest_changed();
+                }
             }
             // Before anything is written that was asked for.
             if self.damage.has_changed().unwrap_or(false) {
                 self.damage_changed()?;
             }
-            self.write()?;
+            self.fill();
+            let can_write = !self.outgoing.is_empty() && self.disk.is_none() && !self.has_more;
+            let deadline = self.session.next_deadline();
             tokio::select! {
-                ready = self.stream.readable() => { ready?; read(self.stream, &mut self.session)?; }
-                ready = self.stream.writable(), if self.is_blocked => ready?,
+                received = receive(&mut self.reader, &mut self.session) => received?,
+                written = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer), if can_write => {
+                    self.written(written?);
+                }
                 turn = arrival(&mut self.turn) => self.take(turn),
-                bytes = arrival(&mut self.disk) => self.outgoing.supply(&bytes?),
+                bytes = arrival(&mut self.disk) => self.outgoing.supply(bytes?),
                 found = arrival(&mut self.lookup) => self.answer(found),
                 // The content outlives the connection, and with it who tells of damage.
                 Ok(()) = self.damage.changed() => self.damage.mark_changed(),
-                () = yield_now(), if self.has_more => {}
+                () = yield_now(), if self.has_more => self.has_more = false,
                 unchoke = self.place.verdict() => {
                     self.session.set_choked(Instant::now(), !unchoke)?;
                     self.update();
                 }
-                () = sleep_until(self.session.next_deadline().into()) => {
-                    self.session.handle_timeout(Instant::now())?;
-                }
+                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now())?,
             }
         }
     }
 
-    /// Writes what there is until socket, upload limit or disk let no more through, or others should have their turn.
-    fn write(&mut self) -> Result<(), End> {
-        (self.is_blocked, self.has_more) = (false, false);
-        if self.disk.is_some() || self.lookup.is_some() {
-            return Ok(());
+    /// Takes note of what came of writing.
+    fn written(&mut self, written: Written) {
+        if let Written::NeedsDisk { offset, length } = written {
+            let Wanted { content, online, .. } = self.wanted;
+            self.disk = Some(Box::pin(self.app.peers.reads.read(self.app, content, online, offset, length)));
+            return;
         }
-        let mut sent = 0;
-        while self.fill() {
-            if sent == BATCH {
-                self.has_more = true;
-                break;
-            }
-            match self.outgoing.write(self.stream, &self.app.storage, &self.wanted.content)? {
-                Written::All(None) => {}
-                Written::All(Some(block)) => {
-                    sent += 1;
-                    self.session.block_sent(Instant::now(), block);
-                    let uploaded = &self.wanted.content.counters.uploaded;
-                    uploaded.fetch_add(block.length.into(), Ordering::Relaxed);
-                }
-                Written::Blocked => {
-                    self.is_blocked = true;
-                    break;
-                }
-                Written::NeedsDisk(rest) => {
-                    let Wanted { content, online, .. } = self.wanted;
-                    self.disk = Some(Box::pin(self.reads.read(self.app, content, online, rest)));
-                    break;
-                }
-            }
+        let finished = self.outgoing.finished();
+        if finished.is_empty() {
+            return;
         }
-        if sent > 0 {
-            self.update();
+        let now = Instant::now();
+        let mut bytes = 0;
+        for block in &finished {
+            self.session.block_sent(now, *block);
+            bytes += u64::from(block.length);
         }
-        Ok(())
+        self.wanted.content.counters.uploaded.fetch_add(bytes, Ordering::Relaxed);
+        self.has_more = finished.len() >= MAX_BLOCKS / 2;
+        self.update();
     }
 
-    /// Whether there is something to write now.
-    fn fill(&mut self) -> bool {
-        if !self.outgoing.is_empty() {
-            return true;
-        }
-        if let Some(bytes) = self.session.poll_control(Instant::now()) {
-            self.app.upload.charge(bytes.len());
-            self.outgoing.push_bytes(&bytes);
-        } else if !self.session.has_payload() {
-            // All was cancelled: others come sooner.
-            self.turn = None;
-        } else if self.turn.is_none() {
+    /// Queues what is to be written, as far as the upload limit allows and metadata is at hand.
+    fn fill(&mut self) {
+        while self.lookup.is_none() && self.outgoing.has_room() {
+            if let Some(bytes) = self.session.poll_control(Instant::now()) {
+                self.app.upload.charge(bytes.len());
+                self.outgoing.push_bytes(bytes);
+            }
+            if !self.session.has_payload() {
+                // All was cancelled: others come sooner.
+                self.turn = None;
+                return;
+            }
+            if self.turn.is_some() {
+                return;
+            }
             match self.app.upload.try_turn() {
                 Some(turn) => self.take(turn),
                 None => self.turn = Some(Box::pin(self.app.upload.turn())),
             }
         }
-        !self.outgoing.is_empty()
     }
 
     /// Uses a turn under the upload limit.
@@ -301,7 +203,7 @@ impl Connection<'_> {
 
     fn answer(&mut self, found: Found) {
         if let Some(message) = found.message(&mut self.session, Instant::now()) {
-            self.outgoing.push_bytes(&message);
+            self.outgoing.push_bytes(message);
         }
     }
 

@@ -1,146 +1,277 @@
-//! What is being written to a peer: bytes of ours, then at most one block, which goes from the page cache to the socket
-//! without passing through our memory (`sendfile`) wherever that waits for no disk.
+//! What is being written to a peer: messages and blocks, in order. All that can be had from memory goes out in one call,
+//! the blocks straight from the page cache; what can't is asked for.
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
 
-use nix::libc::MSG_MORE;
-use nix::sys::sendfile::sendfile64;
-use seeder::piece_header;
-use socket2::SockRef;
-use tokio::io::Interest;
+use nix::errno::Errno;
+use seeder::{PIECE_HEADER, piece_header};
 use tokio::net::TcpStream;
 use torrent::{Block, Lengths};
 
-use crate::catalog::Content;
-use crate::storage::Storage;
+use super::source::{Planned, Source};
+use super::stream::{Writer, poll_write_slices};
 
-/// Messages, and at most one block after them, on their way to the socket.
+/// Blocks that are queued here at most: these can't be cancelled any more.
+pub(super) const MAX_BLOCKS: usize = 64;
+
+/// Bytes of messages above which nothing more is queued here.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Bytes that are copied, for connections that can't be given slices, before they are written.
+const STAGE: usize = 64 * 1024;
+
+/// Messages and blocks on their way to the peer.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    bytes: Vec<u8>,
+    parts: VecDeque<Part>,
+    /// Bytes of the first part that are written.
     written: usize,
-    block: Option<Sending>,
+    /// Blocks that are queued, and bytes of everything else.
+    blocks: usize,
+    bytes: usize,
+    staged: Staged,
+    finished: Vec<Block>,
 }
 
-/// A block of which not all is written.
+#[derive(Debug)]
+enum Part {
+    Bytes(Vec<u8>),
+    Block(Sending),
+}
+
+/// A block with what goes before it.
 #[derive(Debug)]
 struct Sending {
     block: Block,
-    /// Its bytes that are not yet sent or among `bytes`.
-    rest: Rest,
+    header: [u8; PIECE_HEADER],
+    /// Where it is in the content.
+    offset: u64,
+    /// Its bytes, if they had to be read.
+    supplied: Option<Vec<u8>>,
 }
 
-/// Bytes of content.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rest {
-    /// Offset in the content.
-    pub(super) offset: u64,
-    /// Number of bytes.
-    pub(super) length: u32,
+/// Parts that were copied and are to be written as they are.
+#[derive(Debug, Default)]
+struct Staged {
+    bytes: Vec<u8>,
+    written: usize,
+    blocks: Vec<Block>,
 }
 
-/// How far writing came.
-#[derive(Debug)]
+/// What came of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// All is written, and with it this block.
-    All(Option<Block>),
-    /// The socket takes no more for now.
-    Blocked,
-    /// These bytes have to be read, which may take its time: [`Outgoing::supply`] them.
-    NeedsDisk(Rest),
+    /// Some bytes were taken.
+    Some,
+    /// This block has to be read, which may take its time: [`Outgoing::supply`] it.
+    NeedsDisk {
+        /// Where it is in the content.
+        offset: u64,
+        /// Its length in bytes.
+        length: u32,
+    },
 }
 
-impl Rest {
-    /// Sends it from the page cache. An error other than [`io::ErrorKind::WouldBlock`] says that this can't be done.
-    fn send(&mut self, stream: &TcpStream, storage: &Storage, content: &Content) -> io::Result<()> {
-        // Asked at each call: by when a slow reader takes more, the file may have changed or left the memory.
-        let ready = storage.ready(content, self.offset, self.length.into());
-        let (file, offset) = ready.ok_or(io::ErrorKind::NotFound)?;
-        let mut offset = i64::try_from(offset).map_err(io::Error::other)?;
-        while self.length > 0 {
-            let sent =
-                sendfile64(stream.as_fd(), file.file().as_fd(), Some(&mut offset), self.length as usize)?;
-            let sent =
-                u32::try_from(sent).ok().filter(|sent| *sent > 0).ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.offset += u64::from(sent);
-            self.length = self.length.saturating_sub(sent);
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Block(Sending { block, .. }) => PIECE_HEADER + block.length as usize,
         }
-        Ok(())
     }
 }
 
 impl Outgoing {
+    /// Whether all that was queued is written.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.block.is_none()
+        self.parts.is_empty() && self.staged.bytes.is_empty()
     }
 
-    /// Queues bytes, before any block.
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
-        debug_assert!(self.block.is_none(), "bytes would end up inside of the block");
-        self.bytes.extend_from_slice(bytes);
+    /// Whether more may be queued now.
+    pub(super) fn has_room(&self) -> bool {
+        self.blocks < MAX_BLOCKS && self.bytes < MAX_BYTES
     }
 
-    /// Queues a block; to be called when there is none.
+    /// Queues bytes.
+    pub(super) fn push_bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
+        self.parts.push_back(Part::Bytes(bytes));
+    }
+
+    /// Queues a block.
     pub(super) fn push_block(&mut self, lengths: &Lengths, block: Block) {
-        self.push_bytes(&piece_header(block));
-        let rest = Rest { offset: lengths.block_offset(block), length: block.length };
-        self.block = Some(Sending { block, rest });
+        let (header, offset) = (piece_header(block), lengths.block_offset(block));
+        self.parts.push_back(Part::Block(Sending { block, header, offset, supplied: None }));
+        self.blocks += 1;
     }
 
-    /// Takes the bytes that [`Written::NeedsDisk`] asked for.
-    pub(super) fn supply(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        if let Some(sending) = &mut self.block {
-            sending.rest.length = 0;
+    /// Takes the block that [`Written::NeedsDisk`] asked for.
+    pub(super) fn supply(&mut self, bytes: Vec<u8>) {
+        if let Some(sending) = self.unsupplied() {
+            debug_assert_eq!(bytes.len(), sending.block.length as usize, "it is the whole block");
+            sending.supplied = Some(bytes);
         }
     }
 
-    /// Writes as much as the socket takes.
+    /// The blocks that were written since this was last called.
+    pub(super) fn finished(&mut self) -> Vec<Block> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Writes as much as is taken. To be called when there is something to write.
     ///
     /// # Errors
-    /// Those of the socket. What is wrong with a file shows when its bytes are read for [`Written::NeedsDisk`].
-    pub(super) fn write(
+    /// Those of the connection. What is wrong with a file shows when its bytes are read for [`Written::NeedsDisk`].
+    pub(super) fn poll_write(
         &mut self,
-        stream: &TcpStream,
-        storage: &Storage,
-        content: &Content,
-    ) -> io::Result<Written> {
-        if !self.write_bytes(stream)? {
-            return Ok(Written::Blocked);
+        context: &mut Context<'_>,
+        writer: &mut Writer,
+        source: Source<'_>,
+    ) -> Poll<io::Result<Written>> {
+        match writer.socket() {
+            Some(socket) => self.poll_write_slices(context, socket, source),
+            None => self.poll_write_staged(context, writer, source),
         }
-        let Some(Sending { rest, .. }) = &mut self.block else { return Ok(Written::All(None)) };
-        if rest.length > 0 {
-            // Nothing is asked of the file while the socket takes nothing.
-            match stream.try_io(Interest::WRITABLE, || rest.send(stream, storage, content)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Blocked),
-                // Whether file or socket is the cause, reading and writing by themselves will tell.
-                Err(_) => return Ok(Written::NeedsDisk(*rest)),
-            }
-        }
-        Ok(Written::All(self.block.take().map(|sending| sending.block)))
     }
 
-    /// Whether all bytes are written.
-    fn write_bytes(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        // With more to come the kernel may wait for it and fill whole packets.
-        let more = self.block.as_ref().is_some_and(|sending| sending.rest.length > 0);
-        let flags = if more { MSG_MORE } else { 0 };
-        while self.written < self.bytes.len() {
-            let sent = stream.try_io(Interest::WRITABLE, || {
-                SockRef::from(stream).send_with_flags(&self.bytes[self.written..], flags)
-            });
-            match sent {
-                Ok(sent) => self.written += sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    fn poll_write_slices(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &TcpStream,
+        mut source: Source<'_>,
+    ) -> Poll<io::Result<Written>> {
+        // Nothing is asked of files while the socket takes nothing.
+        ready!(socket.poll_write_ready(context))?;
+        let plan = self.plan(&mut source);
+        if plan.is_empty() {
+            return Poll::Ready(Ok(self.needs_disk()));
+        }
+        let slices = source.slices(&plan);
+        match ready!(poll_write_slices(context, socket, &slices)) {
+            Ok(count) => {
+                self.advance(count);
+                Poll::Ready(Ok(Written::Some))
+            }
+            // A file was cut short meanwhile: reading will tell which.
+            Err(error) if error.raw_os_error() == Some(Errno::EFAULT as i32) => {
+                Poll::Ready(Ok(self.needs_disk()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// What of the parts can be sent at once.
+    fn plan<'p>(&'p self, source: &mut Source<'_>) -> Vec<Planned<'p>> {
+        let mut plan = Vec::with_capacity(2 * self.parts.len());
+        let mut skip = self.written;
+        for part in &self.parts {
+            match part {
+                Part::Bytes(bytes) => plan.push(Planned::Bytes(&bytes[skip..])),
+                Part::Block(Sending { block, header, offset, supplied }) => {
+                    let planned = plan.len();
+                    plan.push(Planned::Bytes(&header[skip.min(PIECE_HEADER)..]));
+                    let skip = skip.saturating_sub(PIECE_HEADER);
+                    if let Some(bytes) = supplied {
+                        plan.push(Planned::Bytes(&bytes[skip..]));
+                    } else if !source.find(
+                        offset + skip as u64,
+                        u64::from(block.length) - skip as u64,
+                        &mut plan,
+                    ) {
+                        plan.truncate(planned);
+                        break;
+                    }
+                }
+            }
+            skip = 0;
+        }
+        plan
+    }
+
+    /// Takes note that so many bytes are written.
+    fn advance(&mut self, count: usize) {
+        self.written += count;
+        while let Some(part) = self.parts.front() {
+            let Some(rest) = self.written.checked_sub(part.len()) else { return };
+            self.written = rest;
+            match self.parts.pop_front() {
+                Some(Part::Block(Sending { block, .. })) => self.finish(block),
+                Some(Part::Bytes(bytes)) => self.bytes -= bytes.len(),
+                None => {}
             }
         }
-        // Most connections are idle: the memory goes back.
-        self.bytes = Vec::new();
-        self.written = 0;
-        Ok(true)
+        self.parts.shrink_to(0);
+    }
+
+    fn poll_write_staged(
+        &mut self,
+        context: &mut Context<'_>,
+        writer: &mut Writer,
+        mut source: Source<'_>,
+    ) -> Poll<io::Result<Written>> {
+        if self.staged.bytes.is_empty() {
+            self.stage(&mut source);
+            if self.staged.bytes.is_empty() {
+                return Poll::Ready(Ok(self.needs_disk()));
+            }
+            writer.apply(&mut self.staged.bytes);
+        }
+        self.staged.written += ready!(writer.poll_write(context, &self.staged.bytes[self.staged.written..]))?;
+        if self.staged.written == self.staged.bytes.len() {
+            let Staged { blocks, .. } = std::mem::take(&mut self.staged);
+            blocks.into_iter().for_each(|block| self.finish(block));
+        }
+        Poll::Ready(Ok(Written::Some))
+    }
+
+    /// Copies what can be had at once, up to about [`STAGE`] bytes.
+    fn stage(&mut self, source: &mut Source<'_>) {
+        while self.staged.bytes.len() < STAGE
+            && let Some(part) = self.parts.front()
+        {
+            let staged = &mut self.staged.bytes;
+            match part {
+                Part::Bytes(bytes) => {
+                    staged.extend_from_slice(bytes);
+                    self.bytes -= bytes.len();
+                }
+                Part::Block(Sending { block, header, offset, supplied }) => {
+                    let before = staged.len();
+                    staged.extend_from_slice(header);
+                    if let Some(bytes) = supplied {
+                        staged.extend_from_slice(bytes);
+                    } else {
+                        let start = staged.len();
+                        staged.resize(start + block.length as usize, 0);
+                        // Reading it for NeedsDisk tells what is wrong.
+                        if !source.read(*offset, &mut staged[start..]).unwrap_or(false) {
+                            staged.truncate(before);
+                            return;
+                        }
+                    }
+                    self.staged.blocks.push(*block);
+                }
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    fn finish(&mut self, block: Block) {
+        self.blocks = self.blocks.saturating_sub(1);
+        self.finished.push(block);
+    }
+
+    fn needs_disk(&mut self) -> Written {
+        let next = self.unsupplied().expect("invariant: bytes and what was supplied can always be written");
+        Written::NeedsDisk { offset: next.offset, length: next.block.length }
+    }
+
+    fn unsupplied(&mut self) -> Option<&mut Sending> {
+        self.parts.iter_mut().find_map(|part| match part {
+            Part::Block(sending) if sending.supplied.is_none() => Some(sending),
+            _ => None,
+        })
     }
 }

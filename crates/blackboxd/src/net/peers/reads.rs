@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::outgoing::Rest;
 use crate::app::SharedApp;
 use crate::catalog::Content;
 use crate::storage::ServeError;
@@ -30,22 +29,24 @@ impl Default for Reads {
 }
 
 impl Reads {
-    /// Reads a part of `content`. Who drops the future leaves the queue; a read that has begun goes on without it.
+    /// Reads `length` bytes of `content` at `offset`. Who drops the future leaves the queue; a read that has begun goes on
+    /// without it.
     pub(super) async fn read(
         &self,
         app: &SharedApp,
         content: &Arc<Content>,
         online: &CancellationToken,
-        part: Rest,
+        offset: u64,
+        length: u32,
     ) -> Result<Vec<u8>, ServeError> {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("invariant: it is never closed");
         let (app, shared, online) = (Arc::clone(app), Arc::clone(content), online.clone());
         let read = spawn_blocking(move || {
             // It ends with the read, not with who waits for it.
             let _place = place;
-            let read = app.storage.read(&shared, &online, part.offset, part.length as usize);
+            let read = app.storage.read(&shared, &online, offset, length as usize);
             if read.as_ref().is_err_and(ServeError::is_of_the_disk) {
-                app.suspects.add(&shared, part.offset);
+                app.suspects.add(&shared, offset);
             }
             read
         });

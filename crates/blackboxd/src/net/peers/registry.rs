@@ -113,11 +113,11 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
     loop {
         tokio::select! {
             () = ending.cancelled() => return,
-            () = app.peers.changed.notified() => {}
+            () = app.peers.registry.changed.notified() => {}
             () = tokio::time::sleep(ROUND) => {}
         }
         let started = Instant::now();
-        round(&app.peers, slots);
+        round(&app.peers.registry, slots);
         let rest = MIN_REST.max(started.elapsed() * REST_FACTOR);
         if ending.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
             return;

@@ -1,6 +1,6 @@
 //! Connections as their peers see them, over real sockets.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,12 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 use torrent::{MIN_PIECE_LENGTH, PeerId};
 
-use super::connection::{End, serve};
+use super::end::End;
+use super::listen;
 use super::outgoing::{Outgoing, Written};
-use super::reads::Reads;
 use super::registry;
+use super::source::Source;
+use super::stream::Stream;
 use crate::app::SharedApp;
 use crate::app::testing::app;
 use crate::catalog::{Content, testing};
@@ -36,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Seeding {
     folder: TempDir,
     app: SharedApp,
-    reads: Arc<Reads>,
     content: Arc<Content>,
     bytes: Vec<u8>,
     /// How often connections were polled.
@@ -55,7 +56,7 @@ impl Seeding {
         app.catalog.publish("item", publication).unwrap();
         app.catalog.set_online(None).unwrap();
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
-        Self { folder: folder_, app, reads: Arc::default(), content, bytes, polls: Arc::default() }
+        Self { folder: folder_, app, content, bytes, polls: Arc::default() }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -65,10 +66,10 @@ impl Seeding {
     /// A peer that has said its handshake, and what serves it.
     async fn connect(&self) -> (Peer, JoinHandle<End>) {
         let (stream, served) = pair().await;
-        let (app, reads, polls) = (Arc::clone(&self.app), Arc::clone(&self.reads), Arc::clone(&self.polls));
+        let (app, polls) = (Arc::clone(&self.app), Arc::clone(&self.polls));
         let address = served.peer_addr().unwrap();
         let served = tokio::spawn(async move {
-            let mut serving = pin!(serve(&app, &reads, served, address));
+            let mut serving = pin!(listen(&app, Stream::Tcp(served), address));
             std::future::poll_fn(|context| {
                 polls.fetch_add(1, Ordering::Relaxed);
                 serving.as_mut().poll(context)
@@ -252,7 +253,7 @@ async fn connections_end_when_the_item_goes_offline() {
     assert!(matches!(end(served).await, End::Offline));
     assert_eq!(peer.block().await, None);
     let (stream, other) = pair().await;
-    let serving = serve(&seeding.app, &seeding.reads, other, ([127, 0, 0, 1], 1).into());
+    let serving = listen(&seeding.app, Stream::Tcp(other), ([127, 0, 0, 1], 1).into());
     let mut stream = stream;
     let handshake = Handshake {
         reserved: Reserved::OURS,
@@ -268,38 +269,44 @@ async fn a_file_that_changes_is_not_sent_on_to_a_slow_reader() {
     let seeding = Seeding::new(1 << 20, None);
     let Seeding { app, content, .. } = &seeding;
     let (mut peer, stream) = pair().await;
+    let (_reader, mut writer) = Stream::Tcp(stream).split();
     // So that it is open.
     app.storage.read(content, &content.online(), 0, 1).unwrap();
     let mut outgoing = Outgoing::default();
     let lengths = &content.torrent().lengths;
     let first = lengths.block(0, 0, BLOCK).unwrap();
-    stream.writable().await.unwrap();
-    let mut queued = 0;
+    let mut write = async |outgoing: &mut Outgoing| {
+        poll_fn(|context| outgoing.poll_write(context, &mut writer, Source::new(&app.storage, content)))
+            .await
+            .unwrap()
+    };
+    // Until the socket takes no more.
     loop {
-        outgoing.push_block(lengths, first);
-        match outgoing.write(&stream, &app.storage, content).unwrap() {
-            Written::All(Some(_)) => queued += 1,
-            Written::Blocked => break,
-            other => panic!("{other:?} after {queued} blocks"),
+        while outgoing.has_room() {
+            outgoing.push_block(lengths, first);
         }
+        tokio::select! {
+            biased;
+            written = write(&mut outgoing) => assert_eq!(written, Written::Some),
+            () = std::future::ready(()) => break,
+        }
+        outgoing.finished();
     }
     let file = std::fs::File::options().write(true).open(seeding.path()).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let mut read = Vec::with_capacity(1 << 20);
-    let part = loop {
+    let (offset, length) = loop {
         read.clear();
         // The socket takes more as soon as the peer has read what was queued.
         tokio::select! {
             count = peer.read_buf(&mut read) => assert!(count.unwrap() > 0),
-            ready = stream.writable() => ready.unwrap(),
-        }
-        match outgoing.write(&stream, &app.storage, content).unwrap() {
-            Written::Blocked => {}
-            Written::NeedsDisk(part) => break part,
-            Written::All(block) => panic!("{block:?} was sent after the change"),
+            written = write(&mut outgoing) => match written {
+                Written::NeedsDisk { offset, length } => break (offset, length),
+                Written::Some => panic!("more was sent after the change"),
+            },
         }
     };
-    let read = seeding.reads.read(app, content, &content.online(), part).await;
+    let read = app.peers.reads.read(app, content, &content.online(), offset, length).await;
     assert!(matches!(read, Err(ServeError::Changed(_))), "{read:?}");
 }
 

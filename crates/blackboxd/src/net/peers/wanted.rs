@@ -1,0 +1,68 @@
+//! What a peer wants.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use seeder::allowed_fast;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use torrent::{InfoHash, Lengths, PieceIndex};
+
+use crate::app::App;
+use crate::catalog::{Content, Torrent};
+
+/// Pieces that a peer may have while it is choked (BEP 6), as far as they fit into [`ALLOWED_FAST_BYTES`].
+const ALLOWED_FAST: u32 = 5;
+
+/// What a connection may cost that never got a slot.
+const ALLOWED_FAST_BYTES: u32 = 1 << 20;
+
+/// What a peer wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Of this item.
+    pub(super) content: Arc<Content>,
+    /// This one of its torrents.
+    pub(super) torrent: Torrent,
+    /// Cancelled when it is no longer served.
+    pub(super) online: CancellationToken,
+    /// Pieces that could not be given when it was found, and what tells of changes since then.
+    pub(super) withheld: Vec<PieceIndex>,
+    pub(super) damage: watch::Receiver<Vec<Range<u64>>>,
+}
+
+impl Wanted {
+    /// What has this name on the wire; `None` unless it is seeded.
+    pub(super) fn find(app: &App, info_hash: &InfoHash) -> Option<Self> {
+        let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
+        let torrent = content.torrent_named(info_hash)?.clone();
+        // First this: damage that is found from now on is heard of.
+        let damage = content.damage.subscribe();
+        let withheld = content.damage.pieces(&torrent.lengths);
+        Some(Self { online: content.online(), torrent, content, withheld, damage })
+    }
+
+    /// What the session with a peer at this address has to know of it.
+    pub(super) fn terms(&self, app: &App, address: IpAddr) -> seeder::Torrent {
+        let lengths = &self.torrent.lengths;
+        let info_hash = self.torrent.info_hash();
+        seeder::Torrent {
+            lengths: lengths.clone(),
+            metadata_size: u32::try_from(self.torrent.info_size).unwrap_or(0),
+            v2: self.torrent.info_hashes.v2().map(|v2| v2.truncated()),
+            allowed_fast: allowed_fast(address, &info_hash, lengths, allowed_fast_count(lengths)),
+            hand_out: false,
+            exchange: false,
+            port: Some(app.listeners.peer.port()),
+            dht_port: None,
+            your_ip: Some(address),
+            withheld: self.withheld.clone(),
+        }
+    }
+}
+
+/// None of pieces that are too large to be given away.
+fn allowed_fast_count(lengths: &Lengths) -> usize {
+    ALLOWED_FAST.min(ALLOWED_FAST_BYTES / lengths.piece_length()) as usize
+}

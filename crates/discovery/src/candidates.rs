@@ -1,0 +1,343 @@
+//! Whom to connect to.
+//!
+//! A box may be behind NAT, and so may those who want something from it: whoever can be reached has to be called.
+//! Candidates come from several sources, and strangers write most of them: all lists are bounded, and an address is
+//! only called if whoever told of it could be near it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use torrent::InfoHash;
+use tracker::address::Scope;
+
+use crate::priority::priority;
+
+/// Time in which a peer that knows of the box can connect to it, which is better for both: it is not called before.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Time after each call that failed but the last.
+const BACK_OFF: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(5)];
+
+/// For so long a peer that could never be reached is not called, whoever tells of it.
+const UNREACHABLE: Duration = Duration::from_mins(30);
+
+/// For so long a peer is not called after a connection with it has ended.
+const REST: Duration = Duration::from_mins(1);
+
+/// Below are ports of well-known services. A stranger must not be able to have them called by telling of them.
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// What there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Candidates of one item, whatever became of them.
+    pub per_item: usize,
+    /// Of these at one address: several clients may be behind one router.
+    pub per_address: usize,
+    /// Candidates of all items together. One takes about 200 bytes.
+    pub all: usize,
+    /// Calls that are not answered yet.
+    pub half_open: usize,
+    /// Calls and the connections that came of them.
+    pub outgoing: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { per_item: 100, per_address: 10, all: 10_000, half_open: 30, outgoing: 1_000 }
+    }
+}
+
+/// Who told of a candidate; the order is that of calling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The peer itself, by announcing to the box's tracker.
+    Tracker,
+    /// The peer itself, by local discovery (BEP 14).
+    Local,
+    /// A node of the DHT (BEP 5).
+    Dht,
+    /// Another peer (BEP 11).
+    Exchange,
+}
+
+impl Source {
+    /// Whether the peer told of itself: then it is at this address, and knows of the box.
+    const fn tells_of_itself(self) -> bool {
+        matches!(self, Self::Tracker | Self::Local)
+    }
+}
+
+/// Somebody wants an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Which item, by the name of one of its torrents.
+    pub info_hash: InfoHash,
+    /// Where it takes connections.
+    pub address: SocketAddr,
+    /// Who told so.
+    pub source: Source,
+    /// Where that came from: the peer itself, another peer, a node.
+    pub teller: IpAddr,
+}
+
+/// A candidate of an item.
+#[derive(Debug)]
+struct Candidate {
+    source: Source,
+    priority: u32,
+    /// Calls that failed.
+    failures: usize,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not to be called before.
+    Waiting(Instant),
+    /// To be called.
+    Ready,
+    /// Being called.
+    Calling,
+    /// Connected; whether the box called.
+    Connected { outgoing: bool },
+    /// Not to be called, and to be forgotten then.
+    Resting(Instant),
+}
+
+type Key = (InfoHash, SocketAddr);
+
+/// Position in the order of calling.
+type Rank = (Source, Reverse<u32>, Key);
+
+/// All candidates of all items.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    limits: Limits,
+    own: Vec<SocketAddr>,
+    items: BTreeMap<InfoHash, BTreeMap<SocketAddr, Candidate>>,
+    /// Those that are ready.
+    ready: BTreeSet<Rank>,
+    /// Those that wait or rest, by the time at which that ends.
+    timed: BTreeSet<(Instant, Key)>,
+    count: usize,
+    calling: usize,
+    outgoing: usize,
+}
+
+impl Candidates {
+    /// Nobody yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// The box's own addresses with the port of its listener, as far as known. They are never called.
+    pub fn set_own(&mut self, own: Vec<SocketAddr>) {
+        self.own = own;
+    }
+
+    /// Takes a candidate, unless it makes no sense or there are too many. One that is known stays what it is.
+    pub fn add(&mut self, now: Instant, tip: &Tip) {
+        let Tip { info_hash, source, .. } = *tip;
+        let Some(address) = self.sensible(tip) else { return };
+        let key = (info_hash, address);
+        if let Some(known) = self.get(key) {
+            let better = source < known.source;
+            if better && matches!(known.state, State::Waiting(_) | State::Ready) {
+                let state = known.state;
+                self.take_out(key);
+                self.put_in(key, source, 0, state);
+            }
+            return;
+        }
+        if self.has_room(key, source) {
+            let wait = if source.tells_of_itself() { GRACE } else { Duration::ZERO };
+            self.put_in(key, source, 0, State::Waiting(now + wait));
+        }
+    }
+
+    /// A peer has everything, or has left: it is not called.
+    pub fn remove(&mut self, info_hash: InfoHash, address: SocketAddr) {
+        let key = (info_hash, canonical(address));
+        let is_idle =
+            |candidate: &Candidate| !matches!(candidate.state, State::Calling | State::Connected { .. });
+        if self.get(key).is_some_and(is_idle) {
+            self.take_out(key);
+        }
+    }
+
+    /// An item is no longer served: nobody is called for it. Calls and connections tell of their end as always.
+    pub fn forget(&mut self, info_hash: &InfoHash) {
+        let addresses = self.items.get(info_hash).into_iter().flat_map(BTreeMap::keys);
+        for address in addresses.copied().collect::<Vec<_>>() {
+            self.remove(*info_hash, address);
+        }
+    }
+
+    /// Whom to call now; `None` if nobody, or if there are enough calls and connections. What becomes of the call is
+    /// to be told by [`connected`](Self::connected) or [`failed`](Self::failed).
+    pub fn poll(&mut self, now: Instant) -> Option<(InfoHash, SocketAddr)> {
+        while let Some((due, key)) = self.timed.first().copied().filter(|(due, _)| *due <= now) {
+            let Some(Candidate { source, failures, state, .. }) = self.take_out(key) else {
+                debug_assert!(false, "what is timed at {due:?} is known");
+                return None;
+            };
+            if matches!(state, State::Waiting(_)) {
+                self.put_in(key, source, failures, State::Ready);
+            }
+        }
+        if self.calling >= self.limits.half_open || self.outgoing >= self.limits.outgoing {
+            return None;
+        }
+        let (.., key) = *self.ready.first()?;
+        self.set_state(key, State::Calling);
+        Some(key)
+    }
+
+    /// When [`poll`](Self::poll) may have somebody new, if nothing happens before.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.timed.first().map(|(due, _)| *due)
+    }
+
+    /// A call has become a connection.
+    pub fn connected(&mut self, info_hash: InfoHash, address: SocketAddr) {
+        self.set_state((info_hash, canonical(address)), State::Connected { outgoing: true });
+    }
+
+    /// A peer that takes connections at this address has connected to the box: it need not be called.
+    pub fn arrived(&mut self, info_hash: InfoHash, address: SocketAddr) {
+        let key = (info_hash, canonical(address));
+        match self.get(key).map(|candidate| candidate.state) {
+            Some(State::Calling | State::Connected { .. }) => {}
+            Some(_) => self.set_state(key, State::Connected { outgoing: false }),
+            None if self.has_room(key, Source::Tracker) => {
+                self.put_in(key, Source::Tracker, 0, State::Connected { outgoing: false });
+            }
+            None => {}
+        }
+    }
+
+    /// A call was in vain.
+    pub fn failed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
+        let key = (info_hash, canonical(address));
+        let Some(Candidate { source, failures, .. }) = self.take_out(key) else { return };
+        let state = match BACK_OFF.get(failures) {
+            Some(pause) => State::Waiting(now + *pause),
+            None => State::Resting(now + UNREACHABLE),
+        };
+        self.put_in(key, source, failures + 1, state);
+    }
+
+    /// A connection with a peer has ended, whoever had called.
+    pub fn closed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
+        let key = (info_hash, canonical(address));
+        if self.get(key).is_some_and(|candidate| matches!(candidate.state, State::Connected { .. })) {
+            self.set_state(key, State::Resting(now + REST));
+        }
+    }
+
+    /// How many there are, whatever became of them.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The address in canonical form, if it can be called and whoever told of it may know it.
+    fn sensible(&self, tip: &Tip) -> Option<SocketAddr> {
+        let address = canonical(tip.address);
+        let scope = Scope::of(address.ip())?;
+        let lowest = if tip.source.tells_of_itself() { 1 } else { FIRST_FREE_PORT };
+        // Strangers must not have anybody called in the box's own network.
+        let known_there = scope.is_told_to(tip.teller);
+        (known_there && address.port() >= lowest && !self.own.contains(&address)).then_some(address)
+    }
+
+    /// Whether there is room for another candidate. Hearsay gets half of it: the rest is for those who ask themselves.
+    fn has_room(&self, (info_hash, address): Key, source: Source) -> bool {
+        let share = if source.tells_of_itself() { 1 } else { 2 };
+        let nobody = BTreeMap::new();
+        let item = self.items.get(&info_hash).unwrap_or(&nobody);
+        let neighbours = |port| SocketAddr::new(address.ip(), port);
+        self.count < self.limits.all / share
+            && item.len() < self.limits.per_item / share
+            && item.range(neighbours(0)..=neighbours(u16::MAX)).count() < self.limits.per_address
+    }
+
+    fn get(&self, (info_hash, address): Key) -> Option<&Candidate> {
+        self.items.get(&info_hash)?.get(&address)
+    }
+
+    fn set_state(&mut self, key: Key, state: State) {
+        if let Some(Candidate { source, failures, .. }) = self.take_out(key) {
+            self.put_in(key, source, failures, state);
+        }
+    }
+
+    /// Enters a candidate in all the places where one in this state is.
+    fn put_in(&mut self, key: Key, source: Source, failures: usize, state: State) {
+        let (info_hash, address) = key;
+        let priority = priority(self.seen_from(address), address);
+        match state {
+            State::Ready => drop(self.ready.insert((source, Reverse(priority), key))),
+            State::Waiting(until) | State::Resting(until) => drop(self.timed.insert((until, key))),
+            State::Calling | State::Connected { .. } => {}
+        }
+        self.count_in(state, 1);
+        let candidate = Candidate { source, priority, failures, state };
+        self.items.entry(info_hash).or_default().insert(address, candidate);
+    }
+
+    /// Takes a candidate out of all the places where it is.
+    fn take_out(&mut self, key: Key) -> Option<Candidate> {
+        let (info_hash, address) = key;
+        let item = self.items.get_mut(&info_hash)?;
+        let candidate = item.remove(&address)?;
+        if item.is_empty() {
+            self.items.remove(&info_hash);
+        }
+        match candidate.state {
+            State::Ready => drop(self.ready.remove(&(candidate.source, Reverse(candidate.priority), key))),
+            State::Waiting(until) | State::Resting(until) => drop(self.timed.remove(&(until, key))),
+            State::Calling | State::Connected { .. } => {}
+        }
+        self.count_in(candidate.state, -1);
+        Some(candidate)
+    }
+
+    /// Counts one more or one less in this state.
+    fn count_in(&mut self, state: State, change: isize) {
+        let add = |number: &mut usize| *number = number.saturating_add_signed(change);
+        add(&mut self.count);
+        match state {
+            State::Calling => {
+                add(&mut self.calling);
+                add(&mut self.outgoing);
+            }
+            State::Connected { outgoing: true } => add(&mut self.outgoing),
+            _ => {}
+        }
+    }
+
+    /// Our own address as a peer there sees it, as far as known.
+    fn seen_from(&self, peer: SocketAddr) -> SocketAddr {
+        let family = || self.own.iter().filter(|own| own.is_ipv4() == peer.is_ipv4());
+        let near = family().find(|own| Scope::of(own.ip()) == Scope::of(peer.ip()));
+        let unknown =
+            if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        near.or_else(|| family().next()).copied().unwrap_or(SocketAddr::new(unknown, 0))
+    }
+}
+
+/// An IPv4 address that is mapped is the IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests;

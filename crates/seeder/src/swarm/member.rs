@@ -1,0 +1,150 @@
+//! One member: what it has, what it was told of, and how it does.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use torrent::{Block, PieceIndex};
+
+use crate::piece_set::PieceSet;
+
+/// Time from a reveal to the request, as long as it was not seen (s).
+const UNKNOWN_REACTION: f64 = 0.1;
+
+/// The slowest reaction that is believed (s): who takes longer did something else meanwhile.
+const MAX_REACTION: f64 = 2.0;
+
+/// The key of a member; not used again before four billion others have joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member(pub(super) u32);
+
+/// A piece that a member was told of or asks for, and that was not sent whole.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// When it was revealed, asked for or last sent of.
+    pub(super) since: Instant,
+    pub(super) asked: bool,
+    /// Bytes.
+    pub(super) sent: u32,
+}
+
+/// The state of a member.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) has: PieceSet,
+    /// `None` if it was told of everything.
+    pub(super) revealed: Option<PieceSet>,
+    pub(super) interested: bool,
+    /// Since when its socket has taken nothing.
+    pub(super) blocked_since: Option<Instant>,
+    /// Bytes that it has asked for and not been sent.
+    pub(super) queued: u64,
+    /// Bytes that it was sent.
+    pub(super) sent: u64,
+    pub(super) open: BTreeMap<PieceIndex, Open>,
+    /// What it got and nobody else shows, and since when.
+    pub(super) unproven: BTreeMap<PieceIndex, Instant>,
+    /// Pieces' worth of disappointment. Fades.
+    pub(super) bad: f64,
+    /// Bytes a second that it was sent of late, and what it was sent when that was last measured.
+    pub(super) rate: f64,
+    pub(super) sent_before: u64,
+    /// Mean time from a reveal to the request (s).
+    pub(super) reaction: f64,
+    /// Pieces that may be open.
+    pub(super) window: usize,
+    /// Whether it was sent a whole piece.
+    pub(super) has_finished_one: bool,
+    /// The state of the item (see `Pieces::returned`) in which there was nothing new for it.
+    pub(super) exhausted: Option<u64>,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, address: IpAddr, bad: f64, piece_count: u32) -> Self {
+        let _ = now;
+        Self {
+            address,
+            has: PieceSet::new(piece_count),
+            revealed: Some(PieceSet::new(piece_count)),
+            interested: false,
+            blocked_since: None,
+            queued: 0,
+            sent: 0,
+            open: BTreeMap::new(),
+            unproven: BTreeMap::new(),
+            bad,
+            rate: 0.0,
+            sent_before: 0,
+            reaction: UNKNOWN_REACTION,
+            window: 1,
+            has_finished_one: false,
+            exhausted: None,
+        }
+    }
+
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.has.is_complete()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.queued > 0 && self.blocked_since.is_none()
+    }
+
+    pub(super) fn is_told(&self, piece: PieceIndex) -> bool {
+        self.revealed.as_ref().is_none_or(|revealed| revealed.contains(piece.get()))
+    }
+
+    /// Pieces that it got and has not passed on, as far as is known.
+    pub(super) fn debt(&self) -> f64 {
+        self.unproven.len() as f64 + self.bad
+    }
+
+    /// Number of pieces of which it got some.
+    pub(super) fn started(&self) -> usize {
+        self.open.values().filter(|open| open.sent > 0).count()
+    }
+
+    /// Of eight pieces those that it neither has nor was told of, as bits.
+    pub(super) fn untold(&self, byte: usize) -> u8 {
+        !(self.has.bits()[byte] | self.revealed.as_ref().map_or(0xff, |revealed| revealed.bits()[byte]))
+    }
+
+    /// Bytes that are on their way to it, or soon will be: what it asks for, and what it was just told of.
+    pub(super) fn pending(&self, now: Instant, young: Duration, piece_length: u32) -> u64 {
+        let is_fresh = |open: &&Open| !open.asked && now.saturating_duration_since(open.since) < young;
+        self.queued + self.open.values().filter(is_fresh).count() as u64 * u64::from(piece_length)
+    }
+
+    pub(super) fn reveal(&mut self, now: Instant, piece: PieceIndex) {
+        if let Some(revealed) = &mut self.revealed {
+            revealed.insert(piece.get());
+        }
+        self.open.insert(piece, Open { since: now, asked: false, sent: 0 });
+    }
+
+    pub(super) fn requested(&mut self, now: Instant, block: Block) {
+        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
+        if !open.asked && self.queued == 0 {
+            let reaction = now.saturating_duration_since(open.since).as_secs_f64().min(MAX_REACTION);
+            self.reaction += 0.2 * (reaction - self.reaction);
+        }
+        open.asked = true;
+        open.since = now;
+        self.queued += u64::from(block.length);
+    }
+
+    /// Whether that was the last of the piece, which has `size` bytes.
+    pub(super) fn sent(&mut self, now: Instant, block: Block, size: u32) -> bool {
+        self.sent += u64::from(block.length);
+        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
+        open.since = now;
+        open.sent = open.sent.saturating_add(block.length);
+        let is_whole = open.sent >= size;
+        if is_whole {
+            self.open.remove(&block.piece);
+            self.has_finished_one = true;
+        }
+        is_whole
+    }
+}

@@ -1,0 +1,296 @@
+//! Who is told of which piece while the box is the only complete source of an item.
+//!
+//! Then its uplink is what everybody waits for, and it is wasted on every byte that leaves twice before all have
+//! left once. So members are greeted without a piece, and told of pieces one by one: what nobody was told of
+//! goes to one member alone, who gets it from here and the others from it. A few such pieces are open at each
+//! member, so that the uplink always has something to do; nobody waits for a confirmation.
+//!
+//! Members are judged by what they pass on: whoever got pieces that nobody else shows is given less, and the
+//! pieces are given to somebody else in the end. When the first copy is out (the tail), the uplink is filled with
+//! the pieces that fewest members have.
+//!
+//! Driven by events; [`Swarm::poll_reveal`] is to be asked after them. Members that are unknown, as they have
+//! left, are ignored.
+
+mod first_copy;
+mod member;
+mod pieces;
+mod record;
+mod replication;
+mod standing;
+mod sweep;
+mod tail;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use torrent::{Block, Lengths, PieceIndex};
+
+pub use member::Member;
+pub use standing::Standing;
+
+use member::Peer;
+use pieces::{Pieces, State};
+use record::Record;
+use replication::Replication;
+use tail::Tail;
+
+/// The uplink in bytes a second, as long as nobody knows it: the slowest network card.
+const UNKNOWN_UPLINK: f64 = 12.5e6;
+
+/// The least that an uplink is taken for, in bytes a second: a peer or two at the slowest pace.
+const MIN_UPLINK: f64 = 16.0 * 1024.0;
+
+/// Longest that a silent uplink is busy, when nobody waits: nothing is sent because nobody asks.
+const MIN_IDLE: Duration = Duration::from_millis(30);
+
+/// A member that has been alone for this long is told of everything. Most swarms start with a rush.
+const ALONE: Duration = Duration::from_secs(2);
+
+/// What a member is to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reveal {
+    /// One more piece.
+    Piece(Member, PieceIndex),
+    /// All pieces that it was not told of yet. It is not mentioned again.
+    All(Member),
+}
+
+/// The hand-out of one item.
+#[derive(Debug)]
+pub struct Swarm {
+    lengths: Lengths,
+    pieces: Pieces,
+    members: BTreeMap<Member, Peer>,
+    next_member: u32,
+    record: Record,
+    replication: Replication,
+    tail: Tail,
+    /// Bytes a second.
+    uplink: f64,
+    /// Whether there are other complete sources.
+    others_seed: bool,
+    /// Since when at most one member is incomplete and interested, if so.
+    alone_since: Option<Instant>,
+    /// Members that have asked for something and whose socket takes it.
+    ready: usize,
+    /// Bytes that were asked for and not sent.
+    queued: u64,
+    last_sent: Instant,
+    /// When a member last did something.
+    last_event: Instant,
+    last_sweep: Instant,
+    /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
+    trusted_debt: f64,
+    /// Whether there may be something to reveal.
+    dirty: bool,
+}
+
+impl Swarm {
+    /// A swarm without members.
+    pub fn new(now: Instant, lengths: Lengths) -> Self {
+        Self {
+            pieces: Pieces::new(lengths.piece_count()),
+            lengths,
+            members: BTreeMap::new(),
+            next_member: 0,
+            record: Record::default(),
+            replication: Replication::default(),
+            tail: Tail::default(),
+            uplink: UNKNOWN_UPLINK,
+            others_seed: false,
+            alone_since: Some(now),
+            ready: 0,
+            queued: 0,
+            last_sent: now,
+            last_event: now,
+            last_sweep: now,
+            trusted_debt: 1.5,
+            dirty: false,
+        }
+    }
+
+    /// What can be sent, in bytes a second: the configured limit, or what was measured of late.
+    pub fn set_uplink(&mut self, bytes_per_second: u64) {
+        self.uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+    }
+
+    /// A peer has connected and was told of no piece.
+    pub fn join(&mut self, now: Instant, address: IpAddr) -> Member {
+        while self.members.contains_key(&Member(self.next_member)) {
+            self.next_member = self.next_member.wrapping_add(1);
+        }
+        let member = Member(self.next_member);
+        self.next_member = self.next_member.wrapping_add(1);
+        let debt = self.record.debt(now, address);
+        self.members.insert(member, Peer::new(now, address, debt, self.lengths.piece_count()));
+        self.touch(now);
+        member
+    }
+
+    /// The member has disconnected. What nobody else has is to be given out anew.
+    pub fn leave(&mut self, now: Instant, member: Member) {
+        let Some(peer) = self.members.remove(&member) else { return };
+        self.ready -= usize::from(peer.is_ready());
+        self.queued -= peer.queued;
+        if !peer.has.is_complete() {
+            self.record.put(now, peer.address, peer.debt() + peer.started() as f64);
+        }
+        self.pieces.forget(member, &peer.has);
+        self.touch(now);
+    }
+
+    /// The member says that it has a piece.
+    pub fn has(&mut self, now: Instant, member: Member, piece: PieceIndex) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        if peer.has.contains(piece.get()) {
+            return;
+        }
+        peer.has.insert(piece.get());
+        let was_open = peer.open.remove(&piece).is_some();
+        self.dirty |= was_open || peer.has.is_complete();
+        self.last_event = now;
+        self.tail.count_have();
+        if let Some(giver) = self.pieces.show(member, piece) {
+            let sent = self.members.get_mut(&giver).and_then(|peer| peer.unproven.remove(&piece));
+            if let Some(sent) = sent.filter(|_| self.pieces.returns(piece) == 0) {
+                self.replication.count(now.saturating_duration_since(sent));
+            }
+        }
+    }
+
+    /// The member says what it has, all at once.
+    pub fn has_many(&mut self, now: Instant, member: Member, pieces: impl IntoIterator<Item = PieceIndex>) {
+        pieces.into_iter().for_each(|piece| self.has(now, member, piece));
+    }
+
+    /// The member wants blocks, or does not any more.
+    pub fn interested(&mut self, now: Instant, member: Member, interested: bool) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        peer.interested = interested;
+        self.touch(now);
+    }
+
+    /// The member's request for a block was taken on.
+    pub fn requested(&mut self, now: Instant, member: Member, block: Block) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        self.ready -= usize::from(peer.is_ready());
+        self.queued += u64::from(block.length);
+        peer.requested(now, block);
+        self.ready += usize::from(peer.is_ready());
+        if self.pieces.state(block.piece) == State::New {
+            self.pieces.give(member, block.piece);
+        }
+        self.last_event = now;
+    }
+
+    /// The request will not be answered, whoever wished so.
+    pub fn cancelled(&mut self, member: Member, block: Block) {
+        self.unqueue(member, block);
+    }
+
+    /// A block that was asked for is on its way.
+    pub fn sent(&mut self, now: Instant, member: Member, block: Block) {
+        self.unqueue(member, block);
+        let size = self.lengths.piece_size(block.piece);
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        if peer.sent(now, block, size) {
+            if self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get())) {
+                peer.unproven.insert(block.piece, now);
+            }
+            self.dirty = true;
+        }
+        self.last_sent = now;
+        self.last_event = now;
+    }
+
+    /// Whether the member's socket takes no more at present.
+    pub fn blocked(&mut self, now: Instant, member: Member, blocked: bool) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        self.ready -= usize::from(peer.is_ready());
+        peer.blocked_since = blocked.then(|| peer.blocked_since.unwrap_or(now));
+        self.ready += usize::from(peer.is_ready());
+    }
+
+    /// Whether there are other complete sources. As long as there are, all members are told of everything.
+    pub fn others_seed(&mut self, now: Instant, others_seed: bool) {
+        self.others_seed = others_seed;
+        self.touch(now);
+    }
+
+    /// Whether the member was told of the piece, and so may ask for it.
+    pub fn is_revealed(&self, member: Member, piece: PieceIndex) -> bool {
+        self.members.get(&member).is_some_and(|peer| peer.is_told(piece))
+    }
+
+    /// What a member is to be told of now. To be asked until it is `None`, after every batch of events.
+    pub fn poll_reveal(&mut self, now: Instant) -> Option<Reveal> {
+        if !self.dirty {
+            return None;
+        }
+        let reveal = if self.is_for_all(now) { self.reveal_all() } else { self.reveal_piece(now) };
+        self.dirty = reveal.is_some();
+        reveal
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let is_quiet = self.last_event + sweep::DORMANT < self.last_sweep;
+        let is_over = self.others_seed || !self.members.values().any(Peer::is_incomplete);
+        let pace = if self.ready == 0 { sweep::IDLE_PACE } else { sweep::PACE };
+        (!is_quiet && !is_over).then(|| self.last_sweep + pace)
+    }
+
+    /// The place of a member among those who wait for the upload limit, given the block that is next for it.
+    pub fn standing(&self, member: Member, next: Block) -> Standing {
+        let Some(peer) = self.members.get(&member) else { return Standing::default() };
+        let is_first = self.pieces.is_first(member, next.piece);
+        let is_urgent = is_first && self.members.len() > 1 && peer.debt() <= self.trusted_debt;
+        let is_started = peer.open.get(&next.piece).is_some_and(|open| open.sent > 0);
+        Standing::new(is_urgent, is_started, peer.debt(), peer.sent)
+    }
+
+    fn unqueue(&mut self, member: Member, block: Block) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        self.ready -= usize::from(peer.is_ready());
+        let length = peer.queued.min(block.length.into());
+        peer.queued -= length;
+        self.queued -= length;
+        self.ready += usize::from(peer.is_ready());
+    }
+
+    /// The members have changed, or what they want.
+    fn touch(&mut self, now: Instant) {
+        let wanting = self.members.values().filter(|peer| peer.is_incomplete() && peer.interested);
+        let is_alone = wanting.take(2).count() < 2;
+        self.alone_since = is_alone.then(|| self.alone_since.unwrap_or(now));
+        self.last_event = now;
+        self.dirty = true;
+    }
+
+    /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
+    fn idle(&self, now: Instant) -> Option<Duration> {
+        let idle = now.saturating_duration_since(self.last_sent);
+        let block = Duration::from_secs_f64(4.0 * f64::from(torrent::MAX_BLOCK) / self.uplink);
+        (self.ready == 0 && idle > MIN_IDLE.max(block)).then_some(idle)
+    }
+
+    fn is_for_all(&self, now: Instant) -> bool {
+        self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
+    }
+
+    fn reveal_all(&mut self) -> Option<Reveal> {
+        let found = self.members.iter_mut().find(|(_, peer)| peer.revealed.is_some() && peer.is_incomplete());
+        let (member, peer) = found?;
+        peer.revealed = None;
+        Some(Reveal::All(*member))
+    }
+
+    fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
+        let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
+        let peer = self.members.get_mut(&member)?;
+        peer.reveal(now, piece);
+        Some(Reveal::Piece(member, piece))
+    }
+}
