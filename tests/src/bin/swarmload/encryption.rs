@@ -2,15 +2,22 @@
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
-use num_bigint::BigUint;
+use crypto_bigint::modular::ConstMontyForm;
+use crypto_bigint::{U192, U768, const_monty_params};
 use sha1::{Digest, Sha1};
 use system_tests::content::Chance;
 use torrent::InfoHash;
 
-/// The prime of the key exchange, in hexadecimal.
-const PRIME: &[u8] = b"FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74\
-    020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F1437\
-    4FE1356D6D51C245E485B576625E7EC6F44C42E9A63A36210000000000090563";
+const_monty_params!(
+    Prime,
+    U768,
+    "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74\
+     020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f1437\
+     4fe1356d6d51c245e485b576625e7ec6f44c42e9a63a36210000000000090563"
+);
+
+/// A number modulo the prime of the key exchange.
+type Number = ConstMontyForm<Prime, { U768::LIMBS }>;
 
 /// Bytes of a public key, and of the shared secret.
 const KEY: usize = 96;
@@ -71,11 +78,10 @@ fn sha1(parts: &[&[u8]]) -> [u8; 20] {
     hasher.finalize().into()
 }
 
-fn padded(number: &BigUint) -> [u8; KEY] {
-    let bytes = number.to_bytes_be();
-    let mut padded = [0; KEY];
-    padded[KEY - bytes.len()..].copy_from_slice(&bytes);
-    padded
+fn power(base: U768, exponent: &U192) -> [u8; KEY] {
+    let mut bytes = [0; KEY];
+    bytes.copy_from_slice(Number::new(&base).pow_vartime(exponent).retrieve().to_be_bytes().as_ref());
+    bytes
 }
 
 /// Agrees on keys; `first` goes out with the last step.
@@ -85,12 +91,11 @@ pub fn initiate(
     first: &[u8],
     chance: &mut Chance,
 ) -> Result<Ciphers> {
-    let prime = BigUint::parse_bytes(PRIME, 16).expect("a number");
-    let private = BigUint::from_bytes_be(&chance.bytes(20));
-    stream.write_all(&padded(&BigUint::from(2_u32).modpow(&private, &prime)))?;
+    let private = U192::from_be_slice(&chance.bytes(U192::BYTES));
+    stream.write_all(&power(U768::from_u8(2), &private))?;
     let mut theirs = [0; KEY];
     stream.read_exact(&mut theirs)?;
-    let secret = padded(&BigUint::from_bytes_be(&theirs).modpow(&private, &prime));
+    let secret = power(U768::from_be_slice(&theirs), &private);
 
     let hash = info_hash.as_bytes();
     let mut ciphers = Ciphers {
