@@ -1,7 +1,7 @@
 //! Foreign clients download what the box publishes, byte for byte.
 
 use system_tests::api::Published;
-use system_tests::clients::{ALL, Client, DOWNLOAD};
+use system_tests::clients::{ALL, Client, DOWNLOAD, Demand};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
@@ -36,6 +36,12 @@ impl Box {
     /// Downloads both items with each client, from what `source` makes of them.
     #[track_caller]
     fn check(&self, clients: &[Client], source: impl Fn(&Published) -> String) {
+        self.check_with(Demand::Nothing, clients, source);
+    }
+
+    /// As [`Box::check`], by clients that take nothing but what is demanded.
+    #[track_caller]
+    fn check_with(&self, demand: Demand, clients: &[Client], source: impl Fn(&Published) -> String) {
         let mut downloads = Vec::new();
         for client in clients {
             if !client.is_installed() {
@@ -44,7 +50,8 @@ impl Box {
             }
             for item in &self.items {
                 let folder = self.site.folder().join(format!("{client:?} {}", item.name));
-                downloads.push((client.start(&source(item), &folder), folder.join(&item.name), item));
+                let download = client.start_with(demand, &source(item), &folder);
+                downloads.push((download, folder.join(&item.name), item));
             }
         }
         for (download, path, item) in downloads {
@@ -116,6 +123,30 @@ fn clients_download_over_ipv6() {
     let clients = ALL.into_iter().filter(|client| *client != Client::Rtorrent);
     published
         .check(&clients.collect::<Vec<_>>(), |item| item.torrent_without_web_seeds(published.site.folder()));
+}
+
+/// Those who can demand it download both items from peers alone.
+#[track_caller]
+fn check_demand(demand: Demand) {
+    let Some(published) = publish() else { return };
+    let clients: Vec<_> = ALL.into_iter().filter(|client| client.can_demand(demand)).collect();
+    published.check_with(demand, &clients, |item| item.torrent_without_web_seeds(published.site.folder()));
+    assert!(published.uploaded() > 0);
+}
+
+#[test]
+fn clients_that_demand_rc4_download() {
+    check_demand(Demand::Rc4);
+}
+
+#[test]
+fn clients_that_demand_an_encrypted_handshake_alone_download() {
+    check_demand(Demand::EncryptedHandshake);
+}
+
+#[test]
+fn clients_that_demand_utp_download() {
+    check_demand(Demand::Utp);
 }
 
 impl Box {

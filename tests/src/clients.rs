@@ -52,7 +52,30 @@ pub const ALL: [Client; 7] = [
 /// Those that Debian has as libraries and small programs: enough where the question is not what clients there are.
 pub const COMMON: [Client; 3] = [Client::Aria2, Client::Transmission, Client::Libtorrent];
 
+/// What a client demands of its connections to peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Whatever both sides like best.
+    Nothing,
+    /// That everything is encrypted by RC4.
+    Rc4,
+    /// That the handshake is encrypted, and nothing after it.
+    EncryptedHandshake,
+    /// That they are over uTP.
+    Utp,
+}
+
 impl Client {
+    /// Whether it can be made to refuse everything else.
+    pub fn can_demand(self, demand: Demand) -> bool {
+        match demand {
+            Demand::Nothing => true,
+            Demand::Rc4 => !matches!(self, Self::Rqbit | Self::Webtorrent),
+            Demand::EncryptedHandshake => matches!(self, Self::Aria2 | Self::Libtorrent | Self::Rtorrent),
+            Demand::Utp => matches!(self, Self::Libtorrent | Self::Qbittorrent | Self::Rqbit),
+        }
+    }
+
     /// Whether it can be started. Those that Debian does not have are left out where they could not be built.
     pub fn is_installed(self) -> bool {
         match self {
@@ -78,11 +101,21 @@ impl Client {
     /// When it can't be started.
     #[track_caller]
     pub fn start(self, source: &str, folder: &Path) -> Download {
+        self.start_with(Demand::Nothing, source, folder)
+    }
+
+    /// Starts to download by nothing but what is demanded.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[track_caller]
+    pub fn start_with(self, demand: Demand, source: &str, folder: &Path) -> Download {
+        assert!(self.can_demand(demand), "{self:?} knows no {demand:?}");
         fs::create_dir_all(folder).expect("folder");
         let name = folder.file_name().expect("a folder of the test");
         let own = folder.with_file_name(format!("{}.{self:?}", name.display()));
         fs::create_dir_all(&own).expect("folder");
-        let work = commands::Work { source, folder, own: &own };
+        let work = commands::Work { source, folder, own: &own, demand };
         let mut command = match self {
             Self::Aria2 => commands::aria2(&work),
             Self::Transmission => commands::transmission(&work),

@@ -6,6 +6,7 @@
 mod hash;
 mod measure;
 mod seed;
+mod swarm;
 
 use std::process::ExitCode;
 
@@ -13,7 +14,8 @@ use system_tests::options::Options;
 
 const USAGE: &str = "usage:
   bench hash [--runs N]
-  bench seed [--runs N] [--peers NAME,...] [--connections N,...]";
+  bench seed [--runs N] [--peers NAME,...] [--connections N,...]
+  bench swarm [--runs N] [--scenario NAME,...]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         }
         Some("seed") => Options::parse(arguments, &["runs", "peers", "connections"], &[])
             .and_then(|options| seed::run(runs(&options)?, &options)),
+        Some("swarm") => Options::parse(arguments, &["runs", "scenario"], &[])
+            .and_then(|options| swarm::run(runs(&options)?, &options)),
         _ => Err(USAGE.to_owned()),
     };
     if let Err(why) = done {
