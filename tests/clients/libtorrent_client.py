@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """What the tests need of libtorrent: a client that downloads, and a maker of torrents.
 
-libtorrent_client.py download TORRENT|URL|MAGNET FOLDER SETTINGS    with more settings, in JSON; ends when all is there
-libtorrent_client.py create PATH PIECE_LENGTH OUTPUT                version 1, files sorted bytewise
-libtorrent_client.py name LIST OUTPUT                               the info hashes of a list of paths and piece lengths, in JSON
+libtorrent_client.py download TORRENT|URL|MAGNET FOLDER [SETTINGS]    ends when all is there; settings in JSON
+libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
+libtorrent_client.py name LIST OUTPUT                      the info hashes of a list of paths and piece lengths, in JSON
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import urllib.request
 import libtorrent
 
 SETTINGS = {
-    "listen_interfaces": "0.0.0.0:0,[::]:0",
+    "listen_interfaces": "0.0.0.0:0",
     "enable_dht": False,
     "enable_lsd": False,
     "enable_upnp": False,
@@ -44,7 +44,7 @@ def parameters(source):
     return added
 
 
-def download(source, folder, settings):
+def download(source, folder, settings="{}"):
     session = libtorrent.session(SETTINGS | json.loads(settings))
     added = parameters(source)
     added.save_path = folder

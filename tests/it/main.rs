@@ -8,6 +8,7 @@ mod boot_media;
 mod boot_scripts;
 mod command_line;
 mod damage;
+mod discovery;
 mod foreign_maker;
 mod full_disk;
 mod hostile;

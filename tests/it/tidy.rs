@@ -129,9 +129,21 @@ fn every_setting_that_is_explained_can_be_set() {
     assert_ne!(config.members, default.members);
     assert_ne!(config.admin, default.admin);
     assert_ne!(config.network, default.network);
-    for heading in
-        ["[import]", "mode = ", "eject = ", "from_folder = ", "[tracker]", "open = ", "[scrub]", "days = "]
-    {
+    for heading in [
+        "[import]",
+        "mode = ",
+        "eject = ",
+        "from_folder = ",
+        "[tracker]",
+        "open = ",
+        "[scrub]",
+        "days = ",
+        "[discovery]",
+        "dht = ",
+        "dht_nodes = ",
+        "local = ",
+        "exchange = ",
+    ] {
         assert!(set.lines().any(|line| line.starts_with(heading)), "{heading} is not explained");
     }
 }

@@ -1,7 +1,7 @@
 //! The clients that people download with: each fetches one torrent into a folder, and is then compared.
 //!
-//! Nothing but the torrent's own trackers and web seeds leads them to the box: DHT, PEX and local discovery are off. They
-//! take what port the kernel gives them, so that several can be at work in one network.
+//! Nothing but the torrent's own trackers and web seeds leads them to the box: DHT, PEX and local discovery are off, unless a
+//! test turns one of them on. They take what port is free, so that several can be at work in one network.
 
 mod commands;
 
@@ -155,6 +155,17 @@ impl Download {
         });
         assert!(finished.is_some(), "the client is not done within {limit:?}");
     }
+}
+
+/// Starts to download with libtorrent, with further settings of its own, in JSON.
+///
+/// # Panics
+/// When it can't be started.
+#[track_caller]
+pub fn libtorrent_with(source: &str, folder: &Path, settings: &str) -> Download {
+    fs::create_dir_all(folder).expect("folder");
+    let process = Process::start(commands::libtorrent_download(source, folder, settings));
+    Download { process, done: None }
 }
 
 /// The script that works libtorrent.

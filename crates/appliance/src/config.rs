@@ -3,6 +3,7 @@
 //! Unknown keys are errors that name the line. Windows line ends and a byte order mark are accepted.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub tracker: Tracker,
     /// Reading again what is published.
     pub scrub: Scrub,
+    /// How peers find the box other than by its tracker.
+    pub discovery: Discovery,
 }
 
 /// `[limits]`
@@ -172,6 +175,38 @@ impl Scrub {
         const DAY: f64 = 86_400.0;
         Duration::try_from_secs_f64(self.days * DAY).ok().filter(|period| !period.is_zero())
     }
+}
+
+/// `[discovery]`: for what everybody may have; members' items use none of these.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discovery {
+    /// Whether the box is a node of the DHT (BEP 5).
+    pub dht: bool,
+    /// Nodes by which the DHT is entered.
+    pub dht_nodes: Vec<HostPort>,
+    /// Whether it tells the local network what it has (BEP 14).
+    pub local: bool,
+    /// Whether it tells peers of each other (BEP 11).
+    pub exchange: bool,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        let nodes = ["router.bittorrent.com", "dht.transmissionbt.com", "dht.libtorrent.org"];
+        let ports = [6881, 6881, 25401];
+        let dht_nodes = nodes.into_iter().zip(ports).map(|(host, port)| HostPort { host: host.into(), port });
+        Self { dht: true, dht_nodes: dht_nodes.collect(), local: true, exchange: true }
+    }
+}
+
+/// A host and a port, written `host:port`, an IPv6 address in brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
 }
 
 /// An address with the prefix length of its network.
@@ -325,6 +360,30 @@ impl<'de> Deserialize<'de> for Cidr {
     }
 }
 
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let host = bare
+                .filter(|host| host.parse::<Ipv6Addr>().is_ok())
+                .or_else(|| (bare.is_none() && !host.contains(':') && is_host(host)).then_some(host))?;
+            Some(Self { host: host.to_owned(), port: port.parse().ok().filter(|port| *port != 0)? })
+        };
+        parse().ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is not a host with a port, like \"dht.example.org:6881\""))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,7 +404,9 @@ mod tests {
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
             [tracker]\r\nopen = true\r\n\
-            [scrub]\r\ndays = 7\r\n";
+            [scrub]\r\ndays = 7\r\n\
+            [discovery]\r\ndht = false\r\ndht_nodes = [\"dht.example.org:6881\", \"[2001:db8::1]:1\"]\r\n\
+            local = false\r\nexchange = false\r\n";
         let config = Config::parse(text.as_bytes()).unwrap();
         assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
         assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
@@ -357,6 +418,11 @@ mod tests {
         assert!(config.tracker.open);
         assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
         assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);
+        let Discovery { dht, dht_nodes, local, exchange } = config.discovery;
+        assert!(!dht && !local && !exchange);
+        let node = |host: &str, port| HostPort { host: host.into(), port };
+        assert_eq!(dht_nodes, [node("dht.example.org", 6881), node("2001:db8::1", 1)]);
+        assert_eq!(dht_nodes[1].to_string(), "[2001:db8::1]:1");
     }
 
     #[test]
@@ -387,6 +453,9 @@ mod tests {
             ("public_host = \"http://x\"\n", 1, "http://"),
             ("[scrub]\ndays = -1\n", 2, "between 0"),
             ("[scrub]\ndays = nan\n", 2, "between 0"),
+            ("[discovery]\ndht_nodes = [\"dht.example.org\"]\n", 2, "dht.example.org"),
+            ("[discovery]\ndht_nodes = [\"2001:db8::1:6881\"]\n", 2, "2001"),
+            ("[discovery]\ndht_nodes = [\"192.0.2.1:0\"]\n", 2, "192.0.2.1:0"),
             ("public_host = \"x:80\"\n", 1, "without a port"),
             ("[members]\nbob = \"short\"\n", 2, "16 to 64"),
             ("[members]\na = \"AAAABBBBCCCCDDDD\"\nb = \"AAAABBBBCCCCDDDD\"\n", 1, "same passkey"),

@@ -13,6 +13,7 @@ use tracker::SwarmStore;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
+use crate::net::discovery::Dialler;
 use crate::net::peers::Peers;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
@@ -36,6 +37,8 @@ pub struct App {
     pub peer_id: PeerId,
     /// The connected peers.
     pub peers: Peers,
+    /// Whom the box is to connect to.
+    pub dialler: Dialler,
     /// Bytes of content that were read to hash them since the start.
     pub hashed_bytes: AtomicU64,
     /// Bytes of content that were compared with what was hashed since the start.
@@ -121,6 +124,12 @@ impl App {
         self.ending.is_cancelled()
     }
 
+    /// Whether everybody may know of what is published: then peers are told of each other, and the box tells the local
+    /// network and the DHT. What is for members is found by the box's tracker alone (BEP 27).
+    pub fn is_public(&self) -> bool {
+        self.config.members.is_empty()
+    }
+
     /// A file of `content` can't be served: it is closed, and the publisher looks at the item again.
     pub fn look_again(&self, content: &Content, error: &ServeError) {
         if matches!(error, ServeError::Damaged(_)) {
@@ -166,6 +175,7 @@ pub mod testing {
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),
+            dialler: Dialler::default(),
             hashed_bytes: AtomicU64::new(0),
             scrubbed_bytes: AtomicU64::new(0),
             suspects: Suspects::default(),

@@ -19,6 +19,7 @@ use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
+use crate::net::discovery::{Dialler, dial, local};
 use crate::net::peers::{self, Peers};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
@@ -62,6 +63,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random()?),
+        dialler: Dialler::default(),
         hashed_bytes: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
@@ -120,6 +122,18 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
         async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) },
         net,
     );
+    let (app, ending) = shared();
+    tasks.spawn_on(
+        async move {
+            ending.run_until_cancelled(app.upload.run()).await;
+            ("upload limit", Ok(()))
+        },
+        peers,
+    );
+    let (app, ending) = shared();
+    tasks.spawn_on(async move { ("calls to peers", dial::run(app, ending).await) }, peers);
+    let (app, ending) = shared();
+    tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("peers", peers::run(app, sockets.peer, sockets.peer_utp, ending).await) },

@@ -1,14 +1,21 @@
 //! The one limit on everything that is given away: peers and web seed together.
 //!
-//! Whoever has something to send waits for its turn, first come first served, and pays when its turn has come. So
-//! nothing is booked in advance: who leaves the queue, or lets its turn pass, has taken nothing from the others.
+//! Whoever has something to send waits for its turn and pays when its turn has come. So nothing is booked in advance: who
+//! leaves, or lets its turn pass, has taken nothing from the others. Whose turn comes next is decided by
+//! [`Schedule`]: what shortens a swarm's time first, then all items alike.
 
-use std::sync::{Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
+use std::collections::HashMap;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use appliance::ByteRate;
-use tokio::sync::{Mutex, MutexGuard};
+use seeder::{Schedule, Standing, Turn as Scheduled};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
+use torrent::{InfoHash, MAX_BLOCK};
 
 /// How far the limit may run ahead of its mean, so that timers' coarseness costs no throughput.
 const BURST: Duration = Duration::from_millis(50);
@@ -16,30 +23,64 @@ const BURST: Duration = Duration::from_millis(50);
 /// How far [`RateLimit::charge`] may run ahead: a flood of what can't wait must not stop all the rest for longer.
 const MAX_DEBT: Duration = Duration::from_secs(1);
 
-/// A token bucket in the form "when is the next byte due" (GCRA), with a queue before it.
+/// Turns in a second, if one is for more than a block.
+const TURNS_PER_SECOND: u64 = 500;
+
+/// Bytes in one turn at most.
+const MAX_TURN: u64 = 1 << 20;
+
+/// A token bucket in the form "when is the next byte due" (GCRA), and who waits before it.
 #[derive(Debug)]
 pub struct RateLimit {
     bytes_per_second: Option<u64>,
-    next: StdMutex<Instant>,
-    /// Held by whose turn it is; tokio's is fair, and waiters can leave.
-    queue: Mutex<()>,
+    state: Mutex<State>,
+    /// The next turn is due at another time than it was.
+    changed: Notify,
 }
+
+#[derive(Debug)]
+struct State {
+    next: Instant,
+    waiting: Schedule<InfoHash, u64>,
+    /// How those who wait are told.
+    bells: HashMap<u64, oneshot::Sender<Grant>>,
+    last_waiter: u64,
+    /// Whether it is somebody's turn.
+    is_taken: bool,
+}
+
+type Grant = Scheduled<InfoHash, u64>;
 
 /// The right to send something now. Nobody else has it until it is spent or dropped, so do that at once.
 #[derive(Debug)]
 pub struct Turn<'a> {
     limit: &'a RateLimit,
     /// None where there is no limit.
-    _place: Option<MutexGuard<'a, ()>>,
+    grant: Option<Grant>,
+}
+
+/// A place among those who wait. Dropping it is leaving, and all that it costs.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    limit: &'a RateLimit,
+    waiter: u64,
+    bell: oneshot::Receiver<Grant>,
 }
 
 impl RateLimit {
     /// A limit that starts with a full bucket; `None` never limits.
     pub fn new(rate: Option<ByteRate>) -> Self {
+        let state = State {
+            next: Instant::now(),
+            waiting: Schedule::default(),
+            bells: HashMap::new(),
+            last_waiter: 0,
+            is_taken: false,
+        };
         Self {
             bytes_per_second: rate.map(ByteRate::bytes_per_second),
-            next: StdMutex::new(Instant::now()),
-            queue: Mutex::new(()),
+            state: state.into(),
+            changed: Notify::new(),
         }
     }
 
@@ -48,61 +89,138 @@ impl RateLimit {
         self.bytes_per_second
     }
 
-    /// A turn, if one can be had without waiting.
-    pub fn try_turn(&self) -> Option<Turn<'_>> {
-        if self.bytes_per_second.is_none() {
-            return Some(Turn { limit: self, _place: None });
-        }
-        let place = self.queue.try_lock().ok()?;
-        (*self.next() <= Instant::now()).then_some(Turn { limit: self, _place: Some(place) })
+    /// A turn, where nobody has to wait for one since there is no limit.
+    pub fn free_turn(&self) -> Option<Turn<'_>> {
+        self.bytes_per_second.is_none().then_some(Turn { limit: self, grant: None })
     }
 
-    /// Waits for a turn. Dropping the future leaves the queue, and is all that it costs.
-    pub async fn turn(&self) -> Turn<'_> {
-        let place = match self.bytes_per_second {
-            Some(_) => Some(self.queue.lock().await),
-            None => None,
-        };
-        if place.is_some() {
-            loop {
-                let next = *self.next();
-                if next <= Instant::now() {
-                    break;
-                }
-                sleep_until(next).await;
+    /// Waits for a turn to send something of this item.
+    pub async fn turn(&self, item: InfoHash, standing: Standing) -> Turn<'_> {
+        match self.free_turn() {
+            Some(turn) => turn,
+            None => self.wait(item, standing).await,
+        }
+    }
+
+    /// Gives turns when they are due, for ever. Without it nobody's turn comes whose turn is not come already.
+    pub async fn run(&self) {
+        if self.bytes_per_second.is_none() {
+            return pending().await;
+        }
+        loop {
+            match self.grant() {
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = self.changed.notified() => {}
+                },
+                None => self.changed.notified().await,
             }
         }
-        Turn { limit: self, _place: place }
     }
 
     /// Takes `bytes` off the limit that can't wait, such as a handshake; those with turns wait for them.
     pub fn charge(&self, bytes: usize) {
-        self.take(bytes, MAX_DEBT);
+        self.take(&mut self.lock(), bytes, MAX_DEBT);
+    }
+
+    /// Begins to wait.
+    fn wait(&self, item: InfoHash, standing: Standing) -> Waiting<'_> {
+        let (bell, heard) = oneshot::channel();
+        let mut state = self.lock();
+        state.last_waiter += 1;
+        let waiter = state.last_waiter;
+        state.waiting.push(waiter, item, standing);
+        state.bells.insert(waiter, bell);
+        drop(state);
+        self.go_on();
+        Waiting { limit: self, waiter, bell: heard }
+    }
+
+    /// Gives whoever is next its turn, if it is due, or says when that will be; `None` if there is nobody, or it is
+    /// somebody's turn already.
+    fn grant(&self) -> Option<Instant> {
+        let state = &mut *self.lock();
+        while !state.is_taken && !state.waiting.is_empty() {
+            if state.next > Instant::now() {
+                return Some(state.next);
+            }
+            let grant = state.waiting.pop()?;
+            let bell = state.bells.remove(&grant.waiter);
+            state.is_taken = bell.is_some_and(|bell| bell.send(grant).is_ok());
+        }
+        None
+    }
+
+    /// Goes on at once, if possible.
+    fn go_on(&self) {
+        if self.grant().is_some() {
+            self.changed.notify_one();
+        }
     }
 
     /// `ahead`: how far into the future this may push the next turn, unless it is further away already.
-    fn take(&self, bytes: usize, ahead: Duration) {
+    fn take(&self, state: &mut State, bytes: usize, ahead: Duration) {
         let Some(rate) = self.bytes_per_second else { return };
         let nanoseconds =
             u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000_000_000) / rate.max(1);
         let now = Instant::now();
-        let mut next = self.next();
-        let start = (*next).max(now.checked_sub(BURST).unwrap_or(now));
+        let start = state.next.max(now.checked_sub(BURST).unwrap_or(now));
         let end = (start + Duration::from_nanos(nanoseconds)).min(now + ahead);
-        *next = end.max(*next);
+        state.next = end.max(state.next);
     }
 
-    fn next(&self) -> StdGuard<'_, Instant> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Turn<'_> {
+    /// How many bytes should be sent in this turn, more or less.
+    pub fn bytes(&self) -> usize {
+        let rate = self.limit.bytes_per_second.unwrap_or(u64::MAX);
+        usize::try_from((rate / TURNS_PER_SECOND).clamp(MAX_BLOCK.into(), MAX_TURN)).unwrap_or(usize::MAX)
+    }
+
     /// Pays for `bytes` that are sent now.
     pub fn spend(self, bytes: usize) {
-        /// No bound: nobody can spend more than one message at a time.
+        /// No bound: nobody can spend more than one turn at a time.
         const ANY: Duration = Duration::from_secs(1 << 32);
-        self.limit.take(bytes, ANY);
+        if let Some(grant) = self.grant {
+            let mut state = self.limit.lock();
+            state.waiting.charge(grant, bytes as u64);
+            self.limit.take(&mut state, bytes, ANY);
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.grant.is_some() {
+            self.limit.lock().is_taken = false;
+            self.limit.go_on();
+        }
+    }
+}
+
+impl<'a> Future for Waiting<'a> {
+    type Output = Turn<'a>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn<'a>> {
+        let limit = self.limit;
+        Pin::new(&mut self.bell).poll(context).map(|grant| Turn { limit, grant: grant.ok() })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Its turn may have come unnoticed; then it is over.
+        if let Ok(grant) = self.bell.try_recv() {
+            drop(Turn { limit: self.limit, grant: Some(grant) });
+            return;
+        }
+        let mut state = self.limit.lock();
+        state.waiting.remove(self.waiter);
+        state.bells.remove(&self.waiter);
     }
 }
 
@@ -114,14 +232,23 @@ mod tests {
 
     const BLOCK: usize = 16 * 1024;
 
+    const ITEM: InfoHash = InfoHash([1; 20]);
+
     fn limit(rate: &str) -> Arc<RateLimit> {
-        Arc::new(RateLimit::new(Some(rate.parse().unwrap())))
+        let limit = Arc::new(RateLimit::new(Some(rate.parse().unwrap())));
+        let running = Arc::clone(&limit);
+        tokio::spawn(async move { running.run().await });
+        limit
+    }
+
+    async fn turn(limit: &RateLimit) -> Turn<'_> {
+        limit.turn(ITEM, Standing::default()).await
     }
 
     /// Sends that many blocks, one after the other.
     async fn send(limit: &RateLimit, blocks: usize) {
         for _ in 0..blocks {
-            limit.turn().await.spend(BLOCK);
+            turn(limit).await.spend(BLOCK);
         }
     }
 
@@ -187,9 +314,24 @@ mod tests {
     async fn a_turn_that_is_let_pass_is_free() {
         let limit = limit("64 KiB/s");
         for _ in 0..1000 {
-            drop(limit.turn().await);
+            drop(turn(&limit).await);
         }
-        assert!(limit.try_turn().is_some());
+        let start = Instant::now();
+        send(&limit, 1).await;
+        check(start, 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn items_share_alike_however_many_want_them() {
+        let (limit, start) = (limit("1 MiB/s"), Instant::now());
+        for _ in 0..50 {
+            let limit = Arc::clone(&limit);
+            tokio::spawn(async move { send(&limit, 100).await });
+        }
+        for _ in 0..64 {
+            limit.turn(InfoHash([2; 20]), Standing::default()).await.spend(BLOCK);
+        }
+        check(start, 2.0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_limit_nothing_waits() {
         let limit = RateLimit::new(None);
-        let turns: Vec<_> = (0..1000).map(|_| limit.try_turn().unwrap()).collect();
+        let turns: Vec<_> = (0..1000).map(|_| limit.free_turn().unwrap()).collect();
         limit.charge(usize::MAX);
         for turn in turns {
             turn.spend(usize::MAX);

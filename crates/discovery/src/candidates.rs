@@ -14,7 +14,7 @@ use tracker::address::Scope;
 
 use crate::priority::priority;
 
-/// Time in which a peer that knows of the box can connect to it, which is better for both: it is not called before.
+/// Time in which a peer that was told of the box by its tracker can connect to it; most can.
 pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Time after each call that failed but the last.
@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the peer told of itself: then it is at this address, and knows of the box.
+    /// Whether the peer told of itself: then it is at this address.
     const fn tells_of_itself(self) -> bool {
         matches!(self, Self::Tracker | Self::Local)
     }
@@ -153,7 +153,7 @@ impl Candidates {
             return;
         }
         if self.has_room(key, source) {
-            let wait = if source.tells_of_itself() { GRACE } else { Duration::ZERO };
+            let wait = if source == Source::Tracker { GRACE } else { Duration::ZERO };
             self.put_in(key, source, 0, State::Waiting(now + wait));
         }
     }
@@ -168,7 +168,7 @@ impl Candidates {
         }
     }
 
-    /// An item is no longer served: nobody is called for it. Calls and connections tell of their end as always.
+    /// An item is no longer served: nobody is called for it. What has begun goes on to its end.
     pub fn forget(&mut self, info_hash: &InfoHash) {
         let addresses = self.items.get(info_hash).into_iter().flat_map(BTreeMap::keys);
         for address in addresses.copied().collect::<Vec<_>>() {
@@ -177,7 +177,7 @@ impl Candidates {
     }
 
     /// Whom to call now; `None` if nobody, or if there are enough calls and connections. What becomes of the call is
-    /// to be told by [`connected`](Self::connected) or [`failed`](Self::failed).
+    /// to be told by [`connected`](Self::connected), and in any case by [`ended`](Self::ended).
     pub fn poll(&mut self, now: Instant) -> Option<(InfoHash, SocketAddr)> {
         while let Some((due, key)) = self.timed.first().copied().filter(|(due, _)| *due <= now) {
             let Some(Candidate { source, failures, state, .. }) = self.take_out(key) else {
@@ -219,21 +219,24 @@ impl Candidates {
         }
     }
 
-    /// A call was in vain.
-    pub fn failed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
+    /// A call was in vain, or the connection that came of it has ended.
+    pub fn ended(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
         let key = (info_hash, canonical(address));
-        let Some(Candidate { source, failures, .. }) = self.take_out(key) else { return };
-        let state = match BACK_OFF.get(failures) {
-            Some(pause) => State::Waiting(now + *pause),
-            None => State::Resting(now + UNREACHABLE),
+        let Some(Candidate { source, mut failures, state, .. }) = self.take_out(key) else { return };
+        let state = if state == State::Calling {
+            failures += 1;
+            let pause = BACK_OFF.get(failures - 1);
+            pause.map_or(State::Resting(now + UNREACHABLE), |pause| State::Waiting(now + *pause))
+        } else {
+            State::Resting(now + REST)
         };
-        self.put_in(key, source, failures + 1, state);
+        self.put_in(key, source, failures, state);
     }
 
-    /// A connection with a peer has ended, whoever had called.
-    pub fn closed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
+    /// A peer that had [`arrived`](Self::arrived) is no longer connected.
+    pub fn departed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
         let key = (info_hash, canonical(address));
-        if self.get(key).is_some_and(|candidate| matches!(candidate.state, State::Connected { .. })) {
+        if self.get(key).is_some_and(|candidate| candidate.state == State::Connected { outgoing: false }) {
             self.set_state(key, State::Resting(now + REST));
         }
     }

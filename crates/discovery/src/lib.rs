@@ -6,6 +6,8 @@
 //! - [`candidates`]: who is called, when, and how many at a time
 //! - [`priority()`]: which connections all peers prefer (BEP 40)
 //! - [`exchange`]: peers tell each other of further ones (BEP 11)
+//! - [`local`]: the network tells itself (BEP 14)
+//! - [`Turns`]: what is announced next, of more than can be announced at once
 //!
 //! Invariants: nothing that strangers send makes anything panic, or grow beyond a named limit; nobody is told of, or
 //! called at, an address that has no meaning where it was told.
@@ -13,8 +15,11 @@
 pub mod candidates;
 mod compact;
 pub mod exchange;
+pub mod local;
 mod priority;
 #[cfg(test)]
 mod testing;
+mod turns;
 
 pub use priority::priority;
+pub use turns::Turns;

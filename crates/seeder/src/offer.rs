@@ -51,6 +51,6 @@ impl Offer {
     }
 
     fn is_revealed(&self, piece: PieceIndex) -> bool {
-        self.revealed.as_ref().is_none_or(|revealed| revealed.contains(piece))
+        self.revealed.as_ref().is_none_or(|revealed| revealed.contains(piece.get()))
     }
 }

@@ -9,6 +9,8 @@ pub struct PeerStats {
     pub interested: bool,
     /// Whether it gets none.
     pub choked: bool,
+    /// Whether it has asked for more blocks than were sent.
+    pub backlogged: bool,
     /// Bytes of blocks that were sent.
     pub bytes_sent: u64,
     /// Those of them since the peer was last unchoked.

@@ -55,12 +55,6 @@ impl PieceSet {
         }
     }
 
-    /// Whether a piece is in the set.
-    pub(crate) fn contains(&self, piece: PieceIndex) -> bool {
-        let index = piece.get();
-        self.bits.get(index as usize / 8).is_some_and(|byte| byte & (0x80 >> (index % 8)) != 0)
-    }
-
     /// Makes the set what a bitfield says. Spare bits, which some clients set, are ignored; an empty bitfield
     /// is the empty set.
     pub(crate) fn replace(&mut self, bitfield: &[u8]) {

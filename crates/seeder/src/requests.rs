@@ -33,6 +33,11 @@ impl Requests {
         accept
     }
 
+    /// The request that has waited longest, which goes on waiting.
+    pub(crate) fn peek(&self) -> Option<Block> {
+        self.queue.front().copied()
+    }
+
     /// The request that has waited longest.
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.queue.pop_front()

@@ -234,6 +234,11 @@ impl PeerSession {
         }
     }
 
+    /// The block that [`poll_block`](Self::poll_block) would give.
+    pub fn peek_block(&self) -> Option<Block> {
+        self.upload()?.peek_block()
+    }
+
     /// The next block, whatever else is to be written.
     pub fn poll_block(&mut self, now: Instant) -> Option<Block> {
         self.upload_mut()?.poll_block(now)

@@ -39,6 +39,14 @@ pub struct Round {
     pub backlogged: usize,
 }
 
+impl Round {
+    /// Bytes a second that were sent.
+    pub fn bytes_per_second(&self) -> u64 {
+        let millis = self.elapsed.as_millis().max(1);
+        u64::try_from(u128::from(self.uploaded) * 1000 / millis).unwrap_or(u64::MAX)
+    }
+}
+
 impl Slots {
     /// Slots for an upload limit in bytes a second; for everybody at first, if there is none.
     pub fn new(limit: Option<u64>) -> Self {
@@ -54,7 +62,7 @@ impl Slots {
     /// Counts a round. Slots become fewer slowly: if less is sent then, it was not the uplink that was full but the
     /// peers that were slow. Whoever does not use its slot takes none from others.
     pub fn follow(&mut self, round: Round) {
-        let rate = round.uploaded as f64 / round.elapsed.as_secs_f64().max(0.001);
+        let rate = round.bytes_per_second() as f64;
         self.uplink = self.limit.unwrap_or_else(|| rate.max(self.uplink * MEMORY));
         let (carried, Round { unchoked, backlogged, .. }) = (carried(self.uplink), round);
         let is_full = rate >= FULL * self.uplink && backlogged > 0;

@@ -107,13 +107,14 @@ impl Upload {
 
     /// The pieces that the peer has.
     pub(crate) fn have(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.lengths.pieces().filter(|piece| self.have.contains(*piece))
+        self.lengths.pieces().filter(|piece| self.have.contains(piece.get()))
     }
 
     pub(crate) fn stats(&self, connected: Instant) -> PeerStats {
         PeerStats {
             interested: self.interested,
             choked: self.choked,
+            backlogged: self.in_flight > 0 || !self.requests.is_empty(),
             bytes_sent: self.bytes_sent,
             sent_since_unchoked: self.sent_since_unchoked,
             progress: f64::from(self.have.len()) / f64::from(self.piece_count().max(1)),
@@ -229,6 +230,10 @@ impl Upload {
 
     pub(crate) fn exchange(&mut self, payload: &[u8]) {
         self.extensions.exchange(payload, &mut self.outbox);
+    }
+
+    pub(crate) fn peek_block(&self) -> Option<Block> {
+        self.requests.peek()
     }
 
     pub(crate) fn poll_block(&mut self, now: Instant) -> Option<Block> {

@@ -81,7 +81,6 @@ pub(super) fn transmission(work: &Work) -> Command {
 }
 
 pub(super) fn libtorrent(work: &Work) -> Command {
-    let mut command = super::libtorrent();
     // Policy 0 is to refuse all else; level 1 is the handshake, 2 is RC4.
     let encryption = |level: u8| {
         format!(
@@ -95,7 +94,12 @@ pub(super) fn libtorrent(work: &Work) -> Command {
         Demand::EncryptedHandshake => encryption(1),
         Demand::Utp => r#"{ "enable_outgoing_tcp": false, "enable_incoming_tcp": false }"#.to_owned(),
     };
-    command.arg("download").arg(work.source).arg(work.folder).arg(settings);
+    libtorrent_download(work.source, work.folder, &settings)
+}
+
+pub(super) fn libtorrent_download(source: &str, folder: &Path, settings: &str) -> Command {
+    let mut command = super::libtorrent();
+    command.arg("download").arg(source).arg(folder).arg(settings);
     command
 }
 

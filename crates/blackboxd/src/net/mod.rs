@@ -1,5 +1,6 @@
-//! The sockets: peers, and the tracker over HTTP and UDP.
+//! The sockets: peers and how they are found, and the tracker over HTTP and UDP.
 
+pub mod discovery;
 pub mod http;
 mod packet;
 pub mod peers;

@@ -51,6 +51,7 @@ impl Tracker {
         let after = downloaded(swarms.scrape(&announce.info_hash));
         drop(swarms);
         if let Some(content) = content {
+            self.app.dialler.announced(announce);
             let finished = u64::from(after.saturating_sub(before));
             content.counters.completed.fetch_add(finished, Ordering::Relaxed);
             answer.scrape.downloaded = completed(&content);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use appliance::Config;
+use appliance::config::HostPort;
 use appliance::config::ImportMode;
 use askama::Template;
 use hyper::StatusCode;
@@ -198,6 +199,8 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
     let text = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
     let network = &config.network;
     let dns: Vec<_> = network.dns.iter().map(IpAddr::to_string).collect();
+    let discovery = &config.discovery;
+    let nodes: Vec<_> = discovery.dht_nodes.iter().map(HostPort::to_string).collect();
     vec![
         ("public_host", text(config.public_host.clone(), "not set: the host that a downloader asked for")),
         (
@@ -226,6 +229,10 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
         ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
         ("tracker.open", config.tracker.open.to_string()),
         ("scrub.days", config.scrub.days.to_string()),
+        ("discovery.dht", discovery.dht.to_string()),
+        ("discovery.dht_nodes", nodes.join(", ")),
+        ("discovery.local", discovery.local.to_string()),
+        ("discovery.exchange", discovery.exchange.to_string()),
     ]
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use seeder::Standing;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +77,7 @@ impl Download {
             let length = part_size.min(range.end - offset);
             let size = usize::try_from(length).expect("invariant: at most MAX_PART");
             tokio::select! {
-                turn = self.app.upload.turn() => turn.spend(size),
+                turn = self.app.upload.turn(self.content.info_hash(), Standing::default()) => turn.spend(size),
                 () = parts.closed() => return Ok(()),
             }
             let file = Arc::clone(&self.file);

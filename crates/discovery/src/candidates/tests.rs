@@ -46,6 +46,11 @@ fn who_announces_is_given_the_time_to_come_by_itself() {
     candidates.add(start + GRACE, &tip(numbered(1), Source::Tracker));
     candidates.add(start + GRACE, &tip(numbered(2), Source::Tracker));
     assert_eq!(calls(&mut candidates, start + 10 * GRACE), []);
+    // One who has come and gone, and announces again, may be called.
+    candidates.departed(start + GRACE, ITEM, numbered(1));
+    assert_eq!(calls(&mut candidates, start + GRACE + REST), []);
+    candidates.add(start + GRACE + REST, &tip(numbered(1), Source::Tracker));
+    assert_eq!(calls(&mut candidates, start + 2 * GRACE + REST), [numbered(1)]);
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn failures_back_off_and_are_forgotten_after_a_few() {
         candidates.add(now, &tip);
         if let Some((item, address)) = candidates.poll(now) {
             called.push((now - start).as_secs());
-            candidates.failed(now, item, address);
+            candidates.ended(now, item, address);
         }
         now += SECOND;
     }
@@ -108,7 +113,7 @@ fn a_connection_that_has_ended_is_not_made_again_at_once() {
     candidates.add(start, &tip);
     assert_eq!(calls(&mut candidates, start), [numbered(1)]);
     candidates.connected(ITEM, numbered(1));
-    candidates.closed(start, ITEM, numbered(1));
+    candidates.ended(start, ITEM, numbered(1));
     candidates.add(start, &tip);
     assert_eq!(candidates.poll(start + REST / 2), None);
     assert_eq!(candidates.poll(start + REST), None);
@@ -129,14 +134,14 @@ fn calls_and_connections_are_bounded() {
     }
     let second = calls(&mut candidates, start);
     assert_eq!(second.len(), 2, "five in all");
-    candidates.failed(start, ITEM, second[0]);
+    candidates.ended(start, ITEM, second[0]);
     assert_eq!(calls(&mut candidates, start).len(), 1);
-    candidates.closed(start, ITEM, first[0]);
+    candidates.ended(start, ITEM, first[0]);
     assert_eq!(calls(&mut candidates, start).len(), 1);
     // Those who come by themselves are bounded elsewhere.
     candidates.connected(ITEM, second[1]);
     candidates.arrived(ITEM, numbered(100));
-    candidates.closed(start, ITEM, first[1]);
+    candidates.ended(start, ITEM, first[1]);
     assert_eq!(calls(&mut candidates, start).len(), 1);
 }
 

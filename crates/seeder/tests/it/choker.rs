@@ -14,6 +14,7 @@ fn stats(now: Instant) -> PeerStats {
     PeerStats {
         interested: true,
         choked: true,
+        backlogged: false,
         bytes_sent: 0,
         sent_since_unchoked: 0,
         progress: 0.0,

@@ -8,14 +8,16 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use seeder::{Event, PeerSession};
+use seeder::{Event, PeerSession, Standing};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use torrent::{MAX_BLOCK, PieceIndex};
 
+use super::acquaintance::Acquaintance;
 use super::end::End;
 use super::greet::{Greeted, receive};
+use super::hand_out::Membership;
 use super::metadata::Found;
 use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
 use super::registry::Place;
@@ -28,8 +30,15 @@ use crate::storage::ServeError;
 
 /// Serves a peer until one side has enough; tells why.
 pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
-    let Greeted { reader, writer, session, wanted } = greeted;
+    let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
+    let info_hash = wanted.torrent.info_hash();
+    let limit = app.upload.bytes_per_second();
+    if hand_out || limit.is_some() {
+        writer.keep_queue_short();
+    }
+    let membership =
+        hand_out.then(|| app.peers.hand_outs.join(info_hash, &wanted.torrent.lengths, address.ip(), limit));
     let connection = Connection {
         app,
         reader,
@@ -37,6 +46,8 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         session,
         wanted: &wanted,
         place: app.peers.registry.enter(stats),
+        acquaintance: Acquaintance::new(app, info_hash, address, is_called),
+        membership,
         outgoing: Outgoing::default(),
         has_more: false,
         turn: None,
@@ -80,6 +91,14 @@ async fn arrival<T>(waiting: &mut Waiting<'_, T>) -> T {
     output
 }
 
+/// Waits for news of a hand-out, where there is one.
+async fn news(membership: Option<&Membership>) {
+    match membership {
+        Some(membership) => membership.news().await,
+        None => pending().await,
+    }
+}
+
 /// A connection whose item is known.
 struct Connection<'a> {
     app: &'a SharedApp,
@@ -88,6 +107,9 @@ struct Connection<'a> {
     session: PeerSession,
     wanted: &'a Wanted,
     place: Place<'a>,
+    acquaintance: Acquaintance<'a>,
+    /// Where pieces are handed out.
+    membership: Option<Membership>,
     outgoing: Outgoing,
     /// There may be more to write, but others should have the processor before.
     has_more: bool,
@@ -105,19 +127,16 @@ struct Connection<'a> {
 impl Connection<'_> {
     async fn run(mut self) -> Result<Infallible, End> {
         loop {
-            while let Some(event) = self.session.poll_event() {
-                if let Event::Interested(_) = event {
-                    self.update();
-                    self.place.interest_changed();
-                }
-            }
+            self.act_on_events();
+            self.acquaintance.hear(&mut self.session);
+            self.acquaintance.tell(&mut self.session);
             // Before anything is written that was asked for.
             if self.damage.has_changed().unwrap_or(false) {
                 self.damage_changed()?;
             }
             self.fill();
             let can_write = !self.outgoing.is_empty() && self.disk.is_none() && !self.has_more;
-            let deadline = self.session.next_deadline();
+            let deadline = self.session.next_deadline().min(self.acquaintance.next_deadline());
             tokio::select! {
                 received = receive(&mut self.reader, &mut self.session) => received?,
                 written = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer), if can_write => {
@@ -129,12 +148,28 @@ impl Connection<'_> {
                 // The content outlives the connection, and with it who tells of damage.
                 Ok(()) = self.damage.changed() => self.damage.mark_changed(),
                 () = yield_now(), if self.has_more => self.has_more = false,
+                () = news(self.membership.as_ref()) => {}
                 unchoke = self.place.verdict() => {
                     self.session.set_choked(Instant::now(), !unchoke)?;
-                    self.update();
+                    self.wants_changed();
                 }
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now())?,
             }
+        }
+    }
+
+    /// Tells all who have to know what happened.
+    fn act_on_events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Interested(_) = event {
+                self.wants_changed();
+                self.place.interest_changed();
+            } else if let Some(membership) = &self.membership {
+                membership.tell(event, &self.session);
+            }
+        }
+        if let Some(membership) = &self.membership {
+            membership.reveal(&mut self.session, &self.wanted.torrent.lengths);
         }
     }
 
@@ -146,6 +181,9 @@ impl Connection<'_> {
             return;
         }
         let finished = self.outgoing.finished();
+        if let Some(membership) = &mut self.membership {
+            membership.sent(&finished, !self.outgoing.is_empty());
+        }
         if finished.is_empty() {
             return;
         }
@@ -156,6 +194,7 @@ impl Connection<'_> {
             bytes += u64::from(block.length);
         }
         self.wanted.content.counters.uploaded.fetch_add(bytes, Ordering::Relaxed);
+        self.app.peers.uploaded.fetch_add(bytes, Ordering::Relaxed);
         self.has_more = finished.len() >= MAX_BLOCKS / 2;
         self.update();
     }
@@ -172,14 +211,21 @@ impl Connection<'_> {
                 self.turn = None;
                 return;
             }
-            if self.turn.is_some() {
-                return;
-            }
-            match self.app.upload.try_turn() {
+            match self.app.upload.free_turn() {
                 Some(turn) => self.take(turn),
-                None => self.turn = Some(Box::pin(self.app.upload.turn())),
+                // What is taken from the limit is to be sent at once: nobody waits while the socket takes no more.
+                None if self.turn.is_none() && self.outgoing.is_empty() => self.wait_for_turn(),
+                None => return,
             }
         }
+    }
+
+    fn wait_for_turn(&mut self) {
+        let membership = self.membership.as_ref();
+        let next = self.session.peek_block();
+        let standing = membership.map_or_else(Standing::default, |membership| membership.standing(next));
+        let item = self.wanted.content.info_hash();
+        self.turn = Some(Box::pin(self.app.upload.turn(item, standing)));
     }
 
     /// Uses a turn under the upload limit.
@@ -191,14 +237,23 @@ impl Connection<'_> {
                 Some(metadata) => self.answer(Found::Metadata(piece, Some(metadata))),
                 None => self.lookup = Some(Box::pin(Found::metadata(self.app, torrent, piece))),
             }
-        } else if let Some(request) = self.session.poll_hashes(now) {
+            return;
+        }
+        if let Some(request) = self.session.poll_hashes(now) {
             // They are few bytes, but as much work as a block.
             turn.spend(MAX_BLOCK as usize);
             self.lookup = Some(Box::pin(Found::hashes(self.app, torrent, request)));
-        } else if let Some(block) = self.session.poll_block(now) {
-            turn.spend(block.length as usize);
+            return;
+        }
+        let mut bytes = 0;
+        while bytes < turn.bytes()
+            && self.outgoing.has_room()
+            && let Some(block) = self.session.poll_block(now)
+        {
+            bytes += block.length as usize;
             self.outgoing.push_block(&torrent.lengths, block);
         }
+        turn.spend(bytes);
     }
 
     fn answer(&mut self, found: Found) {
@@ -220,6 +275,14 @@ impl Connection<'_> {
         }
         self.withheld = withheld;
         Ok(())
+    }
+
+    /// The peer wants something, or may have it, or no longer.
+    fn wants_changed(&self) {
+        self.update();
+        if let (Some(membership), Some(stats)) = (&self.membership, self.session.stats()) {
+            membership.set_wanting(stats.interested && !stats.choked);
+        }
     }
 
     fn update(&self) {

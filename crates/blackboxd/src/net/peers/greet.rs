@@ -27,6 +27,12 @@ pub(super) struct Greeted {
     pub(super) writer: Writer,
     pub(super) session: PeerSession,
     pub(super) wanted: Wanted,
+    /// Where the peer is.
+    pub(super) address: SocketAddr,
+    /// Whether it was called.
+    pub(super) is_called: bool,
+    /// Whether pieces are handed out to it one by one.
+    pub(super) hand_out: bool,
 }
 
 /// A connection over which the first words go.
@@ -55,8 +61,11 @@ pub(super) async fn answer(app: &App, stream: Stream, address: SocketAddr) -> Re
     let session = PeerSession::new(Instant::now(), app.peer_id);
     let mut line = Line { app, reader, writer, session };
     let wanted = in_time(line.session.next_deadline(), line.listen()).await?;
-    line.session.attach(Instant::now(), wanted.terms(app, address.ip()))?;
-    Ok(line.greeted(wanted))
+    let terms = wanted.terms(app, address.ip());
+    let hand_out = terms.hand_out;
+    line.session.attach(Instant::now(), terms)?;
+    let Line { reader, writer, session, .. } = line;
+    Ok(Greeted { reader, writer, session, wanted, address, is_called: false, hand_out })
 }
 
 /// Connects to a peer for a torrent: encrypted and, should it want none of that, plain; over TCP and, should it not be
@@ -93,18 +102,17 @@ async fn introduce(
 ) -> Result<Greeted, End> {
     let (reader, writer) = stream.split();
     let wanted = Wanted::find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
-    let session = PeerSession::call(Instant::now(), app.peer_id, info_hash, wanted.terms(app, address.ip()));
+    let terms = wanted.terms(app, address.ip());
+    let hand_out = terms.hand_out;
+    let session = PeerSession::call(Instant::now(), app.peer_id, info_hash, terms);
     let mut line = Line { app, reader, writer, session };
     in_time(line.session.next_deadline(), line.speak(is_encrypted)).await?;
-    Ok(line.greeted(wanted))
+    app.dialler.connected(info_hash, address);
+    let Line { reader, writer, session, .. } = line;
+    Ok(Greeted { reader, writer, session, wanted, address, is_called: true, hand_out })
 }
 
 impl Line<'_> {
-    fn greeted(self, wanted: Wanted) -> Greeted {
-        let Self { reader, writer, session, .. } = self;
-        Greeted { reader, writer, session, wanted }
-    }
-
     /// What the peer wants that has connected.
     async fn listen(&mut self) -> Result<Wanted, End> {
         self.decide_encryption().await?;

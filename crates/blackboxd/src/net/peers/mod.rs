@@ -3,9 +3,11 @@
 //! One task for each connection, so that a peer that reads slowly holds up nobody; one task that unchokes. What is in
 //! memory the tasks send themselves; what is not is read by threads that may wait for a disk.
 
+mod acquaintance;
 mod connection;
 mod end;
 mod greet;
+mod hand_out;
 mod metadata;
 mod outgoing;
 mod places;
@@ -19,6 +21,7 @@ mod wanted;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -31,7 +34,9 @@ use tokio_util::task::TaskTracker;
 use torrent::InfoHash;
 
 use crate::app::SharedApp;
+use acquaintance::Rosters;
 use end::End;
+use hand_out::HandOuts;
 use places::{FreePlace, Places};
 use reads::Reads;
 use registry::Registry;
@@ -52,6 +57,10 @@ pub struct Peers {
     registry: Registry,
     places: Places,
     reads: Reads,
+    rosters: Rosters,
+    hand_outs: HandOuts,
+    /// Bytes of blocks that were sent to anybody.
+    uploaded: AtomicU64,
     /// `None` until [`run`], and where there is no UDP.
     utp: OnceLock<Utp>,
 }
@@ -74,6 +83,9 @@ impl Peers {
             registry: Registry::default(),
             places: Places::new(all, per_address),
             reads: Reads::default(),
+            rosters: Rosters::default(),
+            hand_outs: HandOuts::default(),
+            uploaded: AtomicU64::new(0),
             utp: OnceLock::new(),
         }
     }

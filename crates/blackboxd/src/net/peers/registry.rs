@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use seeder::{PeerStats, rank};
+use seeder::{PeerStats, Round, Slots, rank};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +18,6 @@ const ROUND: Duration = Duration::from_secs(10);
 /// mind all the time.
 const MIN_REST: Duration = Duration::from_millis(5);
 const REST_FACTOR: u32 = 20;
-
-/// What an unchoked peer should get at least, in bytes per second, where the upload rate is limited.
-const SLOT_RATE: u64 = 32 * 1024;
-
-/// Unchoked peers at least, however low the limit.
-const MIN_SLOTS: usize = 4;
 
 /// All connected peers that have told which item they want.
 #[derive(Debug, Default)]
@@ -67,6 +61,18 @@ impl Registry {
         Place { registry: self, key, peer }
     }
 
+    /// All of them with their figures.
+    fn stats(&self) -> Vec<Known> {
+        let peers: Vec<_> = self.lock().values().cloned().collect();
+        peers
+            .into_iter()
+            .map(|peer| {
+                let stats = peer.stats();
+                (peer, stats)
+            })
+            .collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,10 +112,9 @@ impl Drop for Place<'_> {
 
 /// Unchokes and chokes peers until `ending` is cancelled.
 pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
-    let slots = app
-        .upload
-        .bytes_per_second()
-        .map_or(usize::MAX, |rate| usize::try_from(rate / SLOT_RATE).unwrap_or(usize::MAX).max(MIN_SLOTS));
+    let limit = app.upload.bytes_per_second();
+    let mut slots = Slots::new(limit);
+    let (mut counted, mut uploaded) = (Instant::now(), 0);
     loop {
         tokio::select! {
             () = ending.cancelled() => return,
@@ -117,7 +122,18 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
             () = tokio::time::sleep(ROUND) => {}
         }
         let started = Instant::now();
-        round(&app.peers.registry, slots);
+        let peers = app.peers.registry.stats();
+        let elapsed = started.saturating_duration_since(counted);
+        if elapsed >= ROUND {
+            let now_uploaded = app.peers.uploaded.load(Ordering::Relaxed);
+            let round = round(&peers, elapsed, now_uploaded.saturating_sub(uploaded));
+            slots.follow(round);
+            if limit.is_none() && round.backlogged > 0 {
+                app.peers.hand_outs.set_uplink(round.bytes_per_second());
+            }
+            (counted, uploaded) = (started, now_uploaded);
+        }
+        choose(&peers, slots.get());
         let rest = MIN_REST.max(started.elapsed() * REST_FACTOR);
         if ending.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
             return;
@@ -125,13 +141,23 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
     }
 }
 
-fn round(registry: &Registry, slots: usize) {
-    let peers: Vec<(u64, Arc<Peer>)> =
-        registry.lock().iter().map(|(key, peer)| (*key, Arc::clone(peer))).collect();
-    let stats: Vec<(u64, PeerStats)> = peers.iter().map(|(key, peer)| (*key, peer.stats())).collect();
-    let chosen: HashSet<u64> = rank(&stats, slots, Instant::now()).into_iter().collect();
-    for (key, peer) in peers {
-        let unchoke = chosen.contains(&key);
+/// A peer, and its figures of a moment ago.
+type Known = (Arc<Peer>, PeerStats);
+
+/// What has happened since the last round.
+fn round(peers: &[Known], elapsed: Duration, uploaded: u64) -> Round {
+    let unchoked = || peers.iter().filter(|(_, stats)| stats.interested && !stats.choked);
+    let backlogged = unchoked().filter(|(_, stats)| stats.backlogged).count();
+    Round { elapsed, uploaded, unchoked: unchoked().count(), backlogged }
+}
+
+/// Gives the slots to those who should have them.
+fn choose(peers: &[Known], slots: usize) {
+    let stats: Vec<(usize, PeerStats)> =
+        peers.iter().enumerate().map(|(number, (_, stats))| (number, *stats)).collect();
+    let chosen: HashSet<usize> = rank(&stats, slots, Instant::now()).into_iter().collect();
+    for (number, (peer, _)) in peers.iter().enumerate() {
+        let unchoke = chosen.contains(&number);
         if peer.unchoke.swap(unchoke, Ordering::AcqRel) != unchoke {
             peer.verdict.notify_one();
         }

@@ -8,11 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use librqbit_utp::{UtpStream, UtpStreamReadHalf, UtpStreamWriteHalf};
 use seeder::mse::{Decrypt, Rc4};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::storage::Slices;
+
+/// Bytes that a connection whose queue is kept short has in the kernel before they are sent.
+const UNSENT: u32 = 64 * 1024;
 
 /// A connection whose directions are still together.
 pub(super) enum Stream {
@@ -115,6 +119,14 @@ impl Writer {
             bytes = &bytes[count..];
         }
         Ok(())
+    }
+
+    /// Has the kernel take little more than what the peer's network takes: what waits there can't be ordered any more.
+    pub(super) fn keep_queue_short(&self) {
+        if let WriteHalf::Tcp(half) = &self.half {
+            // Where it can't be set the order is worse.
+            let _ = SockRef::from(half.as_ref()).set_tcp_notsent_lowat(UNSENT);
+        }
     }
 
     /// The socket, if it takes bytes as they are, [`Slices`] too.

@@ -4,15 +4,16 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use seeder::{Handshake, Message, Range, Reserved};
+use seeder::{Handshake, Message, Range, Reserved, Standing};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
-use torrent::{MIN_PIECE_LENGTH, PeerId};
+use torrent::{InfoHash, MIN_PIECE_LENGTH, PeerId};
+use tracker::Announce;
 
 use super::end::End;
 use super::listen;
@@ -23,6 +24,7 @@ use super::stream::Stream;
 use crate::app::SharedApp;
 use crate::app::testing::app;
 use crate::catalog::{Content, testing};
+use crate::limit::Turn;
 use crate::storage::ServeError;
 use crate::storage::tests::bytes;
 
@@ -55,8 +57,15 @@ impl Seeding {
         let app = app(folder_.path(), rate.map(|rate| rate.parse().unwrap()));
         app.catalog.publish("item", publication).unwrap();
         app.catalog.set_online(None).unwrap();
+        announce_another_seed(&app, content.info_hash());
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
+        let limited = Arc::clone(&app);
+        tokio::spawn(async move { limited.upload.run().await });
         Self { folder: folder_, app, content, bytes, polls: Arc::default() }
+    }
+
+    async fn turn(&self) -> Turn<'_> {
+        self.app.upload.turn(self.content.info_hash(), Standing::default()).await
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -94,6 +103,24 @@ impl Seeding {
         peer.hear(|message| matches!(message, Message::Unchoke).then_some(())).await.unwrap();
         (peer, served)
     }
+}
+
+/// With another one nothing is handed out bit by bit.
+fn announce_another_seed(app: &SharedApp, info_hash: InfoHash) {
+    let announce = Announce {
+        info_hash,
+        peer_id: PeerId([3; 20]),
+        address: [127, 0, 0, 3].into(),
+        port: 1,
+        uploaded: 0,
+        downloaded: 0,
+        left: 0,
+        event: tracker::Event::Started,
+        numwant: None,
+        key: 0,
+        compact: true,
+    };
+    app.swarms().announce(Instant::now(), &announce, None, &mut || 0);
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -194,7 +221,7 @@ async fn a_connection_whose_requests_are_cancelled_sleeps() {
     peer.say(&requests.iter().copied().map(Message::Cancel).collect::<Vec<_>>()).await;
     let last = requests[7];
     peer.hear(|message| (*message == Message::Reject(last)).then_some(())).await.unwrap();
-    drop(seeding.app.upload.turn().await);
+    drop(seeding.turn().await);
     let before = seeding.polls.load(Ordering::Relaxed);
     for _ in 0..10_000 {
         yield_now().await;
@@ -231,7 +258,7 @@ async fn peers_that_leave_do_not_hold_up_others() {
 async fn metadata_is_under_the_upload_limit() {
     let seeding = Seeding::new(1 << 20, Some("1 KiB/s"));
     let (mut peer, _served) = seeding.leech().await;
-    seeding.app.upload.turn().await.spend(1 << 20);
+    seeding.turn().await.spend(1 << 20);
     peer.say(&[Message::Extended { id: 0, payload: b"d1:md11:ut_metadatai9eee" }]).await;
     peer.say(&[Message::Extended { id: 1, payload: b"d8:msg_typei0e5:piecei0ee" }]).await;
     // There is no piece 5, and to say so can't wait. The second time piece 0 would have been sent before.

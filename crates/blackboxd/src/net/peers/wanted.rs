@@ -8,7 +8,9 @@ use seeder::allowed_fast;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use torrent::{InfoHash, Lengths, PieceIndex};
+use tracker::address::Scope;
 
+use super::acquaintance::Acquaintance;
 use crate::app::App;
 use crate::catalog::{Content, Torrent};
 
@@ -43,6 +45,14 @@ impl Wanted {
         Some(Self { online: content.online(), torrent, content, withheld, damage })
     }
 
+    /// Whether pieces are handed out one by one: while nobody else has everything, and the uplink is what everybody waits
+    /// for. The uplink to those nearby is not, unless it is limited.
+    pub(super) fn is_handed_out(&self, app: &App, address: IpAddr) -> bool {
+        let is_limited = app.upload.bytes_per_second().is_some() || Scope::of(address) == Some(Scope::Global);
+        let others = app.swarms().scrape(&self.torrent.info_hash()).unwrap_or_default();
+        is_limited && others.complete == 0
+    }
+
     /// What the session with a peer at this address has to know of it.
     pub(super) fn terms(&self, app: &App, address: IpAddr) -> seeder::Torrent {
         let lengths = &self.torrent.lengths;
@@ -52,8 +62,8 @@ impl Wanted {
             metadata_size: u32::try_from(self.torrent.info_size).unwrap_or(0),
             v2: self.torrent.info_hashes.v2().map(|v2| v2.truncated()),
             allowed_fast: allowed_fast(address, &info_hash, lengths, allowed_fast_count(lengths)),
-            hand_out: false,
-            exchange: false,
+            hand_out: self.is_handed_out(app, address),
+            exchange: Acquaintance::is_offered(app),
             port: Some(app.listeners.peer.port()),
             dht_port: None,
             your_ip: Some(address),

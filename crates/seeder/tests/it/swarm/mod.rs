@@ -53,7 +53,8 @@ impl Case {
         let leecher = |kind, up| Leecher::new(kind, up, self.slots, count, pieces, PIECE / leecher::BLOCK);
         let stock = (0..self.leechers).map(|_| leecher(Kind::Stock, self.up));
         let others = self.others.iter().map(|kind| leecher(*kind, 1.0));
-        let all: Vec<_> = stock.chain(others).zip(0..).map(|(leecher, at)| (leecher, at * self.stagger)).collect();
+        let all: Vec<_> =
+            stock.chain(others).zip(0..).map(|(leecher, at)| (leecher, at * self.stagger)).collect();
         let mut world = World::new(self.uplink as f64);
         world.seed_delay = self.seed_delay;
         world.completion_seeds = std::env::var("SIM_CS").is_ok();
@@ -69,8 +70,8 @@ impl Case {
         let of = &world.items[item];
         let last = of.leechers[..stock].iter().filter_map(|leecher| leecher.finished).max().unwrap_or(0);
         let f = self.total as f64;
-        let bound = (f / self.uplink as f64)
-            .max(stock as f64 * f / (self.uplink as f64 + stock as f64 * self.up));
+        let bound =
+            (f / self.uplink as f64).max(stock as f64 * f / (self.uplink as f64 + stock as f64 * self.up));
         let ratio = last as f64 / SECOND as f64 / bound;
         let copies = of.sent as f64 / f;
         println!(
@@ -107,8 +108,20 @@ fn explore() {
         Case { name: "15 + 5 takers", leechers: 15, others: five(Kind::Taker), ..Case::default() },
         Case { name: "15 + 5 tricklers", leechers: 15, others: five(Kind::Trickler), ..Case::default() },
         Case { name: "15 + 5 mute", leechers: 15, others: five(Kind::Mute), ..Case::default() },
-        Case { name: "15 at 2 + 5 takers", leechers: 15, up: two, others: five(Kind::Taker), ..Case::default() },
-        Case { name: "15 at 2 + 5 silent", leechers: 15, up: two, others: five(Kind::Silent), ..Case::default() },
+        Case {
+            name: "15 at 2 + 5 takers",
+            leechers: 15,
+            up: two,
+            others: five(Kind::Taker),
+            ..Case::default()
+        },
+        Case {
+            name: "15 at 2 + 5 silent",
+            leechers: 15,
+            up: two,
+            others: five(Kind::Silent),
+            ..Case::default()
+        },
         Case { name: "leavers", leavers: 6, ..Case::default() },
         Case { name: "leavers at 2", leavers: 6, up: two, ..Case::default() },
     ] {

@@ -200,7 +200,12 @@ impl World {
             self.schedule.charge(turn, BLOCK.into());
             self.wait(item, leecher);
             let seed = self.items[item].leechers.len();
-            self.push(self.busy_until + self.seed_delay, item, leecher, Event::Message(seed, Message::Piece(id)));
+            self.push(
+                self.busy_until + self.seed_delay,
+                item,
+                leecher,
+                Event::Message(seed, Message::Piece(id)),
+            );
             // Something to wake up for.
             self.push(self.busy_until, item, seed, Event::SentOne);
             self.reveal(item);
@@ -303,7 +308,9 @@ impl World {
         match message {
             Message::Have(piece) => {
                 of.swarm.has(now, member, of.lengths.piece(piece).unwrap());
-                if of.leechers[from].finished.is_some_and(|at| at < self.now) && of.leechers[from].has.all().count() as u32 == of.lengths.piece_count() {
+                if of.leechers[from].finished.is_some_and(|at| at < self.now)
+                    && of.leechers[from].has.all().count() as u32 == of.lengths.piece_count()
+                {
                     self.completed(item, from);
                 }
             }
@@ -348,7 +355,8 @@ impl World {
     fn tell(&mut self, item: usize, to: usize, from: usize, message: Message) {
         let of = &mut self.items[item];
         let seed = of.leechers.len();
-        let is_connected = from == seed && of.members[to].is_some() || from < seed && of.leechers[from].connected;
+        let is_connected =
+            from == seed && of.members[to].is_some() || from < seed && of.leechers[from].connected;
         let leecher = &mut of.leechers[to];
         if !leecher.connected || !is_connected {
             return;
@@ -459,7 +467,8 @@ impl World {
             return;
         }
         let mut ranked = connected;
-        ranked.sort_by_cached_key(|peer| (Reverse(leecher.conns[*peer].received), self.chance.below(1 << 20)));
+        ranked
+            .sort_by_cached_key(|peer| (Reverse(leecher.conns[*peer].received), self.chance.below(1 << 20)));
         let chosen = ranked.len().min(leecher.slots);
         if chosen < ranked.len() && chosen > 0 {
             let lucky = chosen - 1 + self.chance.below(ranked.len() - chosen + 1);

@@ -1,0 +1,39 @@
+//! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
+
+pub mod dial;
+mod interfaces;
+pub mod local;
+
+use std::net::IpAddr;
+
+pub use dial::Dialler;
+use discovery::candidates::{Source, Tip};
+use discovery::exchange::{Flags, PexMessage};
+use torrent::InfoHash;
+
+use crate::app::App;
+use crate::catalog::State;
+
+/// A peer at `teller` told of other peers of an item (BEP 11).
+#[expect(dead_code, reason = "sessions do not take these messages yet")]
+pub fn exchanged(app: &App, info_hash: InfoHash, message: &PexMessage, teller: IpAddr) {
+    let incomplete = message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED));
+    for contact in incomplete {
+        hear(app, &Tip { info_hash, address: contact.address, source: Source::Exchange, teller });
+    }
+}
+
+/// All names of what is served and everybody may know of, newest first.
+fn public_names(app: &App) -> Vec<InfoHash> {
+    let catalog = app.catalog.snapshot();
+    let seeding = catalog.items().iter().filter(|item| app.is_public() && item.state == State::Seeding);
+    let contents = seeding.filter_map(|item| item.content.as_ref());
+    contents.flat_map(|content| content.names_on_the_wire()).collect()
+}
+
+/// Takes a tip, if the item is one that everybody may know of.
+fn hear(app: &App, tip: &Tip) {
+    if app.is_public() && app.catalog.snapshot().seeding(&tip.info_hash).is_some() {
+        app.dialler.add(tip);
+    }
+}

@@ -1,0 +1,137 @@
+//! What a peer is told of the others who want the same, what it tells of them (BEP 11), and where it can be reached.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use discovery::candidates::{Source, Tip};
+use discovery::exchange::{Contact, Flags, INTERVAL, PexMessage, Roster, Telling};
+use seeder::PeerSession;
+use torrent::InfoHash;
+
+use crate::app::App;
+
+/// How often it is looked whether there is news, while there is none.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The connected peers by what they want, as far as others can be told of them.
+#[derive(Debug, Default)]
+pub(super) struct Rosters {
+    rosters: Mutex<HashMap<InfoHash, Roster>>,
+}
+
+impl Rosters {
+    fn lock(&self) -> MutexGuard<'_, HashMap<InfoHash, Roster>> {
+        self.rosters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connected peer among the others.
+pub(super) struct Acquaintance<'a> {
+    app: &'a App,
+    info_hash: InfoHash,
+    /// Where the connection is from, or was made to.
+    address: SocketAddr,
+    is_called: bool,
+    /// Where it can be reached, once that is known.
+    listens_at: Option<SocketAddr>,
+    telling: Telling,
+    next: Instant,
+}
+
+impl<'a> Acquaintance<'a> {
+    pub(super) fn new(app: &'a App, info_hash: InfoHash, address: SocketAddr, is_called: bool) -> Self {
+        let next = Instant::now();
+        Self { app, info_hash, address, is_called, listens_at: None, telling: Telling::default(), next }
+    }
+
+    /// Whether peers may be told of each other at all.
+    pub(super) fn is_offered(app: &App) -> bool {
+        app.is_public() && app.config.discovery.exchange
+    }
+
+    /// When there may be something to [`tell`](Self::tell).
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.next
+    }
+
+    /// Takes note of where the peer can be reached, and of what it has told.
+    pub(super) fn hear(&mut self, session: &mut PeerSession) {
+        if self.listens_at.is_none()
+            && let Some(address) = self.reachable_at(session)
+        {
+            self.enter(address);
+        }
+        let Some(payload) = session.poll_exchange() else { return };
+        let Ok(message) = PexMessage::parse(&payload) else { return };
+        for contact in message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED)) {
+            let (info_hash, teller) = (self.info_hash, self.address.ip());
+            self.app.dialler.add(&Tip {
+                info_hash,
+                address: contact.address,
+                source: Source::Exchange,
+                teller,
+            });
+        }
+    }
+
+    /// Tells the peer of others, if it is time for that.
+    pub(super) fn tell(&mut self, session: &mut PeerSession) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + PAUSE;
+        if !session.can_exchange() {
+            return;
+        }
+        let rosters = self.app.peers.rosters.lock();
+        let Some(roster) = rosters.get(&self.info_hash) else { return };
+        let itself = self.listens_at.unwrap_or(self.address);
+        let place = u64::from_ne_bytes(random().unwrap_or_default());
+        if let Some(message) = self.telling.message(now, roster, itself, place) {
+            drop(rosters);
+            session.exchange(&message.to_bytes());
+            self.next = now + INTERVAL;
+        }
+    }
+
+    fn reachable_at(&self, session: &PeerSession) -> Option<SocketAddr> {
+        if self.is_called {
+            return Some(self.address);
+        }
+        session.listen_port().map(|port| SocketAddr::new(self.address.ip(), port))
+    }
+
+    fn enter(&mut self, address: SocketAddr) {
+        self.listens_at = Some(address);
+        let flags = if self.is_called { Flags::REACHABLE } else { Flags::default() };
+        if !self.is_called {
+            self.app.dialler.arrived(self.info_hash, address);
+        }
+        let mut rosters = self.app.peers.rosters.lock();
+        rosters.entry(self.info_hash).or_default().insert(Contact { address, flags });
+    }
+}
+
+impl Drop for Acquaintance<'_> {
+    fn drop(&mut self) {
+        let Some(address) = self.listens_at else { return };
+        if !self.is_called {
+            self.app.dialler.departed(self.info_hash, address);
+        }
+        let mut rosters = self.app.peers.rosters.lock();
+        if let Some(roster) = rosters.get_mut(&self.info_hash) {
+            roster.remove(address);
+            if roster.is_empty() {
+                rosters.remove(&self.info_hash);
+            }
+        }
+    }
+}
+
+fn random() -> Option<[u8; 8]> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}

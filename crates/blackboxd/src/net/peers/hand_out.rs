@@ -1,0 +1,236 @@
+//! Hands out items of which the box is the only complete source: tells [`Swarm`] what its members do, and its members
+//! what it reveals to them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use seeder::{Event, Member, PeerSession, Reveal, Standing, Swarm};
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+use torrent::{Block, InfoHash, Lengths, PieceIndex};
+
+/// For so long it is remembered what became of an item's pieces when all have left: many come back.
+const MEMORY: Duration = Duration::from_mins(10);
+
+/// All items that are being handed out, by the names of their torrents.
+#[derive(Debug, Default)]
+pub(super) struct HandOuts {
+    items: Arc<Mutex<HashMap<InfoHash, Arc<HandOut>>>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct HandOut {
+    state: Mutex<State>,
+    /// Its next deadline may be another.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    swarm: Swarm,
+    mailboxes: BTreeMap<Member, Arc<Mailbox>>,
+    empty_since: Instant,
+}
+
+/// What a member is to be told and was not yet.
+#[derive(Debug, Default)]
+struct Mailbox {
+    mail: Mutex<Mail>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    pieces: Vec<PieceIndex>,
+    all: bool,
+}
+
+/// A peer's part in a hand-out; dropping it is leaving.
+#[derive(Debug)]
+pub(super) struct Membership {
+    hand_out: Arc<HandOut>,
+    member: Member,
+    mailbox: Arc<Mailbox>,
+    is_blocked: bool,
+}
+
+impl HandOuts {
+    /// A peer at this address joins those to whom the torrent is handed out. The uplink, in bytes a second, if it is known.
+    pub(super) fn join(
+        &self,
+        info_hash: InfoHash,
+        lengths: &Lengths,
+        address: IpAddr,
+        uplink: Option<u64>,
+    ) -> Membership {
+        let now = Instant::now();
+        let mut items = lock(&self.items);
+        let hand_out = Arc::clone(items.entry(info_hash).or_insert_with(|| {
+            let hand_out = Arc::new(HandOut::new(now, lengths.clone()));
+            tokio::spawn(run(Arc::clone(&self.items), info_hash, Arc::clone(&hand_out)));
+            hand_out
+        }));
+        // Within the lock, or it might be forgotten before.
+        let mut state = lock(&hand_out.state);
+        if let Some(uplink) = uplink {
+            state.swarm.set_uplink(uplink);
+        }
+        let member = state.swarm.join(now, address);
+        let mailbox = Arc::<Mailbox>::default();
+        state.mailboxes.insert(member, Arc::clone(&mailbox));
+        state.deliver(now);
+        drop(state);
+        hand_out.changed.notify_one();
+        Membership { hand_out, member, mailbox, is_blocked: false }
+    }
+
+    /// What the uplink carries was measured.
+    pub(super) fn set_uplink(&self, bytes_per_second: u64) {
+        for hand_out in lock(&self.items).values() {
+            lock(&hand_out.state).swarm.set_uplink(bytes_per_second);
+        }
+    }
+}
+
+impl HandOut {
+    fn new(now: Instant, lengths: Lengths) -> Self {
+        let state = State { swarm: Swarm::new(now, lengths), mailboxes: BTreeMap::new(), empty_since: now };
+        Self { state: state.into(), changed: Notify::new() }
+    }
+}
+
+/// Does for a hand-out what time requires, until it has been without members for long.
+async fn run(
+    items: Arc<Mutex<HashMap<InfoHash, Arc<HandOut>>>>,
+    info_hash: InfoHash,
+    hand_out: Arc<HandOut>,
+) {
+    loop {
+        let deadline = lock(&hand_out.state).next_deadline();
+        tokio::select! {
+            () = hand_out.changed.notified() => continue,
+            () = sleep_until(deadline.into()) => {}
+        }
+        let mut items = lock(&items);
+        let mut state = lock(&hand_out.state);
+        let now = Instant::now();
+        state.swarm.handle_timeout(now);
+        state.deliver(now);
+        if state.mailboxes.is_empty() && now >= state.empty_since + MEMORY {
+            items.remove(&info_hash);
+            return;
+        }
+    }
+}
+
+impl State {
+    /// Puts into the members' mailboxes what they are to be told.
+    fn deliver(&mut self, now: Instant) {
+        while let Some(reveal) = self.swarm.poll_reveal(now) {
+            let (Reveal::Piece(member, _) | Reveal::All(member)) = reveal;
+            let Some(mailbox) = self.mailboxes.get(&member) else { continue };
+            let mut mail = lock(&mailbox.mail);
+            match reveal {
+                Reveal::Piece(_, piece) => mail.pieces.push(piece),
+                Reveal::All(_) => mail.all = true,
+            }
+            mailbox.arrived.notify_one();
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let forget = self.empty_since.max(Instant::now()) + MEMORY;
+        let is_empty = self.mailboxes.is_empty();
+        let forget = if is_empty { self.empty_since + MEMORY } else { forget };
+        self.swarm.next_deadline().map_or(forget, |deadline| deadline.min(forget))
+    }
+}
+
+impl Membership {
+    /// Waits for news: then it is time to [`reveal`](Self::reveal).
+    pub(super) async fn news(&self) {
+        self.mailbox.arrived.notified().await;
+    }
+
+    /// Tells the peer of the pieces that it is to know.
+    pub(super) fn reveal(&self, session: &mut PeerSession, lengths: &Lengths) {
+        let now = Instant::now();
+        let Mail { pieces, all } = std::mem::take(&mut *lock(&self.mailbox.mail));
+        pieces.into_iter().for_each(|piece| session.reveal(now, piece));
+        if all {
+            lengths.pieces().for_each(|piece| session.reveal(now, piece));
+        }
+    }
+
+    /// The peer did something.
+    pub(super) fn tell(&self, event: Event, session: &PeerSession) {
+        self.with(|swarm, member, now| match event {
+            Event::Has(piece) => swarm.has(now, member, piece),
+            Event::HasSeveral => swarm.has_many(now, member, session.have()),
+            Event::Requested(block) => swarm.requested(now, member, block),
+            Event::Cancelled(block) => swarm.cancelled(member, block),
+            Event::Handshake { .. } | Event::Interested(_) => {}
+        });
+    }
+
+    /// Whether the peer wants blocks and may have them.
+    pub(super) fn set_wanting(&self, wanting: bool) {
+        self.with(|swarm, member, now| swarm.interested(now, member, wanting));
+    }
+
+    /// Blocks were sent to the peer, and whether its socket takes more.
+    pub(super) fn sent(&mut self, blocks: &[Block], is_blocked: bool) {
+        let was_blocked = std::mem::replace(&mut self.is_blocked, is_blocked);
+        if blocks.is_empty() && was_blocked == is_blocked {
+            return;
+        }
+        self.with(|swarm, member, now| {
+            for block in blocks {
+                swarm.sent(now, member, *block);
+            }
+            swarm.blocked(now, member, is_blocked);
+        });
+    }
+
+    /// The peer's place before the upload limit, given what is next for it.
+    pub(super) fn standing(&self, next: Option<Block>) -> Standing {
+        let state = lock(&self.hand_out.state);
+        next.map_or_else(Standing::default, |block| state.swarm.standing(self.member, block))
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Swarm, Member, Instant)) {
+        let now = Instant::now();
+        let mut state = lock(&self.hand_out.state);
+        let before = state.swarm.next_deadline();
+        change(&mut state.swarm, self.member, now);
+        state.deliver(now);
+        let is_sooner = match (state.swarm.next_deadline(), before) {
+            (Some(after), Some(before)) => after < before,
+            (after, before) => after.is_some() && before.is_none(),
+        };
+        drop(state);
+        if is_sooner {
+            self.hand_out.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = lock(&self.hand_out.state);
+        state.mailboxes.remove(&self.member);
+        state.swarm.leave(now, self.member);
+        state.empty_since = now;
+        state.deliver(now);
+        drop(state);
+        self.hand_out.changed.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
