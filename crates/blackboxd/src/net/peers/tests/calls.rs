@@ -23,7 +23,9 @@ struct Encrypted {
 impl Encrypted {
     async fn say(&mut self, messages: &[Message<'_>]) {
         let mut bytes = Vec::new();
-        messages.iter().for_each(|message| message.encode(&mut bytes));
+        for message in messages {
+            message.encode(&mut bytes);
+        }
         if let Some(cipher) = &mut self.encrypt {
             cipher.apply(&mut bytes);
         }
