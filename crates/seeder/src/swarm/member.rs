@@ -42,6 +42,8 @@ pub(super) struct Peer {
     pub(super) queued: u64,
     /// Bytes that it was sent.
     pub(super) sent: u64,
+    /// When the last of it left; what it is told of later waits behind that.
+    pub(super) reached: Instant,
     pub(super) open: BTreeMap<PieceIndex, Open>,
     /// What it got and nobody else shows, and since when.
     pub(super) unproven: BTreeMap<PieceIndex, Instant>,
@@ -62,7 +64,6 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(now: Instant, address: IpAddr, bad: f64, piece_count: u32) -> Self {
-        let _ = now;
         Self {
             address,
             has: PieceSet::new(piece_count),
@@ -71,6 +72,7 @@ impl Peer {
             blocked_since: None,
             queued: 0,
             sent: 0,
+            reached: now,
             open: BTreeMap::new(),
             unproven: BTreeMap::new(),
             bad,
@@ -135,10 +137,12 @@ impl Peer {
     }
 
     /// Whether that was the last of the piece, which has `size` bytes.
-    pub(super) fn sent(&mut self, now: Instant, block: Block, size: u32) -> bool {
+    /// `at`: when it leaves for the member.
+    pub(super) fn sent(&mut self, at: Instant, block: Block, size: u32) -> bool {
         self.sent += u64::from(block.length);
-        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
-        open.since = now;
+        self.reached = at;
+        let open = self.open.entry(block.piece).or_insert(Open { since: at, asked: true, sent: 0 });
+        open.since = at;
         open.sent = open.sent.saturating_add(block.length);
         let is_whole = open.sent >= size;
         if is_whole {

@@ -36,14 +36,18 @@ use record::Record;
 use replication::Replication;
 use tail::Tail;
 
-/// The uplink in bytes a second, as long as nobody knows it: the slowest network card.
-const UNKNOWN_UPLINK: f64 = 12.5e6;
+/// The uplink in bytes a second, as long as nobody knows it. Rather too little: what is revealed too early can't be
+/// taken back.
+const UNKNOWN_UPLINK: f64 = 2.0 * 1024.0 * 1024.0;
 
 /// The least that an uplink is taken for, in bytes a second: a peer or two at the slowest pace.
 const MIN_UPLINK: f64 = 16.0 * 1024.0;
 
-/// Longest that a silent uplink is busy, when nobody waits: nothing is sent because nobody asks.
+/// The uplink is idle when it could have sent what it was given, and nobody waits, for this long.
 const MIN_IDLE: Duration = Duration::from_millis(30);
+
+/// The most that is believed to wait in sockets and the network, in time of the uplink.
+const MAX_BACKLOG: Duration = Duration::from_secs(5);
 
 /// A member that has been alone for this long is told of everything. Most swarms start with a rush.
 const ALONE: Duration = Duration::from_secs(2);
@@ -77,7 +81,8 @@ pub struct Swarm {
     ready: usize,
     /// Bytes that were asked for and not sent.
     queued: u64,
-    last_sent: Instant,
+    /// When the uplink will have sent everything it was given.
+    busy_until: Instant,
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
@@ -103,7 +108,7 @@ impl Swarm {
             alone_since: Some(now),
             ready: 0,
             queued: 0,
-            last_sent: now,
+            busy_until: now,
             last_event: now,
             last_sweep: now,
             trusted_debt: 1.5,
@@ -112,8 +117,11 @@ impl Swarm {
     }
 
     /// What can be sent, in bytes a second: the configured limit, or what was measured of late.
-    pub fn set_uplink(&mut self, bytes_per_second: u64) {
-        self.uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+    pub fn set_uplink(&mut self, now: Instant, bytes_per_second: u64) {
+        let uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+        let backlog = self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink / uplink;
+        self.busy_until = now + Duration::from_secs_f64(backlog).min(MAX_BACKLOG);
+        self.uplink = uplink;
     }
 
     /// A peer has connected and was told of no piece.
@@ -195,13 +203,14 @@ impl Swarm {
         self.unqueue(member, block);
         let size = self.lengths.piece_size(block.piece);
         let Some(peer) = self.members.get_mut(&member) else { return };
-        if peer.sent(now, block, size) {
+        let took = Duration::from_secs_f64(f64::from(block.length) / self.uplink);
+        self.busy_until = (self.busy_until.max(now) + took).min(now + MAX_BACKLOG);
+        if peer.sent(self.busy_until, block, size) {
             if self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get())) {
-                peer.unproven.insert(block.piece, now);
+                peer.unproven.insert(block.piece, self.busy_until);
             }
             self.dirty = true;
         }
-        self.last_sent = now;
         self.last_event = now;
     }
 
@@ -271,9 +280,8 @@ impl Swarm {
 
     /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
     fn idle(&self, now: Instant) -> Option<Duration> {
-        let idle = now.saturating_duration_since(self.last_sent);
-        let block = Duration::from_secs_f64(4.0 * f64::from(torrent::MAX_BLOCK) / self.uplink);
-        (self.ready == 0 && idle > MIN_IDLE.max(block)).then_some(idle)
+        let idle = now.saturating_duration_since(self.busy_until);
+        (self.ready == 0 && idle > MIN_IDLE).then_some(idle)
     }
 
     fn is_for_all(&self, now: Instant) -> bool {
@@ -288,9 +296,20 @@ impl Swarm {
     }
 
     fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
-        let a = self.first_copy(now); let b = a.is_some();
-        let (member, piece) = a.or_else(|| self.further_copy(now))?;
-        if std::env::var("SIM_R").is_ok() { let p = &self.members[&member]; eprintln!("{:?} first {b} {member:?} {piece:?} av {} st {:?} debt {} trusted {} idle {:?} new {}", self.last_sent, self.pieces.availability(piece), self.pieces.state(piece), p.debt(), self.trusted_debt, self.idle(now), self.pieces.new_count()); }
+        let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
+            let p = &self.members[&member];
+            eprintln!(
+                "REV {:?} {member:?} {piece:?} av {} st {:?} debt {} idle {:?} backlog {:?} queued {} new {}",
+                now.saturating_duration_since(self.start),
+                self.pieces.availability(piece),
+                self.pieces.state(piece),
+                p.debt(),
+                self.idle(now),
+                self.busy_until.saturating_duration_since(now),
+                self.queued,
+                self.pieces.new_count()
+            );
+        }
         let peer = self.members.get_mut(&member)?;
         peer.reveal(now, piece);
         Some(Reveal::Piece(member, piece))

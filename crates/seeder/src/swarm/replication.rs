@@ -9,6 +9,9 @@ const SAMPLES: usize = 64;
 /// Samples without which nothing is known.
 const MIN_SAMPLES: usize = 16;
 
+/// Nobody is doubted sooner.
+pub(super) const MIN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The last durations.
 #[derive(Debug, Default)]
 pub(super) struct Replication {
@@ -23,11 +26,11 @@ impl Replication {
         self.samples.push_back(duration);
     }
 
-    /// After this time a piece won't be passed on any more. `None` as long as too few were.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// That many times the median, and no less than [`MIN_PATIENCE`]. `None` as long as too few are known.
+    pub(super) fn patience(&self, times: u32) -> Option<Duration> {
         let mut sorted: Vec<_> = self.samples.iter().copied().collect();
         let middle = sorted.len() / 2;
         (sorted.len() >= MIN_SAMPLES)
-            .then(|| (*sorted.select_nth_unstable(middle).1 * 8).max(Duration::from_secs(1)))
+            .then(|| (*sorted.select_nth_unstable(middle).1 * times).max(MIN_PATIENCE))
     }
 }

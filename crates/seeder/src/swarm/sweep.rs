@@ -21,6 +21,9 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// Time for it to go on with a piece that it has begun, and for its socket to take something.
 const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 
+/// Whoever got a piece is doubted after this multiple of the time in which pieces are passed on.
+const PATIENCE: u32 = 8;
+
 /// How often a piece is given to somebody else because nobody passes it on.
 const MAX_RETURNS: u8 = 3;
 
@@ -63,7 +66,8 @@ impl Swarm {
                 let limit = if open.sent == 0 { ASK_LIMIT } else { GO_ON_LIMIT };
                 let is_given = pieces.state(*piece) == State::Given(*member);
                 let is_over = peer.queued == 0 || !is_given && !open.asked;
-                now >= open.since + limit && is_over || is_blocked && now >= open.since + GO_ON_LIMIT
+                now >= open.since.max(peer.reached) + limit && is_over
+                    || is_blocked && now >= open.since + GO_ON_LIMIT
             };
             let unused: Vec<_> =
                 peer.open.extract_if(.., |piece, open| is_unused(piece, open, &self.pieces)).collect();
@@ -85,7 +89,7 @@ impl Swarm {
 
     /// Pieces that nobody but the member that got them shows.
     fn doubt_unproven(&mut self, now: Instant) {
-        let Some(patience) = self.replication.patience() else { return };
+        let Some(patience) = self.replication.patience(PATIENCE) else { return };
         for peer in self.members.values_mut() {
             let doubtful: Vec<_> = peer
                 .unproven

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use torrent::PieceIndex;
 
 use super::pieces::State;
+use super::replication::MIN_PATIENCE;
 use super::{Member, Peer, Swarm};
 
 /// What is kept ahead of the uplink, in seconds of it.
@@ -25,8 +26,12 @@ const HOLD: f64 = 0.4;
 /// The uplink is idle for so long that even what was given to one member is given to another.
 const DEADLOCK: Duration = Duration::from_millis(50);
 
-/// The uplink is idle for so long that even those are served who pass on nothing.
-const DESPERATE: Duration = Duration::from_secs(1);
+/// The uplink is idle for so long that even those are served who pass on nothing, and even what may still be passed
+/// on is sent again.
+const DESPERATE: Duration = Duration::from_millis(250);
+
+/// What was sent is not sent again before this multiple of the time in which it should have been passed on.
+const PATIENCE: u32 = 2;
 
 /// Pieces that are looked at to find the one that fewest have.
 const LOOK: usize = 2048;
@@ -60,12 +65,12 @@ impl Tail {
     }
 
     /// Bytes to keep ahead, given what is queued.
-    fn ahead(&mut self, now: Instant, base: f64, queued: u64, is_idle: bool) -> f64 {
+    fn ahead(&mut self, now: Instant, base: f64, queued: f64, is_idle: bool) -> f64 {
         let may_widen = self.widened.is_none_or(|at| now.saturating_duration_since(at) > WIDEN_PACE);
-        if is_idle && queued == 0 && may_widen {
+        if is_idle && queued <= 0.0 && may_widen {
             self.widening = (self.widening * 2.0).min(MAX_WIDENING);
             self.widened = Some(now);
-        } else if queued as f64 > base {
+        } else if queued > base {
             self.widening *= 0.95;
         }
         self.widening = self.widening.max(1.0);
@@ -80,11 +85,14 @@ impl Swarm {
         if self.pieces.new_count() > 0 && idle.is_none() {
             return None;
         }
-        let ahead = self.tail.ahead(now, base, self.queued, idle.is_some());
-        if self.queued as f64 >= base {
+        let backlog = self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink;
+        let queued = self.queued as f64 + backlog;
+        let ahead = self.tail.ahead(now, base, queued, idle.is_some());
+        if queued >= base {
             return None;
         }
-        let debt = if idle.is_some_and(|idle| idle > DESPERATE) { f64::MAX } else { self.trusted_debt + 0.5 };
+        let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
+        let debt = if is_desperate { f64::MAX } else { self.trusted_debt + 0.5 };
         let piece_length = self.lengths.piece_length();
         let mut receivers: Vec<_> = self
             .members
@@ -93,7 +101,7 @@ impl Swarm {
             .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
             .collect();
         let pending: u64 = receivers.iter().map(|(pending, ..)| pending).sum();
-        if pending as f64 >= ahead {
+        if pending as f64 + backlog >= ahead {
             return None;
         }
         receivers.retain(|(.., member)| self.members.get(member).is_some_and(|peer| peer.debt() <= debt));
@@ -102,22 +110,27 @@ impl Swarm {
         });
         let is_stuck = idle.is_some_and(|idle| idle > DEADLOCK);
         receivers.into_iter().find_map(|(.., member)| {
-            let piece = self.rarest_for(now, member, is_stuck)?;
+            let piece = self.rarest_for(now, member, is_stuck, is_desperate)?;
             self.pieces.repeat(piece);
             Some((member, piece))
         })
     }
 
     /// The piece that fewest have, of those the member may be told of.
-    fn rarest_for(&mut self, now: Instant, member: Member, is_stuck: bool) -> Option<PieceIndex> {
+    fn rarest_for(
+        &mut self,
+        now: Instant,
+        member: Member,
+        is_stuck: bool,
+        is_desperate: bool,
+    ) -> Option<PieceIndex> {
         let peer = self.members.get(&member)?;
         let hold = (self.tail.missing as f64) < HOLD * self.tail.have_rate;
-        let patience =
-            self.replication.patience().unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
+        let patience = self.replication.patience(PATIENCE).unwrap_or(MIN_PATIENCE);
         let may = |piece: PieceIndex| match self.pieces.state(piece) {
             State::New => false,
             State::Given(_) => is_stuck,
-            State::Unproven(giver) => self.is_overdue(now, giver, piece, patience),
+            State::Unproven(giver) => is_desperate || self.is_overdue(now, giver, piece, patience),
             State::Out => !hold || self.pieces.availability(piece) <= 1,
         };
         let best = untold(peer, self.tail.cursor, self.pieces.count())
