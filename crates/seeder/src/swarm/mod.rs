@@ -16,10 +16,10 @@ mod first_copy;
 mod member;
 mod pieces;
 mod record;
-mod replication;
 mod standing;
 mod sweep;
 mod tail;
+mod widening;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,8 +33,7 @@ pub use standing::Standing;
 use member::Peer;
 use pieces::{Pieces, State};
 use record::Record;
-use replication::Replication;
-use tail::Tail;
+use widening::Widening;
 
 /// The uplink in bytes a second, as long as nobody knows it. Rather too little: what is revealed too early can't be
 /// taken back.
@@ -69,8 +68,9 @@ pub struct Swarm {
     members: BTreeMap<Member, Peer>,
     next_member: u32,
     record: Record,
-    replication: Replication,
-    tail: Tail,
+    widening: Widening,
+    /// Where the tail looks for the next piece.
+    tail_cursor: u32,
     /// Bytes a second.
     uplink: f64,
     /// Whether there are other complete sources.
@@ -86,6 +86,8 @@ pub struct Swarm {
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
+    /// Members that are incomplete, at least 1.
+    incomplete: f64,
     /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
     trusted_debt: f64,
     /// Whether there may be something to reveal.
@@ -101,8 +103,8 @@ impl Swarm {
             members: BTreeMap::new(),
             next_member: 0,
             record: Record::default(),
-            replication: Replication::default(),
-            tail: Tail::default(),
+            widening: Widening::default(),
+            tail_cursor: 0,
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
             alone_since: Some(now),
@@ -111,7 +113,8 @@ impl Swarm {
             busy_until: now,
             last_event: now,
             last_sweep: now,
-            trusted_debt: 1.5,
+            incomplete: 1.0,
+            trusted_debt: sweep::TOLERANCE,
             dirty: false,
         }
     }
@@ -159,12 +162,9 @@ impl Swarm {
         let was_open = peer.open.remove(&piece).is_some();
         self.dirty |= was_open || peer.has.is_complete();
         self.last_event = now;
-        self.tail.count_have();
-        if let Some(giver) = self.pieces.show(member, piece) {
-            let sent = self.members.get_mut(&giver).and_then(|peer| peer.unproven.remove(&piece));
-            if let Some(sent) = sent.filter(|_| self.pieces.returns(piece) == 0) {
-                self.replication.count(now.saturating_duration_since(sent));
-            }
+        let giver = self.pieces.show(member, piece);
+        if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+            giver.unproven -= 1;
         }
     }
 
@@ -206,9 +206,8 @@ impl Swarm {
         let took = Duration::from_secs_f64(f64::from(block.length) / self.uplink);
         self.busy_until = (self.busy_until.max(now) + took).min(now + MAX_BACKLOG);
         if peer.sent(self.busy_until, block, size) {
-            if self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get())) {
-                peer.unproven.insert(block.piece, self.busy_until);
-            }
+            let is_unproven = self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get()));
+            peer.unproven += u32::from(is_unproven);
             self.dirty = true;
         }
         self.last_event = now;
@@ -284,6 +283,11 @@ impl Swarm {
         (self.ready == 0 && idle > MIN_IDLE).then_some(idle)
     }
 
+    /// Bytes that were sent and are still on this side of the uplink.
+    fn backlog(&self, now: Instant) -> f64 {
+        self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
+    }
+
     fn is_for_all(&self, now: Instant) -> bool {
         self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
     }
@@ -297,19 +301,6 @@ impl Swarm {
 
     fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
         let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
-            let p = &self.members[&member];
-            eprintln!(
-                "REV {:?} {member:?} {piece:?} av {} st {:?} debt {} idle {:?} backlog {:?} queued {} new {}",
-                now.saturating_duration_since(self.start),
-                self.pieces.availability(piece),
-                self.pieces.state(piece),
-                p.debt(),
-                self.idle(now),
-                self.busy_until.saturating_duration_since(now),
-                self.queued,
-                self.pieces.new_count()
-            );
-        }
         let peer = self.members.get_mut(&member)?;
         peer.reveal(now, piece);
         Some(Reveal::Piece(member, piece))

@@ -21,24 +21,11 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// Time for it to go on with a piece that it has begun, and for its socket to take something.
 const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 
-/// Whoever got a piece is doubted after this multiple of the time in which pieces are passed on.
-const PATIENCE: u32 = 8;
+/// More than this is waiting to be sent: the uplink is busy for so long (s) at least.
+const AHEAD: f64 = 0.25;
 
-/// How often a piece is given to somebody else because nobody passes it on.
-const MAX_RETURNS: u8 = 3;
-
-/// What is open at all members together, in seconds of uplink.
-const AHEAD: f64 = 0.5;
-
-/// Pieces that may be open at a member, however slow and however fast.
-const MIN_WINDOW: f64 = 2.0;
-const MAX_WINDOW: f64 = 64.0;
-
-/// What a member may have open: that many times what it takes while a reveal reaches it and its request us.
-const WINDOW_REACTIONS: f64 = 3.0;
-
-/// Time for messages to be acted upon, besides the reaction that was measured (s).
-const SLACK: f64 = 0.05;
+/// A debt in pieces that anybody may have.
+pub(super) const TOLERANCE: f64 = 1.5;
 
 impl Swarm {
     /// Does what is due by the clock.
@@ -48,12 +35,13 @@ impl Swarm {
             return;
         }
         self.last_sweep = now;
-        self.tail.sweep(elapsed.as_secs_f64());
-        self.tail.missing =
-            self.members.values().map(|peer| u64::from(self.lengths.piece_count() - peer.has.len())).sum();
+        if self.idle(now).is_some() {
+            self.widening.grow(now);
+        } else if self.queued as f64 + self.backlog(now) > AHEAD * self.uplink {
+            self.widening.shrink();
+        }
         self.take_back_unused(now);
-        self.doubt_unproven(now);
-        self.follow_members(elapsed);
+        self.judge_members(elapsed);
         self.dirty = true;
     }
 
@@ -75,7 +63,6 @@ impl Swarm {
                 if self.pieces.state(piece) == State::Given(*member) {
                     self.pieces.take_back(piece);
                     peer.bad += 1.0;
-                    peer.rate = 0.0;
                     peer.has_finished_one = false;
                 }
             }
@@ -87,51 +74,18 @@ impl Swarm {
         }
     }
 
-    /// Pieces that nobody but the member that got them shows.
-    fn doubt_unproven(&mut self, now: Instant) {
-        let Some(patience) = self.replication.patience(PATIENCE) else { return };
-        for peer in self.members.values_mut() {
-            let doubtful: Vec<_> = peer
-                .unproven
-                .extract_if(.., |_, since| now >= *since + patience)
-                .map(|(piece, _)| piece)
-                .collect();
-            for piece in doubtful {
-                if self.pieces.doubt(piece, MAX_RETURNS) {
-                    peer.bad += 2.0;
-                }
-            }
-        }
-    }
-
-    fn follow_members(&mut self, elapsed: Duration) {
-        let wanting = self.members.values().filter(|peer| peer.is_incomplete());
-        let mut debts: Vec<_> = wanting.clone().map(Peer::debt).collect();
-        let count = debts.len().max(1) as f64;
-        self.tail.reaction = wanting.map(|peer| peer.reaction).sum::<f64>() / count;
-        let middle = debts.len() / 2;
-        let median =
-            debts.get(middle).is_some().then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
-        self.trusted_debt = 1.5 + 2.0 * median.unwrap_or(0.0);
-        let piece_length = f64::from(self.lengths.piece_length());
-        let floor = (AHEAD * self.uplink / piece_length / count).max(MIN_WINDOW);
+    fn judge_members(&mut self, elapsed: Duration) {
+        let mut debts = Vec::with_capacity(self.members.len());
         for peer in self.members.values_mut() {
             peer.bad = record::fade(peer.bad, elapsed);
-            peer.follow(elapsed.as_secs_f64(), floor, piece_length);
+            if peer.is_incomplete() {
+                debts.push(peer.debt());
+            }
         }
-    }
-}
-
-impl Peer {
-    fn follow(&mut self, elapsed: f64, floor: f64, piece_length: f64) {
-        let rate = (self.sent - self.sent_before) as f64 / elapsed;
-        self.sent_before = self.sent;
-        self.rate += (rate - self.rate) * (3.0 * elapsed).min(1.0);
-        let least = if self.has_finished_one { floor } else { 1.0 + floor / 3.0 };
-        let taken = WINDOW_REACTIONS * self.rate * (self.reaction + SLACK) / piece_length;
-        // Between 1 and MAX_WINDOW.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let window = taken.ceil().max(least).min(MAX_WINDOW) as usize;
-        self.window = window;
+        self.incomplete = debts.len().max(1) as f64;
+        let middle = debts.len() / 2;
+        let has_median = !debts.is_empty();
+        let median = has_median.then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
+        self.trusted_debt = TOLERANCE + 2.0 * median.unwrap_or_default();
     }
 }

@@ -150,6 +150,8 @@ fn explore() {
             others: five(Kind::Silent),
             ..Case::default()
         },
+        Case { name: "stagger 1s", stagger: SECOND, ..Case::default() },
+        Case { name: "stagger 1s at 2", stagger: SECOND, up: two, ..Case::default() },
         Case { name: "15 + 5 sluggish", leechers: 15, others: five(Kind::Sluggish), ..Case::default() },
         Case {
             name: "15 at 2 + 5 sluggish",
