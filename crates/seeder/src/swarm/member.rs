@@ -15,6 +15,8 @@ pub struct Member(pub(super) u32);
 /// A piece that a member was told of or asks for, and that was not sent whole.
 #[derive(Debug)]
 pub(super) struct Open {
+    /// When it was revealed, or first asked for.
+    pub(super) opened: Instant,
     /// When it was revealed, asked for or last sent of.
     pub(super) since: Instant,
     pub(super) asked: bool,
@@ -105,11 +107,12 @@ impl Peer {
         if let Some(revealed) = &mut self.revealed {
             revealed.insert(piece.get());
         }
-        self.open.insert(piece, Open { since: now, asked: false, sent: 0 });
+        self.open.insert(piece, Open { opened: now, since: now, asked: false, sent: 0 });
     }
 
     pub(super) fn requested(&mut self, now: Instant, block: Block) {
-        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
+        let open =
+            self.open.entry(block.piece).or_insert(Open { opened: now, since: now, asked: true, sent: 0 });
         open.asked = true;
         open.since = now;
         self.queued += u64::from(block.length);
@@ -120,7 +123,8 @@ impl Peer {
     pub(super) fn sent(&mut self, at: Instant, block: Block, size: u32) -> bool {
         self.sent += u64::from(block.length);
         self.reached = at;
-        let open = self.open.entry(block.piece).or_insert(Open { since: at, asked: true, sent: 0 });
+        let open =
+            self.open.entry(block.piece).or_insert(Open { opened: at, since: at, asked: true, sent: 0 });
         open.since = at;
         open.sent = open.sent.saturating_add(block.length);
         let is_whole = open.sent >= size;

@@ -87,9 +87,13 @@ impl Pieces {
         self.set(piece, State::Given(member));
     }
 
-    pub(super) fn repeat(&mut self, piece: PieceIndex) {
-        let repeats = &mut self.at_mut(piece).repeats;
-        *repeats = repeats.saturating_add(1);
+    /// Somebody is told of it as a further copy. Who got it, if nobody else has shown it.
+    pub(super) fn repeat(&mut self, piece: PieceIndex) -> Option<Member> {
+        let at = self.at_mut(piece);
+        at.repeats = at.repeats.saturating_add(1);
+        let State::Unproven(giver) = at.state else { return None };
+        at.state = State::Out;
+        Some(giver)
     }
 
     /// Was sent whole. Whether it is unproven now; `shown`: the member has said that it has it.

@@ -21,6 +21,10 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// Time for it to go on with a piece that it has begun, and for its socket to take something.
 const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 
+/// After this time a member that takes less than this part of its share, though nothing else would hinder it, is slow.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
+const SLOW: f64 = 0.1;
+
 /// More than this is waiting to be sent: the uplink is busy for so long (s) at least.
 const AHEAD: f64 = 0.25;
 
@@ -45,30 +49,24 @@ impl Swarm {
         self.dirty = true;
     }
 
-    /// Pieces that a member was told of and does not ask for.
+    /// Takes back what members were given and make nothing of, so that others are given it.
     fn take_back_unused(&mut self, now: Instant) {
+        let slow = SLOW * self.uplink / self.incomplete;
         for (member, peer) in &mut self.members {
-            let is_blocked = peer.blocked_since.is_some_and(|since| now >= since + GO_ON_LIMIT);
-            let is_trusted = peer.debt() <= self.trusted_debt;
-            let is_unused = |piece: &PieceIndex, open: &Open, pieces: &super::Pieces| {
-                let limit = if open.sent == 0 { ASK_LIMIT } else { GO_ON_LIMIT };
-                let is_given = pieces.state(*piece) == State::Given(*member);
-                let is_over = peer.queued == 0 || !is_given && !open.asked;
-                now >= open.since.max(peer.reached) + limit && is_over
-                    || is_blocked && now >= open.since + GO_ON_LIMIT
-            };
-            let unused: Vec<_> =
-                peer.open.extract_if(.., |piece, open| is_unused(piece, open, &self.pieces)).collect();
-            for (piece, _) in unused {
-                if self.pieces.state(piece) == State::Given(*member) {
+            let given = State::Given(*member);
+            for piece in peer.drop_unused(now, slow, |piece| self.pieces.state(piece) == given) {
+                if self.pieces.state(piece) == given {
                     self.pieces.take_back(piece);
                     peer.bad += 1.0;
                     peer.has_finished_one = false;
                 }
             }
-            for (piece, open) in &peer.open {
-                if !is_trusted && open.sent == 0 && self.pieces.state(*piece) == State::Given(*member) {
-                    self.pieces.take_back(*piece);
+            if peer.debt() > self.trusted_debt {
+                // It waits until all others have got theirs, and the piece would wait with it.
+                for (piece, _) in peer.open.iter().filter(|(_, open)| open.sent == 0) {
+                    if self.pieces.state(*piece) == given {
+                        self.pieces.take_back(*piece);
+                    }
                 }
             }
         }
@@ -87,5 +85,27 @@ impl Swarm {
         let has_median = !debts.is_empty();
         let median = has_median.then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
         self.trusted_debt = TOLERANCE + 2.0 * median.unwrap_or_default();
+    }
+}
+
+impl Peer {
+    /// Forgets open pieces that come to nothing, and returns them. `slow`: in bytes a second.
+    fn drop_unused(
+        &mut self,
+        now: Instant,
+        slow: f64,
+        is_given: impl Fn(PieceIndex) -> bool,
+    ) -> Vec<PieceIndex> {
+        let is_blocked = self.blocked_since.is_some_and(|since| now >= since + GO_ON_LIMIT);
+        let (has_all_it_asked, reached) = (self.queued == 0, self.reached);
+        let is_unused = |piece: &PieceIndex, open: &mut Open| {
+            let quiet = now.saturating_duration_since(open.since.max(reached));
+            let limit = if open.sent == 0 { ASK_LIMIT } else { GO_ON_LIMIT };
+            let age = now.saturating_duration_since(open.opened);
+            let is_slow = age >= SLOW_AFTER && f64::from(open.sent) < slow * age.as_secs_f64();
+            let may_end = has_all_it_asked || !open.asked && !is_given(*piece);
+            may_end && quiet >= limit || has_all_it_asked && is_slow || is_blocked && quiet >= GO_ON_LIMIT
+        };
+        self.open.extract_if(.., is_unused).map(|(piece, _)| piece).collect()
     }
 }

@@ -26,26 +26,37 @@ const LOOK: usize = 2048;
 impl Swarm {
     pub(super) fn further_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
         let idle = self.idle(now);
-        if self.pieces.new_count() > 0 && idle.is_none() {
+        let enough = AHEAD * self.uplink;
+        let is_busy = self.queued as f64 + self.backlog(now) >= enough;
+        if is_busy || self.pieces.new_count() > 0 && idle.is_none() {
             return None;
         }
         let piece_length = u64::from(self.lengths.piece_length());
-        let incomplete = self.members.iter().filter(|(_, peer)| peer.is_incomplete());
+        let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
+        let may_receive = |peer: &Peer| is_desperate || peer.debt() <= self.trusted_debt;
+        let incomplete = self.members.iter().filter(|(_, peer)| peer.is_incomplete() && may_receive(peer));
         let mut receivers: Vec<_> = incomplete
             .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
             .collect();
         let pending = receivers.iter().map(|(pending, ..)| pending).sum::<u64>() as f64 + self.backlog(now);
-        if pending >= AHEAD * self.uplink * self.widening.factor() {
+        if pending >= enough * self.widening.factor() {
             return None;
         }
-        let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
-        receivers.retain(|(.., member)| is_desperate || self.is_trusted(*member));
         receivers.sort_unstable_by_key(|(pending, has, member)| (pending / piece_length, *has, *member));
         receivers.into_iter().find_map(|(.., member)| {
             let piece = self.rarest_for(member, idle.unwrap_or_default())?;
-            self.pieces.repeat(piece);
+            self.repeat(piece);
             Some((member, piece))
         })
+    }
+
+    /// From now on nobody can tell whether it was passed on: whoever got it first has not done so in time.
+    fn repeat(&mut self, piece: PieceIndex) {
+        let giver = self.pieces.repeat(piece);
+        if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+            giver.bad += f64::from(u8::from(giver.debt() > self.trusted_debt));
+            giver.unproven -= 1;
+        }
     }
 
     /// The piece that fewest have, of those the member may be told of.
