@@ -300,26 +300,7 @@ impl Swarm {
     }
 
     fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
-<<<<<<< HEAD
-        let a = self.first_copy(now);
-        let b = a.is_some();
-        let (member, piece) = a.or_else(|| self.further_copy(now))?;
-        if std::env::var("SIM_R").is_ok() {
-            let p = &self.members[&member];
-            eprintln!(
-                "{:?} first {b} {member:?} {piece:?} av {} st {:?} debt {} trusted {} idle {:?} new {}",
-                self.last_sent,
-                self.pieces.availability(piece),
-                self.pieces.state(piece),
-                p.debt(),
-                self.trusted_debt,
-                self.idle(now),
-                self.pieces.new_count()
-            );
-        }
-=======
         let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
->>>>>>> swarm
         let peer = self.members.get_mut(&member)?;
         peer.reveal(now, piece);
         Some(Reveal::Piece(member, piece))

@@ -54,14 +54,10 @@ impl Case {
         let count = self.leechers + self.others.len();
         let leecher = |kind, up| Leecher::new(kind, up, self.slots, count, pieces, PIECE / leecher::BLOCK);
         let stock = (0..self.leechers).map(|_| leecher(Kind::Stock, self.up));
-<<<<<<< HEAD
-        let others = self.others.iter().map(|kind| leecher(*kind, 1.0));
-=======
         let others = self
             .others
             .iter()
             .map(|kind| leecher(*kind, if *kind == Kind::Sluggish { self.up } else { 1.0 }));
->>>>>>> swarm
         let all: Vec<_> =
             stock.chain(others).zip(0..).map(|(leecher, at)| (leecher, at * self.stagger)).collect();
         let mut world = World::new(self.uplink as f64);
@@ -90,13 +86,8 @@ impl Case {
             .max()
             .unwrap_or(0);
         let f = self.total as f64;
-<<<<<<< HEAD
-        let bound =
-            (f / self.uplink as f64).max(stock as f64 * f / (self.uplink as f64 + stock as f64 * self.up));
-=======
         let bound = (f / self.uplink as f64)
             .max(count as f64 * f / (self.uplink as f64 + of.leechers.iter().map(|l| l.up).sum::<f64>()));
->>>>>>> swarm
         let ratio = last as f64 / SECOND as f64 / bound;
         let copies = of.sent as f64 / f;
         println!(
@@ -159,8 +150,6 @@ fn explore() {
             others: five(Kind::Silent),
             ..Case::default()
         },
-<<<<<<< HEAD
-=======
         Case { name: "stagger 1s", stagger: SECOND, ..Case::default() },
         Case { name: "stagger 1s at 2", stagger: SECOND, up: two, ..Case::default() },
         Case { name: "15 + 5 sluggish", leechers: 15, others: five(Kind::Sluggish), ..Case::default() },
@@ -183,7 +172,6 @@ fn explore() {
             ..Case::default()
         },
         Case { name: "net slow", total: 16 * MIB, uplink: MIB, sockets: Some(8), ..Case::default() },
->>>>>>> swarm
         Case { name: "leavers", leavers: 6, ..Case::default() },
         Case { name: "leavers at 2", leavers: 6, up: two, ..Case::default() },
     ] {
