@@ -74,6 +74,11 @@ impl Peer {
         !self.has.is_complete()
     }
 
+    /// Whether there is something left to tell it.
+    pub(super) fn takes_reveals(&self) -> bool {
+        self.is_incomplete() && self.revealed.is_some()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.queued > 0 && self.blocked_since.is_none()
     }

@@ -71,6 +71,8 @@ pub struct Swarm {
     widening: Widening,
     /// Where the tail looks for the next piece.
     tail_cursor: u32,
+    /// Further copies that were revealed since the last sweep.
+    repeats: usize,
     /// Bytes a second.
     uplink: f64,
     /// Whether there are other complete sources.
@@ -105,6 +107,7 @@ impl Swarm {
             record: Record::default(),
             widening: Widening::default(),
             tail_cursor: 0,
+            repeats: 0,
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
             alone_since: Some(now),
@@ -160,7 +163,10 @@ impl Swarm {
         }
         peer.has.insert(piece.get());
         let was_open = peer.open.remove(&piece).is_some();
-        self.dirty |= was_open || peer.has.is_complete();
+        if peer.has.is_complete() {
+            self.touch(now);
+        }
+        self.dirty |= was_open;
         self.last_event = now;
         let giver = self.pieces.show(member, piece);
         if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
@@ -237,7 +243,7 @@ impl Swarm {
         if !self.dirty {
             return None;
         }
-        let reveal = if self.is_for_all(now) { self.reveal_all() } else { self.reveal_piece(now) };
+        let reveal = self.reveal_all(now).or_else(|| self.reveal_piece(now));
         self.dirty = reveal.is_some();
         reveal
     }
@@ -254,7 +260,7 @@ impl Swarm {
     pub fn standing(&self, member: Member, next: Block) -> Standing {
         let Some(peer) = self.members.get(&member) else { return Standing::default() };
         let is_first = self.pieces.is_first(member, next.piece);
-        let is_urgent = is_first && self.members.len() > 1 && peer.debt() <= self.trusted_debt;
+        let is_urgent = is_first && self.alone_since.is_none() && peer.debt() <= self.trusted_debt;
         let is_started = peer.open.get(&next.piece).is_some_and(|open| open.sent > 0);
         Standing::new(is_urgent, is_started, peer.debt(), peer.sent)
     }
@@ -288,13 +294,13 @@ impl Swarm {
         self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
     }
 
-    fn is_for_all(&self, now: Instant) -> bool {
-        self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
-    }
-
-    fn reveal_all(&mut self) -> Option<Reveal> {
-        let found = self.members.iter_mut().find(|(_, peer)| peer.revealed.is_some() && peer.is_incomplete());
-        let (member, peer) = found?;
+    fn reveal_all(&mut self, now: Instant) -> Option<Reveal> {
+        let is_alone = self.alone_since.is_some_and(|since| now >= since + ALONE);
+        if !self.others_seed && !is_alone {
+            return None;
+        }
+        let is_due = |peer: &Peer| peer.takes_reveals() && (self.others_seed || peer.interested);
+        let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))
     }

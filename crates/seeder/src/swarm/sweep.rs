@@ -39,6 +39,7 @@ impl Swarm {
             return;
         }
         self.last_sweep = now;
+        self.repeats = 0;
         if self.idle(now).is_some() {
             self.widening.grow(now);
         } else if self.queued as f64 + self.backlog(now) > AHEAD * self.uplink {

@@ -23,18 +23,22 @@ const DESPERATE: Duration = Duration::from_millis(250);
 /// Pieces that are looked at to find the one that fewest have.
 const LOOK: usize = 2048;
 
+/// Further copies that are revealed from one sweep to the next: the work for one event is bounded.
+const MAX_REPEATS: usize = 256;
+
 impl Swarm {
+    /// Tells the member of a piece that has least to do, of those that can be trusted with it.
     pub(super) fn further_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
         let idle = self.idle(now);
         let enough = AHEAD * self.uplink;
         let is_busy = self.queued as f64 + self.backlog(now) >= enough;
-        if is_busy || self.pieces.new_count() > 0 && idle.is_none() {
+        if is_busy || self.repeats >= MAX_REPEATS || self.pieces.new_count() > 0 && idle.is_none() {
             return None;
         }
         let piece_length = u64::from(self.lengths.piece_length());
         let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
         let may_receive = |peer: &Peer| is_desperate || peer.debt() <= self.trusted_debt;
-        let incomplete = self.members.iter().filter(|(_, peer)| peer.is_incomplete() && may_receive(peer));
+        let incomplete = self.members.iter().filter(|(_, peer)| peer.takes_reveals() && may_receive(peer));
         let mut receivers: Vec<_> = incomplete
             .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
             .collect();
@@ -52,6 +56,7 @@ impl Swarm {
 
     /// From now on nobody can tell whether it was passed on: whoever got it first has not done so in time.
     fn repeat(&mut self, piece: PieceIndex) {
+        self.repeats += 1;
         let giver = self.pieces.repeat(piece);
         if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
             giver.bad += f64::from(u8::from(giver.debt() > self.trusted_debt));
