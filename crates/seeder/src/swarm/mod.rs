@@ -259,8 +259,9 @@ impl Swarm {
     /// The place of a member among those who wait for the upload limit, given the block that is next for it.
     pub fn standing(&self, member: Member, next: Block) -> Standing {
         let Some(peer) = self.members.get(&member) else { return Standing::default() };
+        let others_wait = !self.others_seed && self.alone_since.is_none();
         let is_first = self.pieces.is_first(member, next.piece);
-        let is_urgent = is_first && self.alone_since.is_none() && peer.debt() <= self.trusted_debt;
+        let is_urgent = is_first && others_wait && peer.debt() <= self.trusted_debt;
         let is_started = peer.open.get(&next.piece).is_some_and(|open| open.sent > 0);
         Standing::new(is_urgent, is_started, peer.debt(), peer.sent)
     }

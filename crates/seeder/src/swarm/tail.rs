@@ -89,8 +89,8 @@ impl Swarm {
 
 /// Pieces that the member neither has nor was told of, round from `from`.
 fn untold(peer: &Peer, from: u32, count: u32) -> impl Iterator<Item = u32> {
-    let bytes = count.div_ceil(8).max(1);
-    let first = from / 8 % bytes;
+    let bytes = count.div_ceil(8);
+    let first = from / 8 % bytes.max(1);
     (first..bytes).chain(0..first).flat_map(move |byte| {
         let bits = peer.untold(byte as usize);
         (0..8).filter(move |bit| bits & (0x80 >> bit) != 0).map(move |bit| byte * 8 + bit)

@@ -5,6 +5,8 @@ mod choker;
 #[cfg(test)]
 mod chunks;
 #[cfg(test)]
+mod hand_out;
+#[cfg(test)]
 mod hashes;
 #[cfg(test)]
 mod hostile;
