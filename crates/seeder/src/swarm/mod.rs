@@ -137,6 +137,11 @@ impl Swarm {
         }
         let member = Member(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
+        if self.alone_since.is_some() {
+            // That the uplink was idle means nothing now.
+            self.busy_until = self.busy_until.max(now);
+            self.widening = Widening::default();
+        }
         let debt = self.record.debt(now, address);
         self.members.insert(member, Peer::new(now, address, debt, self.lengths.piece_count()));
         self.touch(now);

@@ -82,9 +82,9 @@ impl Swarm {
             }
         }
         self.incomplete = debts.len().max(1) as f64;
+        // Of two the one that owes more is the measure: it may be that the other one just shows nothing.
         let middle = debts.len() / 2;
-        let has_median = !debts.is_empty();
-        let median = has_median.then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
+        let median = (!debts.is_empty()).then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
         self.trusted_debt = TOLERANCE + 2.0 * median.unwrap_or_default();
     }
 }
