@@ -12,7 +12,7 @@
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`], [`Slots`]: which peers are unchoked, and how many
 //! - [`Swarm`]: who is told of which piece while this is the only seed
-//! - [`Schedule`]: who sends next under the upload limit
+//! - [`Schedule`]: who sends next under the upload limit; [`Uplink`]: what that is, if none is configured
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
 //! - [`peer_id()`], [`CLIENT`]: how we name ourselves
@@ -36,6 +36,7 @@ mod schedule;
 mod session;
 mod slots;
 mod swarm;
+mod uplink;
 mod upload;
 
 pub use allowed_fast::allowed_fast;
@@ -55,4 +56,5 @@ pub use schedule::{Schedule, Turn};
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
 pub use slots::{Round, Slots};
 pub use swarm::{Member, Reveal, Standing, Swarm};
+pub use uplink::Uplink;
 pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

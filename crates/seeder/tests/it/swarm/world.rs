@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use seeder::{Member, Reveal, Schedule, Swarm};
+use seeder::{Member, Reveal, Schedule, Swarm, Uplink};
 use torrent::{Block, Lengths};
 
 use super::leecher::{BLOCK, BlockId, Conn, Kind, Leecher, SECOND, Time};
@@ -68,9 +68,7 @@ pub(crate) struct World {
     sockets: Option<usize>,
     /// Sockets that have something, by item and leecher; whose turn it is in the network.
     wire: VecDeque<(usize, usize, BlockId)>,
-    drained: u64,
-    measured: (Time, u64),
-    best: u64,
+    measured: Uplink,
     busy_until: Time,
     /// Delay to the seed.
     seed_delay: Time,
@@ -79,8 +77,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(uplink: f64, seed_delay: Time, sockets: Option<usize>) -> Self {
+        let start = origin();
         Self {
-            start: origin(),
+            start,
             now: 0,
             events: BinaryHeap::new(),
             payloads: Vec::new(),
@@ -89,9 +88,7 @@ impl World {
             uplink,
             sockets,
             wire: VecDeque::new(),
-            drained: 0,
-            measured: (0, 0),
-            best: 0,
+            measured: Uplink::new(start, None),
             busy_until: 0,
             seed_delay,
             chance: Xorshift(0x5eed),
@@ -199,7 +196,6 @@ impl World {
             let Some((item, leecher, id)) = self.next_block() else { return };
             let took = (f64::from(BLOCK) / self.uplink * SECOND as f64) as Time;
             self.busy_until = self.now + took;
-            self.drained += u64::from(BLOCK);
             let seed = self.items[item].leechers.len();
             self.push(
                 self.busy_until + self.seed_delay,
@@ -230,14 +226,10 @@ impl World {
     }
 
     fn measure(&mut self) {
-        let (since, drained) = self.measured;
-        if self.now >= since + SECOND {
-            let rate = (self.drained - drained) * SECOND / (self.now - since);
-            self.best = rate.max(self.best * 98 / 100);
-            let rate = self.best;
-            let now = self.at(self.now);
-            self.items.iter_mut().for_each(|item| item.swarm.set_uplink(now, rate));
-            self.measured = (self.now, self.drained);
+        let now = self.at(self.now);
+        if self.measured.sent(now, BLOCK.into()) {
+            let uplink = self.measured.bytes_per_second().unwrap();
+            self.items.iter_mut().for_each(|item| item.swarm.set_uplink(now, uplink));
         }
     }
 
