@@ -257,8 +257,9 @@ impl Swarm {
     pub fn next_deadline(&self) -> Option<Instant> {
         let is_quiet = self.last_event + sweep::DORMANT < self.last_sweep;
         let is_over = self.others_seed || !self.members.values().any(Peer::is_incomplete);
-        let pace = if self.ready == 0 { sweep::IDLE_PACE } else { sweep::PACE };
-        (!is_quiet && !is_over).then(|| self.last_sweep + pace)
+        let (soon, late) = (self.last_sweep + sweep::IDLE_PACE, self.last_sweep + sweep::PACE);
+        let at = if self.ready == 0 { (self.busy_until + MIN_IDLE).clamp(soon, late) } else { late };
+        (!is_quiet && !is_over).then_some(at)
     }
 
     /// The place of a member among those who wait for the upload limit, given the block that is next for it.
@@ -289,10 +290,10 @@ impl Swarm {
         self.dirty = true;
     }
 
-    /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
+    /// For how long the uplink has had nothing to do, if it has not just paused between two blocks.
     fn idle(&self, now: Instant) -> Option<Duration> {
         let idle = now.saturating_duration_since(self.busy_until);
-        (self.ready == 0 && idle > MIN_IDLE).then_some(idle)
+        (self.ready == 0 && idle >= MIN_IDLE).then_some(idle)
     }
 
     /// Bytes that were sent and are still on this side of the uplink.

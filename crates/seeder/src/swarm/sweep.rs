@@ -1,4 +1,4 @@
-//! What time does: pieces that were given in vain are given to others, windows follow the members' pace.
+//! What time does: what was given in vain is given to others, and members are judged.
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,6 @@ const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 const SLOW: f64 = 0.1;
 
-/// More than this is waiting to be sent: the uplink is busy for so long (s) at least.
-const AHEAD: f64 = 0.25;
-
 /// A debt in pieces that anybody may have.
 pub(super) const TOLERANCE: f64 = 1.5;
 
@@ -42,7 +39,7 @@ impl Swarm {
         self.repeats = 0;
         if self.idle(now).is_some() {
             self.widening.grow(now);
-        } else if self.queued as f64 + self.backlog(now) > AHEAD * self.uplink {
+        } else if self.is_busy(now) {
             self.widening.shrink();
         }
         self.take_back_unused(now);

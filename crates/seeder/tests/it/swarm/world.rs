@@ -136,7 +136,7 @@ impl World {
     pub(crate) fn run(&mut self, limit: Time, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             let deadline = self.items.iter().filter_map(|item| item.swarm.next_deadline()).min();
-            let deadline = deadline.map(|at| (at - self.start).as_micros() as Time);
+            let deadline = deadline.map(|at| (at - self.start).as_nanos().div_ceil(1000) as Time);
             let event = self.events.peek().map(|Reverse((time, ..))| *time);
             let Some(next) = deadline.into_iter().chain(event).min().filter(|next| *next <= limit) else {
                 return false;
