@@ -12,7 +12,7 @@
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`], [`Slots`]: which peers are unchoked, and how many
 //! - [`Swarm`]: who is told of which piece while this is the only seed
-//! - [`Schedule`]: who sends next under the upload limit
+//! - [`Schedule`]: who sends next under the upload limit; [`Uplink`]: what that is, if none is configured
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
 //! - [`mse`]: connections that are encrypted, before a session sees them
@@ -42,6 +42,7 @@ mod schedule;
 mod session;
 mod slots;
 mod swarm;
+mod uplink;
 mod upload;
 
 pub use allowed_fast::allowed_fast;
@@ -61,4 +62,5 @@ pub use schedule::{Schedule, Turn};
 pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
 pub use slots::{Round, Slots};
 pub use swarm::{Member, Reveal, Standing, Swarm};
+pub use uplink::Uplink;
 pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

@@ -275,7 +275,7 @@ impl PeerSession {
         }
     }
 
-    /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it may ask for it from now on.
+    /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it will ask for it.
     pub fn reveal(&mut self, now: Instant, piece: PieceIndex) {
         if let Some(upload) = self.upload_mut() {
             upload.reveal(now, piece);

@@ -37,7 +37,7 @@ impl Swarm {
         // Whoever has not taken a whole piece may be one who never will.
         let room = |peer: &Peer| if peer.has_finished_one { window } else { 1.0 + window / 3.0 };
         let candidates = self.members.iter().filter(|(_, peer)| {
-            peer.is_incomplete()
+            peer.takes_reveals()
                 && peer.exhausted != Some(returned)
                 && (peer.open.len() as f64) < room(peer).floor()
                 && (peer.debt() <= self.trusted_debt || is_idle)

@@ -71,6 +71,8 @@ pub struct Swarm {
     widening: Widening,
     /// Where the tail looks for the next piece.
     tail_cursor: u32,
+    /// Further copies that were revealed since the last sweep.
+    repeats: usize,
     /// Bytes a second.
     uplink: f64,
     /// Whether there are other complete sources.
@@ -86,7 +88,7 @@ pub struct Swarm {
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
-    /// Members that are incomplete, at least 1.
+    /// Members that are incomplete and unchoked, at least 1.
     incomplete: f64,
     /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
     trusted_debt: f64,
@@ -105,6 +107,7 @@ impl Swarm {
             record: Record::default(),
             widening: Widening::default(),
             tail_cursor: 0,
+            repeats: 0,
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
             alone_since: Some(now),
@@ -134,6 +137,11 @@ impl Swarm {
         }
         let member = Member(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
+        if self.alone_since.is_some() {
+            // That the uplink was idle means nothing now.
+            self.busy_until = self.busy_until.max(now);
+            self.widening = Widening::default();
+        }
         let debt = self.record.debt(now, address);
         self.members.insert(member, Peer::new(now, address, debt, self.lengths.piece_count()));
         self.touch(now);
@@ -160,7 +168,10 @@ impl Swarm {
         }
         peer.has.insert(piece.get());
         let was_open = peer.open.remove(&piece).is_some();
-        self.dirty |= was_open || peer.has.is_complete();
+        if peer.has.is_complete() {
+            self.touch(now);
+        }
+        self.dirty |= was_open;
         self.last_event = now;
         let giver = self.pieces.show(member, piece);
         if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
@@ -177,6 +188,21 @@ impl Swarm {
     pub fn interested(&mut self, now: Instant, member: Member, interested: bool) {
         let Some(peer) = self.members.get_mut(&member) else { return };
         peer.interested = interested;
+        self.touch(now);
+    }
+
+    /// Whether the member is choked; at first it is not, since members should be unchoked at once. Whoever is
+    /// choked is given nothing, and what it was given is given to others.
+    pub fn choked(&mut self, now: Instant, member: Member, choked: bool) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        peer.choked = choked;
+        if choked {
+            for (piece, _) in std::mem::take(&mut peer.open) {
+                if self.pieces.state(piece) == State::Given(member) {
+                    self.pieces.take_back(piece);
+                }
+            }
+        }
         self.touch(now);
     }
 
@@ -237,7 +263,7 @@ impl Swarm {
         if !self.dirty {
             return None;
         }
-        let reveal = if self.is_for_all(now) { self.reveal_all() } else { self.reveal_piece(now) };
+        let reveal = self.reveal_all(now).or_else(|| self.reveal_piece(now));
         self.dirty = reveal.is_some();
         reveal
     }
@@ -246,15 +272,17 @@ impl Swarm {
     pub fn next_deadline(&self) -> Option<Instant> {
         let is_quiet = self.last_event + sweep::DORMANT < self.last_sweep;
         let is_over = self.others_seed || !self.members.values().any(Peer::is_incomplete);
-        let pace = if self.ready == 0 { sweep::IDLE_PACE } else { sweep::PACE };
-        (!is_quiet && !is_over).then(|| self.last_sweep + pace)
+        let (soon, late) = (self.last_sweep + sweep::IDLE_PACE, self.last_sweep + sweep::PACE);
+        let at = if self.ready == 0 { (self.busy_until + MIN_IDLE).clamp(soon, late) } else { late };
+        (!is_quiet && !is_over).then_some(at)
     }
 
     /// The place of a member among those who wait for the upload limit, given the block that is next for it.
     pub fn standing(&self, member: Member, next: Block) -> Standing {
         let Some(peer) = self.members.get(&member) else { return Standing::default() };
+        let others_wait = !self.others_seed && self.alone_since.is_none();
         let is_first = self.pieces.is_first(member, next.piece);
-        let is_urgent = is_first && self.members.len() > 1 && peer.debt() <= self.trusted_debt;
+        let is_urgent = is_first && others_wait && peer.debt() <= self.trusted_debt;
         let is_started = peer.open.get(&next.piece).is_some_and(|open| open.sent > 0);
         Standing::new(is_urgent, is_started, peer.debt(), peer.sent)
     }
@@ -277,10 +305,10 @@ impl Swarm {
         self.dirty = true;
     }
 
-    /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
+    /// For how long the uplink has had nothing to do, if it has not just paused between two blocks.
     fn idle(&self, now: Instant) -> Option<Duration> {
         let idle = now.saturating_duration_since(self.busy_until);
-        (self.ready == 0 && idle > MIN_IDLE).then_some(idle)
+        (self.ready == 0 && idle >= MIN_IDLE).then_some(idle)
     }
 
     /// Bytes that were sent and are still on this side of the uplink.
@@ -288,13 +316,15 @@ impl Swarm {
         self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
     }
 
-    fn is_for_all(&self, now: Instant) -> bool {
-        self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
-    }
-
-    fn reveal_all(&mut self) -> Option<Reveal> {
-        let found = self.members.iter_mut().find(|(_, peer)| peer.revealed.is_some() && peer.is_incomplete());
-        let (member, peer) = found?;
+    fn reveal_all(&mut self, now: Instant) -> Option<Reveal> {
+        let is_alone = self.alone_since.is_some_and(|since| now >= since + ALONE);
+        if !self.others_seed && !is_alone {
+            return None;
+        }
+        let is_due = |peer: &Peer| {
+            peer.is_incomplete() && peer.revealed.is_some() && (self.others_seed || peer.interested)
+        };
+        let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))
     }

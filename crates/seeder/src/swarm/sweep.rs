@@ -1,4 +1,4 @@
-//! What time does: pieces that were given in vain are given to others, windows follow the members' pace.
+//! What time does: what was given in vain is given to others, and members are judged.
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,6 @@ const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 const SLOW: f64 = 0.1;
 
-/// More than this is waiting to be sent: the uplink is busy for so long (s) at least.
-const AHEAD: f64 = 0.25;
-
 /// A debt in pieces that anybody may have.
 pub(super) const TOLERANCE: f64 = 1.5;
 
@@ -39,9 +36,10 @@ impl Swarm {
             return;
         }
         self.last_sweep = now;
+        self.repeats = 0;
         if self.idle(now).is_some() {
             self.widening.grow(now);
-        } else if self.queued as f64 + self.backlog(now) > AHEAD * self.uplink {
+        } else if self.is_busy(now) {
             self.widening.shrink();
         }
         self.take_back_unused(now);
@@ -76,14 +74,14 @@ impl Swarm {
         let mut debts = Vec::with_capacity(self.members.len());
         for peer in self.members.values_mut() {
             peer.bad = record::fade(peer.bad, elapsed);
-            if peer.is_incomplete() {
+            if peer.is_served() {
                 debts.push(peer.debt());
             }
         }
         self.incomplete = debts.len().max(1) as f64;
+        // Of two the one that owes more is the measure: it may be that the other one just shows nothing.
         let middle = debts.len() / 2;
-        let has_median = !debts.is_empty();
-        let median = has_median.then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
+        let median = (!debts.is_empty()).then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);
         self.trusted_debt = TOLERANCE + 2.0 * median.unwrap_or_default();
     }
 }

@@ -23,35 +23,49 @@ const DESPERATE: Duration = Duration::from_millis(250);
 /// Pieces that are looked at to find the one that fewest have.
 const LOOK: usize = 2048;
 
+/// Members that are tried until one can be told of something.
+const MAX_TRIES: usize = 16;
+
+/// Further copies that are revealed from one sweep to the next: the work for one event is bounded.
+const MAX_REPEATS: usize = 256;
+
 impl Swarm {
+    /// Tells the member of a piece that has least to do, of those that can be trusted with it.
     pub(super) fn further_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
         let idle = self.idle(now);
-        let enough = AHEAD * self.uplink;
-        let is_busy = self.queued as f64 + self.backlog(now) >= enough;
-        if is_busy || self.pieces.new_count() > 0 && idle.is_none() {
+        let is_first_copy = self.pieces.new_count() > 0 && idle.is_none();
+        if is_first_copy || self.is_busy(now) || self.repeats >= MAX_REPEATS {
             return None;
         }
         let piece_length = u64::from(self.lengths.piece_length());
         let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
         let may_receive = |peer: &Peer| is_desperate || peer.debt() <= self.trusted_debt;
-        let incomplete = self.members.iter().filter(|(_, peer)| peer.is_incomplete() && may_receive(peer));
+        let incomplete = self.members.iter().filter(|(_, peer)| peer.takes_reveals() && may_receive(peer));
         let mut receivers: Vec<_> = incomplete
             .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
             .collect();
         let pending = receivers.iter().map(|(pending, ..)| pending).sum::<u64>() as f64 + self.backlog(now);
-        if pending >= enough * self.widening.factor() {
+        if pending >= AHEAD * self.uplink * self.widening.factor() {
             return None;
         }
-        receivers.sort_unstable_by_key(|(pending, has, member)| (pending / piece_length, *has, *member));
-        receivers.into_iter().find_map(|(.., member)| {
+        (0..MAX_TRIES).find_map(|_| {
+            let key = |(_, (pending, has, _)): &(usize, &(u64, u32, Member))| (pending / piece_length, *has);
+            let (at, _) = receivers.iter().enumerate().min_by_key(key)?;
+            let (.., member) = receivers.swap_remove(at);
             let piece = self.rarest_for(member, idle.unwrap_or_default())?;
             self.repeat(piece);
             Some((member, piece))
         })
     }
 
+    /// Whether enough waits to be sent.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        self.queued as f64 + self.backlog(now) >= AHEAD * self.uplink
+    }
+
     /// From now on nobody can tell whether it was passed on: whoever got it first has not done so in time.
     fn repeat(&mut self, piece: PieceIndex) {
+        self.repeats += 1;
         let giver = self.pieces.repeat(piece);
         if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
             giver.bad += f64::from(u8::from(giver.debt() > self.trusted_debt));
@@ -61,6 +75,11 @@ impl Swarm {
 
     /// The piece that fewest have, of those the member may be told of.
     fn rarest_for(&mut self, member: Member, idle: Duration) -> Option<PieceIndex> {
+        let peer = self.members.get_mut(&member)?;
+        if untold(peer, 0, self.pieces.count()).next().is_none_or(|index| index >= self.pieces.count()) {
+            peer.revealed = None;
+            return None;
+        }
         let peer = self.members.get(&member)?;
         let may = |piece: PieceIndex| match self.pieces.state(piece) {
             State::New => false,
@@ -84,8 +103,8 @@ impl Swarm {
 
 /// Pieces that the member neither has nor was told of, round from `from`.
 fn untold(peer: &Peer, from: u32, count: u32) -> impl Iterator<Item = u32> {
-    let bytes = count.div_ceil(8).max(1);
-    let first = from / 8 % bytes;
+    let bytes = count.div_ceil(8);
+    let first = from / 8 % bytes.max(1);
     (first..bytes).chain(0..first).flat_map(move |byte| {
         let bits = peer.untold(byte as usize);
         (0..8).filter(move |bit| bits & (0x80 >> bit) != 0).map(move |bit| byte * 8 + bit)

@@ -72,6 +72,13 @@ pub(crate) enum Kind {
     Mute,
 }
 
+impl Kind {
+    /// Whether it passes on what it gets.
+    pub(crate) fn shares(self) -> bool {
+        matches!(self, Self::Stock | Self::Sluggish)
+    }
+}
+
 /// What one side of a connection knows.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -192,7 +199,7 @@ impl Leecher {
         }
         let room = match self.kind {
             Kind::Trickler => usize::from(now >= self.conns[of].next_ask),
-            // Cut to whole requests.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
             _ => self.conns[of].pipeline as usize,
         };
         while self.conns[of].outstanding.len() < room {
