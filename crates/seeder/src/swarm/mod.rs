@@ -288,9 +288,22 @@ impl Swarm {
     }
 
     fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
-        let a = self.first_copy(now); let b = a.is_some();
+        let a = self.first_copy(now);
+        let b = a.is_some();
         let (member, piece) = a.or_else(|| self.further_copy(now))?;
-        if std::env::var("SIM_R").is_ok() { let p = &self.members[&member]; eprintln!("{:?} first {b} {member:?} {piece:?} av {} st {:?} debt {} trusted {} idle {:?} new {}", self.last_sent, self.pieces.availability(piece), self.pieces.state(piece), p.debt(), self.trusted_debt, self.idle(now), self.pieces.new_count()); }
+        if std::env::var("SIM_R").is_ok() {
+            let p = &self.members[&member];
+            eprintln!(
+                "{:?} first {b} {member:?} {piece:?} av {} st {:?} debt {} trusted {} idle {:?} new {}",
+                self.last_sent,
+                self.pieces.availability(piece),
+                self.pieces.state(piece),
+                p.debt(),
+                self.trusted_debt,
+                self.idle(now),
+                self.pieces.new_count()
+            );
+        }
         let peer = self.members.get_mut(&member)?;
         peer.reveal(now, piece);
         Some(Reveal::Piece(member, piece))

@@ -83,8 +83,13 @@ impl Case {
         );
         if std::env::var("SIM_T").is_ok() {
             for (at, (to, leecher)) in of.sent_to.iter().zip(&of.leechers).enumerate() {
-                let secs: Vec<_> = (0..20).map(|s| to.iter().filter(|(t, _)| t / SECOND == s).count()).collect();
-                println!("  {at} {:?} fin {:?} {secs:?}", leecher.kind, leecher.finished.map(|t| t as f64 / 1e6));
+                let secs: Vec<_> =
+                    (0..20).map(|s| to.iter().filter(|(t, _)| t / SECOND == s).count()).collect();
+                println!(
+                    "  {at} {:?} fin {:?} {secs:?}",
+                    leecher.kind,
+                    leecher.finished.map(|t| t as f64 / 1e6)
+                );
             }
         }
     }
