@@ -107,6 +107,11 @@ need_qemu() {
   apt_install --allow-downgrades "qemu-system-x86/$release" "qemu-utils/$release"
 }
 
+# A program from crates.io, put into a folder: need_crate FOLDER NAME [OPTION of cargo install...]
+need_crate() {
+  [[ -x $1/bin/${2%@*} ]] || cargo install --quiet --locked --root "$@"
+}
+
 # Everything a development machine needs, tests included.
 need_everything() {
   need_build_tools

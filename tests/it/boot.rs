@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use system_tests::api::Published;
-use system_tests::clients::{ALL, Client, DOWNLOAD, make_with_libtorrent};
+use system_tests::clients::{COMMON, Client, DOWNLOAD, make_with_libtorrent};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::image::Disk;
 use system_tests::vm::{DISC, Hardware, Quality, READY, Vm};
@@ -85,7 +85,7 @@ fn first_boot(bench: &Path, disk: &Disk) -> (Vec<Published>, u64) {
     let (holiday, folder) = make_disc(bench, "HOLIDAY");
     let (item, took) = import(&mut vm, &holiday, "HOLIDAY", DISC);
     figure("disc of 24 MB from insertion to seeding", took);
-    let mut downloads: Vec<_> = ALL
+    let mut downloads: Vec<_> = COMMON
         .iter()
         .map(|client| {
             let target = bench.join(format!("{client:?}"));

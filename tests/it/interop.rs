@@ -1,7 +1,7 @@
 //! Foreign clients download what the box publishes, byte for byte.
 
 use system_tests::api::Published;
-use system_tests::clients::{ALL, Client, DOWNLOAD};
+use system_tests::clients::{ALL, Client, DOWNLOAD, Demand};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
@@ -15,11 +15,15 @@ struct Box {
 
 /// `None` where there can be no such network.
 fn publish() -> Option<Box> {
-    if !network::make_lan() {
+    publish_in(network::make_lan(), network::BOX)
+}
+
+fn publish_in(network: bool, address: &str) -> Option<Box> {
+    if !network {
         system_tests::left_out("downloads by foreign clients", "no network of its own");
         return None;
     }
-    let site = Site::new().listening_on(network::BOX);
+    let site = Site::new().listening_on(address);
     let mut chance = Chance::fresh();
     write_file(&mut chance, &site.publish().join("film ü.iso"), (3 << 20) + 12_345);
     write_tree(&mut chance, &site.publish().join("folder & co"));
@@ -32,11 +36,22 @@ impl Box {
     /// Downloads both items with each client, from what `source` makes of them.
     #[track_caller]
     fn check(&self, clients: &[Client], source: impl Fn(&Published) -> String) {
+        self.check_with(Demand::Nothing, clients, source);
+    }
+
+    /// As [`Box::check`], by clients that take nothing but what is demanded.
+    #[track_caller]
+    fn check_with(&self, demand: Demand, clients: &[Client], source: impl Fn(&Published) -> String) {
         let mut downloads = Vec::new();
         for client in clients {
+            if !client.is_installed() {
+                system_tests::left_out(&format!("downloads by {client:?}"), "it is not installed");
+                continue;
+            }
             for item in &self.items {
                 let folder = self.site.folder().join(format!("{client:?} {}", item.name));
-                downloads.push((client.start(&source(item), &folder), folder.join(&item.name), item));
+                let download = client.start_with(demand, &source(item), &folder);
+                downloads.push((download, folder.join(&item.name), item));
             }
         }
         for (download, path, item) in downloads {
@@ -80,7 +95,7 @@ fn clients_download_from_peers_without_a_web_seed() {
 fn clients_download_from_the_udp_tracker() {
     let Some(published) = publish() else { return };
     // aria2 knows no UDP trackers.
-    published.check(&[Client::Transmission, Client::Libtorrent], |item| {
+    published.check(&ALL[1..], |item| {
         item.changed_torrent(published.site.folder(), |metainfo| {
             metainfo.web_seeds.clear();
             metainfo.announce.iter_mut().for_each(|tier| tier.retain(|url| url.starts_with("udp:")));
@@ -92,9 +107,46 @@ fn clients_download_from_the_udp_tracker() {
 #[test]
 fn clients_download_from_the_web_seed_without_peers() {
     let Some(published) = publish() else { return };
-    published.check(&ALL, |item| {
+    // The others know no web seeds.
+    let clients = [Client::Aria2, Client::Transmission, Client::Libtorrent, Client::Qbittorrent];
+    published.check(&clients, |item| {
         item.changed_torrent(published.site.folder(), |metainfo| metainfo.announce.clear())
     });
+}
+
+#[test]
+fn clients_download_over_ipv6() {
+    let Some(published) = publish_in(network::make_lan_v6(), &format!("[{}]", network::BOX_V6)) else {
+        return;
+    };
+    // rtorrent 0.9.8 asks for no peers of IPv6.
+    let clients = ALL.into_iter().filter(|client| *client != Client::Rtorrent);
+    published
+        .check(&clients.collect::<Vec<_>>(), |item| item.torrent_without_web_seeds(published.site.folder()));
+}
+
+/// Those who can demand it download both items from peers alone.
+#[track_caller]
+fn check_demand(demand: Demand) {
+    let Some(published) = publish() else { return };
+    let clients: Vec<_> = ALL.into_iter().filter(|client| client.can_demand(demand)).collect();
+    published.check_with(demand, &clients, |item| item.torrent_without_web_seeds(published.site.folder()));
+    assert!(published.uploaded() > 0);
+}
+
+#[test]
+fn clients_that_demand_rc4_download() {
+    check_demand(Demand::Rc4);
+}
+
+#[test]
+fn clients_that_demand_an_encrypted_handshake_alone_download() {
+    check_demand(Demand::EncryptedHandshake);
+}
+
+#[test]
+fn clients_that_demand_utp_download() {
+    check_demand(Demand::Utp);
 }
 
 impl Box {
@@ -107,7 +159,8 @@ impl Box {
 #[test]
 fn clients_that_know_version_2_download_by_its_torrent() {
     let Some(published) = publish() else { return };
-    published.check(&[Client::Libtorrent], |item| published.field(item, "torrent_url_v2"));
+    let clients = [Client::Libtorrent, Client::Qbittorrent];
+    published.check(&clients, |item| published.field(item, "torrent_url_v2"));
     assert!(published.uploaded() > 0);
 }
 
@@ -115,7 +168,7 @@ fn clients_that_know_version_2_download_by_its_torrent() {
 fn clients_that_know_version_2_download_by_its_hash_alone() {
     let Some(published) = publish() else { return };
     // The hashes of pieces are asked for, too: they are not in the info dictionary.
-    published.check(&[Client::Libtorrent], |item| {
+    published.check(&[Client::Libtorrent, Client::Qbittorrent], |item| {
         let (v1, v2) = (published.field(item, "info_hash_v1"), published.field(item, "info_hash_v2"));
         let magnet = item.magnet.replace(&format!("urn:btih:{v1}"), &format!("urn:btmh:1220{v2}"));
         assert_ne!(magnet, item.magnet);

@@ -1,10 +1,11 @@
 //! The clients that people download with: each fetches one torrent into a folder, and is then compared.
 //!
 //! Nothing but the torrent's own trackers and web seeds leads them to the box: DHT, PEX and local discovery are off, unless a
-//! test turns one of them on.
+//! test turns one of them on. They take what port is free, so that several can be at work in one network.
+
+mod commands;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,12 +28,63 @@ pub enum Client {
     Transmission,
     /// libtorrent, on which qBittorrent and Deluge are built.
     Libtorrent,
+    /// qbittorrent-nox
+    Qbittorrent,
+    /// rtorrent
+    Rtorrent,
+    /// rqbit
+    Rqbit,
+    /// webtorrent, for node
+    Webtorrent,
 }
 
 /// All of them.
-pub const ALL: [Client; 3] = [Client::Aria2, Client::Transmission, Client::Libtorrent];
+pub const ALL: [Client; 7] = [
+    Client::Aria2,
+    Client::Transmission,
+    Client::Libtorrent,
+    Client::Qbittorrent,
+    Client::Rtorrent,
+    Client::Rqbit,
+    Client::Webtorrent,
+];
+
+/// Those that Debian has as libraries and small programs: enough where the question is not what clients there are.
+pub const COMMON: [Client; 3] = [Client::Aria2, Client::Transmission, Client::Libtorrent];
+
+/// What a client demands of its connections to peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Whatever both sides like best.
+    Nothing,
+    /// That everything is encrypted by RC4.
+    Rc4,
+    /// That the handshake is encrypted, and nothing after it.
+    EncryptedHandshake,
+    /// That they are over uTP.
+    Utp,
+}
 
 impl Client {
+    /// Whether it can be made to refuse everything else.
+    pub fn can_demand(self, demand: Demand) -> bool {
+        match demand {
+            Demand::Nothing => true,
+            Demand::Rc4 => !matches!(self, Self::Rqbit | Self::Webtorrent),
+            Demand::EncryptedHandshake => matches!(self, Self::Aria2 | Self::Libtorrent | Self::Rtorrent),
+            Demand::Utp => matches!(self, Self::Libtorrent | Self::Qbittorrent | Self::Rqbit),
+        }
+    }
+
+    /// Whether it can be started. Those that Debian does not have are left out where they could not be built.
+    pub fn is_installed(self) -> bool {
+        match self {
+            Self::Rqbit => commands::rqbit_program().exists(),
+            Self::Webtorrent => commands::node_modules().join("webtorrent").exists(),
+            _ => true,
+        }
+    }
+
     /// Downloads `source`, which is the URL of a `.torrent`, a magnet link or the path of a `.torrent`, into `folder`, which
     /// is made.
     ///
@@ -49,12 +101,34 @@ impl Client {
     /// When it can't be started.
     #[track_caller]
     pub fn start(self, source: &str, folder: &Path) -> Download {
+        self.start_with(Demand::Nothing, source, folder)
+    }
+
+    /// Starts to download by nothing but what is demanded.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[track_caller]
+    pub fn start_with(self, demand: Demand, source: &str, folder: &Path) -> Download {
+        assert!(self.can_demand(demand), "{self:?} knows no {demand:?}");
         fs::create_dir_all(folder).expect("folder");
-        match self {
-            Self::Aria2 => Download { process: Process::start(aria2(source, folder)), done: None },
-            Self::Transmission => transmission(source, folder),
-            Self::Libtorrent => libtorrent_with(source, folder, "{}"),
-        }
+        let name = folder.file_name().expect("a folder of the test");
+        let own = folder.with_file_name(format!("{}.{self:?}", name.display()));
+        fs::create_dir_all(&own).expect("folder");
+        let work = commands::Work { source, folder, own: &own, demand };
+        let mut command = match self {
+            Self::Aria2 => commands::aria2(&work),
+            Self::Transmission => commands::transmission(&work),
+            Self::Libtorrent => commands::libtorrent(&work),
+            Self::Qbittorrent => commands::qbittorrent(&work),
+            Self::Rtorrent => commands::rtorrent(&work),
+            Self::Rqbit => commands::rqbit(&work),
+            Self::Webtorrent => commands::webtorrent(&work),
+        };
+        // Names of files are not all of ASCII.
+        command.env("LC_ALL", "C.UTF-8").env("HOME", &own);
+        let goes_on = matches!(self, Self::Transmission | Self::Qbittorrent | Self::Rtorrent);
+        Download { process: Process::start(command), done: goes_on.then(|| work.done()) }
     }
 }
 
@@ -63,7 +137,7 @@ impl Client {
 pub struct Download {
     /// The client.
     pub process: Process,
-    /// A file that the client makes when it is done, for one that does not end by itself.
+    /// A file that the client makes when it is done, for one that goes on to seed.
     done: Option<PathBuf>,
 }
 
@@ -83,50 +157,6 @@ impl Download {
     }
 }
 
-fn aria2(source: &str, folder: &Path) -> Command {
-    let mut command = Command::new("aria2c");
-    command
-        .args([
-            "--no-conf",
-            "--seed-time=0",
-            "--follow-torrent=mem",
-            "--enable-dht=false",
-            "--enable-dht6=false",
-        ])
-        .args([
-            "--enable-peer-exchange=false",
-            "--bt-enable-lpd=false",
-            "--file-allocation=none",
-            "--summary-interval=1",
-        ])
-        .args([
-            "--show-console-readout=false",
-            "--bt-tracker-interval=2",
-            "--check-certificate=false",
-            "--dir",
-        ])
-        .args([folder.as_os_str(), source.as_ref()]);
-    command
-}
-
-/// It goes on to seed when it is done, so it is told to run a script then.
-fn transmission(source: &str, folder: &Path) -> Download {
-    let own = folder.with_file_name(format!("{}.transmission", folder.file_name().unwrap().display()));
-    fs::create_dir_all(&own).expect("folder");
-    let (settings, script, done) = (own.join("settings.json"), own.join("done.sh"), own.join("done"));
-    let text = r#"{ "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
-                    "port-forwarding-enabled": false, "rpc-enabled": false, "peer-port-random-on-start": true }"#;
-    fs::write(settings, text).expect("new file");
-    fs::write(&script, format!("#!/bin/sh\n: >'{}'\n", done.display())).expect("new file");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a file of ours");
-    let mut command = Command::new("transmission-cli");
-    command.arg("--config-dir").arg(&own).arg("--finish").arg(&script).arg("--download-dir").arg(folder);
-    command.arg("--no-portmap").arg(source);
-    // It writes its progress without line ends otherwise.
-    command.env("HOME", &own);
-    Download { process: Process::start(command), done: Some(done) }
-}
-
 /// Starts to download with libtorrent, with further settings of its own, in JSON.
 ///
 /// # Panics
@@ -134,9 +164,8 @@ fn transmission(source: &str, folder: &Path) -> Download {
 #[track_caller]
 pub fn libtorrent_with(source: &str, folder: &Path, settings: &str) -> Download {
     fs::create_dir_all(folder).expect("folder");
-    let mut command = libtorrent();
-    command.arg("download").args([source.as_ref(), folder]).arg(settings);
-    Download { process: Process::start(command), done: None }
+    let process = Process::start(commands::libtorrent_download(source, folder, settings));
+    Download { process, done: None }
 }
 
 /// A libtorrent that is done when it is connected to a peer that another one told it of.

@@ -5,12 +5,13 @@
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
-//! - [`clients`]: aria2, transmission and libtorrent
+//! - [`clients`]: those that people download with
 //! - [`foreign`]: the info hashes that a foreign maker gives the same content
 //! - [`content`], [`ways`]: files to publish, made of seeded chance, and the ways in which programs copy them
 //! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
+//! - [`options`]: command lines of the programs that measure
 //!
 //! A harness fails by panicking: a panic here is a failed test.
 #![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
@@ -26,6 +27,7 @@ pub mod http;
 pub mod image;
 pub mod init;
 pub mod network;
+pub mod options;
 pub mod peer;
 pub mod process;
 pub mod qmp;

@@ -43,6 +43,14 @@ pub fn make_lan() -> bool {
     make_private_with(&[&format!("{CLIENT}/24")])
 }
 
+/// Address at which a box is reached in [`make_lan_v6`].
+pub const BOX_V6: &str = "fd00:7::1";
+
+/// As [`make_lan`], with version 6 of the Internet Protocol alone.
+pub fn make_lan_v6() -> bool {
+    make_private_with(&[&format!("{BOX_V6}/64")])
+}
+
 /// A port on this machine.
 pub fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))

@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 /// Free ports tried until one is free for TCP and UDP alike.
 const MAX_TRIES: usize = 32;
 
-/// Connections over µTP at most. Each has buffers in this process.
+/// Connections over uTP at most. Each has buffers in this process.
 const UTP_CONNECTIONS: usize = 1000;
 
 /// Bytes that each of them may have on the way here, where only requests come from, and to the peer.
@@ -38,7 +38,7 @@ pub struct Sockets {
     pub tracker_udp: UdpSocket,
     /// Peers over TCP.
     pub peer: TcpListener,
-    /// Peers over µTP, on the same port.
+    /// Peers over uTP, on the same port.
     pub peer_utp: Arc<UtpSocketUdp>,
     /// The node of the DHT, if there is to be one and a port can be had.
     pub dht: Option<UdpSocket>,

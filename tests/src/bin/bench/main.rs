@@ -5,21 +5,39 @@
 
 mod hash;
 mod measure;
+mod seed;
+mod swarm;
 
 use std::process::ExitCode;
 
+use system_tests::options::Options;
+
+const USAGE: &str = "usage:
+  bench hash [--runs N]
+  bench seed [--runs N] [--peers NAME,...] [--connections N,...]
+  bench swarm [--runs N] [--scenario NAME,...]";
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let runs = match arguments[..] {
-        ["hash"] => Some(3),
-        ["hash", "--runs", runs] => runs.parse().ok().filter(|runs| *runs > 0),
-        _ => None,
+    let mut arguments = std::env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some("hash") => {
+            Options::parse(arguments, &["runs"], &[]).and_then(|options| runs(&options)).map(hash::run)
+        }
+        Some("seed") => Options::parse(arguments, &["runs", "peers", "connections"], &[])
+            .and_then(|options| seed::run(runs(&options)?, &options)),
+        Some("swarm") => Options::parse(arguments, &["runs", "scenario"], &[])
+            .and_then(|options| swarm::run(runs(&options)?, &options)),
+        _ => Err(USAGE.to_owned()),
     };
-    let Some(runs) = runs else {
-        eprintln!("usage: bench hash [--runs N]");
+    if let Err(why) = done {
+        eprintln!("{why}");
         return ExitCode::from(2);
-    };
-    hash::run(runs);
+    }
     ExitCode::SUCCESS
+}
+
+/// How often everything is measured.
+fn runs(options: &Options) -> Result<usize, String> {
+    let runs = options.value("runs")?.unwrap_or(3);
+    if runs == 0 { Err("--runs must be above 0".to_owned()) } else { Ok(runs) }
 }

@@ -159,9 +159,9 @@ impl Membership {
     pub(super) fn reveal(&self, session: &mut PeerSession, lengths: &Lengths) {
         let now = Instant::now();
         let Mail { pieces, all } = std::mem::take(&mut *lock(&self.mailbox.mail));
-        pieces.into_iter().for_each(|piece| session.reveal(now, piece));
-        if all {
-            lengths.pieces().for_each(|piece| session.reveal(now, piece));
+        let rest = all.then(|| lengths.pieces());
+        for piece in pieces.into_iter().chain(rest.into_iter().flatten()) {
+            session.reveal(now, piece);
         }
     }
 
