@@ -76,7 +76,7 @@ impl HandOuts {
         // Within the lock, or it might be forgotten before.
         let mut state = lock(&hand_out.state);
         if let Some(uplink) = uplink {
-            state.swarm.set_uplink(uplink);
+            state.swarm.set_uplink(now, uplink);
         }
         let member = state.swarm.join(now, address);
         let mailbox = Arc::<Mailbox>::default();
@@ -89,8 +89,9 @@ impl HandOuts {
 
     /// What the uplink carries was measured.
     pub(super) fn set_uplink(&self, bytes_per_second: u64) {
+        let now = Instant::now();
         for hand_out in lock(&self.items).values() {
-            lock(&hand_out.state).swarm.set_uplink(bytes_per_second);
+            lock(&hand_out.state).swarm.set_uplink(now, bytes_per_second);
         }
     }
 }

@@ -60,6 +60,8 @@ impl Bits {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Stock,
+    /// Asks for blocks twice a second.
+    Sluggish,
     /// Takes, and says nothing of what it has.
     Silent,
     /// Takes and says so, but unchokes nobody.
@@ -143,6 +145,7 @@ pub(crate) struct Leecher {
     pub(crate) sending: bool,
     pub(crate) finished: Option<Time>,
     blocks: u32,
+    pub(crate) tick: Time,
 }
 
 impl Leecher {
@@ -166,6 +169,7 @@ impl Leecher {
             sending: false,
             finished: None,
             blocks,
+            tick: 0,
         }
     }
 
