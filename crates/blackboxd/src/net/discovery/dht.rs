@@ -79,6 +79,8 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
     let mut pause = ENTER_AGAIN;
     nodes.enter(&entrances);
     let mut buffer = [0; MAX_PACKET];
+    // From now on packets can be sent without waiting.
+    socket.writable().await?;
     loop {
         nodes.flush(&app, &socket);
         tokio::select! {
