@@ -17,7 +17,7 @@ import urllib.request
 import libtorrent
 
 SETTINGS = {
-    "listen_interfaces": "0.0.0.0:0",
+    "listen_interfaces": "0.0.0.0:0,[::]:0",
     "enable_dht": False,
     "enable_lsd": False,
     "enable_upnp": False,
