@@ -2,6 +2,7 @@
 """What the tests need of libtorrent: a client that downloads, and a maker of torrents.
 
 libtorrent_client.py download TORRENT|URL|MAGNET FOLDER [SETTINGS]    ends when all is there; settings in JSON
+libtorrent_client.py node ADDRESS                              a node of the DHT; says at which port
 libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
 libtorrent_client.py name LIST OUTPUT                      the info hashes of a list of paths and piece lengths, in JSON
 """
@@ -30,6 +31,9 @@ SETTINGS = {
     | libtorrent.alert.category_t.storage_notification,
 }
 
+# All nodes of a test are on one machine.
+DHT_SETTINGS = {"dht_restrict_routing_ips": False, "dht_restrict_search_ips": False}
+
 
 def parameters(source):
     if source.startswith("magnet:"):
@@ -45,7 +49,7 @@ def parameters(source):
 
 
 def download(source, folder, settings="{}"):
-    session = libtorrent.session(SETTINGS | json.loads(settings))
+    session = libtorrent.session(SETTINGS | DHT_SETTINGS | json.loads(settings))
     added = parameters(source)
     added.save_path = folder
     handle = session.add_torrent(added)
@@ -61,6 +65,17 @@ def download(source, folder, settings="{}"):
         if any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in session.pop_alerts()):
             return
     sys.exit("the cache was not flushed")
+
+
+def node(address):
+    settings = {"listen_interfaces": f"{address}:0", "enable_dht": True, "dht_bootstrap_nodes": ""}
+    session = libtorrent.session(SETTINGS | DHT_SETTINGS | settings)
+    while not session.listen_port():
+        time.sleep(0.05)
+    print("port", session.listen_port(), flush=True)
+    while True:
+        session.wait_for_alert(1000)
+        session.pop_alerts()
 
 
 def storage_of(path):
@@ -103,4 +118,4 @@ def name(list_file, output):
     pathlib.Path(output).write_text(json.dumps(found))
 
 
-{"download": download, "create": create, "name": name}[sys.argv[1]](*sys.argv[2:])
+{"download": download, "node": node, "create": create, "name": name}[sys.argv[1]](*sys.argv[2:])

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use system_tests::api::Published;
-use system_tests::clients::{DOWNLOAD, libtorrent_with};
+use system_tests::clients::{DOWNLOAD, dht_node, libtorrent_with};
 use system_tests::content::{Chance, assert_downloaded, write_file};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
@@ -16,18 +16,22 @@ struct Box {
     item: Published,
 }
 
-/// `None` where there can be no such network.
-fn publish(config: &str) -> Option<Box> {
-    if !network::make_lan() {
+/// A network like a LAN; `false` where there can be none.
+fn make_lan() -> bool {
+    let is_made = network::make_lan();
+    if !is_made {
         system_tests::left_out("discovery of peers", "no network of its own");
-        return None;
     }
+    is_made
+}
+
+fn publish(config: &str) -> Box {
     let site = Site::new().listening_on(network::BOX).with_config(config);
     let path = site.publish().join("file");
     write_file(&mut Chance::fresh(), &path, 3 << 20);
     let daemon = site.start();
     let item = daemon.api.seeding("file");
-    Some(Box { site, path, daemon, item })
+    Box { site, path, daemon, item }
 }
 
 impl Box {
@@ -47,7 +51,10 @@ impl Box {
 
 #[test]
 fn a_client_that_can_only_be_called_is_called() {
-    let Some(published) = publish("[discovery]\nlocal = false\ndht = false\n") else { return };
+    if !make_lan() {
+        return;
+    }
+    let published = publish("[discovery]\nlocal = false\ndht = false\n");
     let torrent = published.item.torrent_without_web_seeds(published.site.folder());
     // It announces, but connects to nobody.
     published.check(&torrent, r#"{ "enable_outgoing_tcp": false, "enable_outgoing_utp": false }"#);
@@ -56,6 +63,25 @@ fn a_client_that_can_only_be_called_is_called() {
 
 #[test]
 fn clients_in_the_same_network_find_the_box_by_themselves() {
-    let Some(published) = publish("[discovery]\ndht = false\n") else { return };
+    if !make_lan() {
+        return;
+    }
+    let published = publish("[discovery]\ndht = false\n");
     published.check(&published.bare_magnet(), r#"{ "enable_lsd": true }"#);
+}
+
+#[test]
+fn clients_find_the_box_in_the_dht() {
+    if !make_lan() {
+        return;
+    }
+    let (_node, port) = dht_node(network::CLIENT);
+    let nodes = format!("{}:{port}", network::CLIENT);
+    let published = publish(&format!("[discovery]\nlocal = false\ndht_nodes = [\"{nodes}\"]\n"));
+    // At an address that it was told: at others without a way to the Internet it is no node.
+    let settings = format!(
+        r#"{{ "enable_dht": true, "dht_bootstrap_nodes": "{nodes}", "listen_interfaces": "{}:0" }}"#,
+        network::CLIENT
+    );
+    published.check(&published.bare_magnet(), &settings);
 }

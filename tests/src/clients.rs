@@ -168,6 +168,21 @@ pub fn libtorrent_with(source: &str, folder: &Path, settings: &str) -> Download 
     Download { process, done: None }
 }
 
+/// A libtorrent that is a node of a DHT of its own, and its port.
+///
+/// # Panics
+/// When it can't be started, or does not say its port in time.
+#[track_caller]
+pub fn dht_node(address: &str) -> (Process, u16) {
+    let mut command = libtorrent();
+    command.arg("node").arg(address);
+    let mut process = Process::start(command);
+    let port = process.wait_for_line("the node's port", DOWNLOAD, |line| {
+        line.strip_prefix("port ").map(|port| port.parse().expect("a port"))
+    });
+    (process, port)
+}
+
 /// The script that works libtorrent.
 pub(crate) fn libtorrent() -> Command {
     let mut command = Command::new(PYTHON);

@@ -13,7 +13,7 @@ use tracker::SwarmStore;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
-use crate::net::discovery::Dialler;
+use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
@@ -39,6 +39,8 @@ pub struct App {
     pub peers: Peers,
     /// Whom the box is to connect to.
     pub dialler: Dialler,
+    /// Nodes of the DHT that peers told of.
+    pub dht_told: dht::Told,
     /// Bytes of content that were read to hash them since the start.
     pub hashed_bytes: AtomicU64,
     /// Bytes of content that were compared with what was hashed since the start.
@@ -68,6 +70,8 @@ pub struct Listeners {
     pub tracker: SocketAddr,
     /// Peers.
     pub peer: SocketAddr,
+    /// The node of the DHT, if the box is one.
+    pub dht: Option<SocketAddr>,
 }
 
 /// Sentences for people about what is wrong with the box as a whole, and its addresses.
@@ -172,10 +176,11 @@ pub mod testing {
             state,
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
-            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere },
+            listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),
             dialler: Dialler::default(),
+            dht_told: dht::Told::default(),
             hashed_bytes: AtomicU64::new(0),
             scrubbed_bytes: AtomicU64::new(0),
             suspects: Suspects::default(),

@@ -19,7 +19,7 @@ use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
-use crate::net::discovery::{Dialler, dial, local};
+use crate::net::discovery::{Dialler, dht, dial, local};
 use crate::net::peers::{self, Peers};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
@@ -51,7 +51,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     raise_file_limit();
     let runtimes = Runtimes::start()?;
     let mut signals = Signals::install(&runtimes.main)?;
-    let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer)?;
+    let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, config.discovery.dht)?;
     let (catalog, owner) = catalog::open(&options.state)?;
     let app = Arc::new(App {
         catalog,
@@ -64,6 +64,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random()?),
         dialler: Dialler::default(),
+        dht_told: dht::Told::default(),
         hashed_bytes: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
@@ -135,6 +136,8 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);
     let (app, ending) = shared();
+    tasks.spawn_on(async move { ("DHT", dht::run(app, sockets.dht, ending).await) }, net);
+    let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("peers", peers::run(app, sockets.peer, sockets.peer_utp, ending).await) },
         peers,
@@ -163,7 +166,7 @@ async fn end(mut tasks: JoinSet<Ended>) {
 
 /// The one line that says that everything works and where; checks and scripts wait for it.
 fn announce_ready(addresses: Listeners) {
-    let Listeners { web, tracker, peer } = addresses;
+    let Listeners { web, tracker, peer, .. } = addresses;
     let mut stdout = std::io::stdout().lock();
     // Nobody reads it: nobody misses it.
     let _ = writeln!(stdout, "ready web={web} tracker={tracker} peer={peer}").and_then(|()| stdout.flush());

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 fn start_log() {
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
-    // µTP finds each system's limit on its buffers worth a warning.
+    // uTP finds each system's limit on its buffers worth a warning.
     let levels = Targets::new().with_default(Level::INFO).with_target("librqbit_utp", Level::ERROR);
     tracing_subscriber::registry().with(lines).with(levels).init();
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use torrent::InfoHash;
 use tracker::address::Scope;
 
+use crate::compact::canonical;
 use crate::priority::priority;
 
 /// Time in which a peer that was told of the box by its tracker can connect to it; most can.
@@ -335,11 +336,6 @@ impl Candidates {
             if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         near.or_else(|| family().next()).copied().unwrap_or(SocketAddr::new(unknown, 0))
     }
-}
-
-/// An IPv4 address that is mapped is the IPv4 address.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Addresses as they are packed into strings of bytes (BEP 23, 7, 5): address, then port, in network order.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Bytes of an IPv4 address with its port.
 pub(crate) const V4: usize = 6;
@@ -8,11 +8,16 @@ pub(crate) const V4: usize = 6;
 /// Bytes of an IPv6 address with its port.
 pub(crate) const V6: usize = 18;
 
+/// An IPv4 address that is mapped is the IPv4 address.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Appends an address; an IPv4 one that is mapped is packed as what it is.
 pub(crate) fn put(out: &mut Vec<u8>, address: SocketAddr) {
-    match address.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        std::net::IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+    match canonical(address).ip() {
+        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
     }
     out.extend_from_slice(&address.port().to_be_bytes());
 }

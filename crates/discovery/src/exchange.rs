@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use torrent::bencode::{self, Error, Limits, dictionary};
 use tracker::address::Scope;
 
-use crate::compact;
+use crate::compact::{self, canonical};
 
 /// Peers that come or go in one message, both address families together.
 pub const MAX_CHANGES: usize = 50;
@@ -236,11 +236,6 @@ impl Telling {
         self.last = Some(now);
         Some(message)
     }
-}
-
-/// An IPv4 address that is mapped is the IPv4 address.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! - [`priority()`]: which connections all peers prefer (BEP 40)
 //! - [`exchange`]: peers tell each other of further ones (BEP 11)
 //! - [`local`]: the network tells itself (BEP 14)
+//! - [`dht`]: the network of all clients (BEP 5)
 //! - [`Turns`]: what is announced next, of more than can be announced at once
 //!
 //! Invariants: nothing that strangers send makes anything panic, or grow beyond a named limit; nobody is told of, or
@@ -14,6 +15,8 @@
 
 pub mod candidates;
 mod compact;
+mod crc32c;
+pub mod dht;
 pub mod exchange;
 pub mod local;
 mod priority;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::crc32c::crc32c;
+
 /// What of the bytes after the network counts: half of their bits, so that a neighbourhood has few ranks.
 const MASK: u8 = 0x55;
 
@@ -31,22 +33,12 @@ fn of_pair<const N: usize>(a: [u8; N], b: [u8; N]) -> u32 {
     crc32c([a.min(b), a.max(b)].as_flattened())
 }
 
-/// CRC-32C (Castagnoli), bit by bit: a few bytes for each peer that is heard of.
-fn crc32c(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (POLYNOMIAL * (crc & 1)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn priorities_are_those_of_the_specification() {
-        // The check value of CRC-32C.
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         let crc = |hex: u128, bytes: usize| crc32c(&hex.to_be_bytes()[16 - bytes..]);
         for (one, other, want) in [
             // The examples of BEP 40.

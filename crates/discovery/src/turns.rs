@@ -34,6 +34,11 @@ impl Turns {
         self.last.extend(taken.iter().map(|hash| (*hash, now)));
         taken
     }
+
+    /// It could not be announced: its turn comes again soon.
+    pub fn again(&mut self, info_hash: &InfoHash) {
+        self.last.remove(info_hash);
+    }
 }
 
 #[cfg(test)]
@@ -55,9 +60,11 @@ mod tests {
         assert_eq!(turns.take(start, &all, 2), hashes([5, 4]), "newest first");
         assert_eq!(turns.take(start + MINUTE, &all, 2), hashes([3]));
         assert_eq!(turns.take(start + 2 * MINUTE, &all, 2), []);
+        turns.again(&all[1]);
+        assert_eq!(turns.take(start + 3 * MINUTE, &all, 2), hashes([4]));
         // A new one comes first; what is gone is forgotten, and new when it is back.
         assert_eq!(turns.take(start + PERIOD, &hashes([6, 5, 3]), 2), hashes([6, 5]));
-        assert_eq!(turns.take(start + PERIOD + MINUTE, &all, 2), hashes([4, 3]));
+        assert_eq!(turns.take(start + PERIOD + MINUTE, &all, 2), hashes([3]));
     }
 
     #[test]

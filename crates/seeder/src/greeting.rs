@@ -103,7 +103,8 @@ impl Torrent {
             your_ip: self.your_ip,
             metadata_size: Some(self.metadata_size),
             reqq: MAX_REQUESTS.try_into().ok(),
-            upload_only: Some(true),
+            // Of who only uploads and has nothing yet libtorrent thinks that it is of no use, and hangs up.
+            upload_only: Some(!self.hand_out),
             client: Some(client::CLIENT.into()),
         }
     }

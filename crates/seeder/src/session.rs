@@ -158,8 +158,7 @@ impl PeerSession {
         }
     }
 
-    /// What is to be written next: messages first, then metadata, then hashes, then blocks, each as
-    /// they were requested.
+    /// What is to be written next: messages first, then metadata, hashes and blocks, each as they were requested.
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {

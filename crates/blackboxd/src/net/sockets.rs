@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 /// Free ports tried until one is free for TCP and UDP alike.
 const MAX_TRIES: usize = 32;
 
-/// Connections over µTP at most. Each has buffers in this process.
+/// Connections over uTP at most. Each has buffers in this process.
 const UTP_CONNECTIONS: usize = 1000;
 
 /// Bytes that each of them may have on the way here, where only requests come from, and to the peer.
@@ -38,8 +38,10 @@ pub struct Sockets {
     pub tracker_udp: UdpSocket,
     /// Peers over TCP.
     pub peer: TcpListener,
-    /// Peers over µTP, on the same port.
+    /// Peers over uTP, on the same port.
     pub peer_utp: Arc<UtpSocketUdp>,
+    /// The node of the DHT, if there is to be one and a port can be had.
+    pub dht: Option<UdpSocket>,
     /// Where they really are.
     pub addresses: Listeners,
 }
@@ -53,6 +55,7 @@ pub fn open(
     web: SocketAddr,
     tracker: SocketAddr,
     peer: SocketAddr,
+    with_dht: bool,
 ) -> anyhow::Result<Sockets> {
     let _entered = runtimes.net.enter();
     let web = tcp(web).with_context(|| format!("--web {web} can't be used"))?;
@@ -60,9 +63,23 @@ pub fn open(
         pair(tracker, udp).with_context(|| format!("--tracker {tracker} can't be used"))?;
     let (peer, peer_utp) = pair(peer, |address| utp(&runtimes.peers, address))
         .with_context(|| format!("--peer {peer} can't be used"))?;
-    let addresses =
-        Listeners { web: web.local_addr()?, tracker: tracker_http.local_addr()?, peer: peer.local_addr()? };
-    Ok(Sockets { web, tracker_http, tracker_udp, peer, peer_utp, addresses })
+    let dht = with_dht.then(|| beside(peer.local_addr()?)).transpose().unwrap_or_else(|error| {
+        tracing::warn!("there is no port for the DHT: {error}");
+        None
+    });
+    let addresses = Listeners {
+        web: web.local_addr()?,
+        tracker: tracker_http.local_addr()?,
+        peer: peer.local_addr()?,
+        dht: dht.as_ref().map(UdpSocket::local_addr).transpose()?,
+    };
+    Ok(Sockets { web, tracker_http, tracker_udp, peer, peer_utp, dht, addresses })
+}
+
+/// A socket on the port after this one, or on any.
+fn beside(address: SocketAddr) -> io::Result<UdpSocket> {
+    let next = address.port().checked_add(1).unwrap_or(0);
+    udp(SocketAddr::new(address.ip(), next)).or_else(|_| udp(SocketAddr::new(address.ip(), 0)))
 }
 
 /// TCP and something over UDP on the same port.

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_is_an_error_and_no_end() {
-        let file = file_of(&[7; 20_000]);
+        let file = file_of(&vec![7; 20_000]);
         let mapping = Mapping::new(&file, 0, 20_000).unwrap();
         file.set_len(5_000).unwrap();
         assert!(!mapping.is_resident(0, 20_000));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_was_just_written_is_resident() {
-        let mapping = Mapping::new(&file_of(&[7; 20_000]), 0, 20_000).unwrap();
+        let mapping = Mapping::new(&file_of(&vec![7; 20_000]), 0, 20_000).unwrap();
         assert!(
             mapping.is_resident(0, 20_000) && mapping.is_resident(19_999, 1) && mapping.is_resident(5, 0)
         );
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "not in the mapping")]
     fn there_is_nothing_behind_a_mapping() {
-        let mapping = Mapping::new(&file_of(&[7; 20_000]), 0, 20_000).unwrap();
+        let mapping = Mapping::new(&file_of(&vec![7; 20_000]), 0, 20_000).unwrap();
         Slices::with_capacity(1).push_mapped(&mapping, 19_999, 2);
     }
 }

@@ -185,12 +185,13 @@ fn free_of(free: u64, total: u64) -> String {
 
 fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
     let addresses: Vec<_> = facts.addresses.iter().map(IpAddr::to_string).collect();
-    let Listeners { web, tracker, peer } = facts.listeners;
+    let Listeners { web, tracker, peer, dht } = facts.listeners;
     vec![
         ("Addresses", if addresses.is_empty() { "not known".into() } else { addresses.join(", ") }),
         ("Page and web seed", format!("TCP port {} on {}", web.port(), web.ip())),
         ("Tracker", format!("TCP and UDP port {} on {}", tracker.port(), tracker.ip())),
         ("Peers", format!("TCP port {} on {}", peer.port(), peer.ip())),
+        ("DHT", dht.map_or("not used".into(), |dht| format!("UDP port {} on {}", dht.port(), dht.ip()))),
     ]
 }
 
@@ -253,6 +254,7 @@ mod tests {
                 web: "[::]:80".parse().unwrap(),
                 tracker: "[::]:6969".parse().unwrap(),
                 peer: "[::]:6881".parse().unwrap(),
+                dht: None,
             },
             config,
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),

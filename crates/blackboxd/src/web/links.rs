@@ -113,6 +113,7 @@ pub(super) mod tests {
             web: "[::]:8080".parse().unwrap(),
             tracker: "[::]:6969".parse().unwrap(),
             peer: "[::]:6881".parse().unwrap(),
+            dht: None,
         };
         let asked = Host::parse(asked).unwrap();
         let local = asked.address().unwrap_or(IpAddr::from([192, 168, 1, 10]));
@@ -125,6 +126,7 @@ pub(super) mod tests {
             web: "[::]:80".parse().unwrap(),
             tracker: "[::]:6969".parse().unwrap(),
             peer: "[::]:6881".parse().unwrap(),
+            dht: None,
         };
         for (public_host, asked, count) in [
             (None, "127.0.0.1:8080", 1),

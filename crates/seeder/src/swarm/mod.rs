@@ -16,10 +16,10 @@ mod first_copy;
 mod member;
 mod pieces;
 mod record;
-mod replication;
 mod standing;
 mod sweep;
 mod tail;
+mod widening;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,17 +33,20 @@ pub use standing::Standing;
 use member::Peer;
 use pieces::{Pieces, State};
 use record::Record;
-use replication::Replication;
-use tail::Tail;
+use widening::Widening;
 
-/// The uplink in bytes a second, as long as nobody knows it: the slowest network card.
-const UNKNOWN_UPLINK: f64 = 12.5e6;
+/// The uplink in bytes a second, as long as nobody knows it. Rather too little: what is revealed too early can't be
+/// taken back.
+const UNKNOWN_UPLINK: f64 = 2.0 * 1024.0 * 1024.0;
 
 /// The least that an uplink is taken for, in bytes a second: a peer or two at the slowest pace.
 const MIN_UPLINK: f64 = 16.0 * 1024.0;
 
-/// Longest that a silent uplink is busy, when nobody waits: nothing is sent because nobody asks.
+/// The uplink is idle when it could have sent what it was given, and nobody waits, for this long.
 const MIN_IDLE: Duration = Duration::from_millis(30);
+
+/// The most that is believed to wait in sockets and the network, in time of the uplink.
+const MAX_BACKLOG: Duration = Duration::from_secs(5);
 
 /// A member that has been alone for this long is told of everything. Most swarms start with a rush.
 const ALONE: Duration = Duration::from_secs(2);
@@ -65,8 +68,9 @@ pub struct Swarm {
     members: BTreeMap<Member, Peer>,
     next_member: u32,
     record: Record,
-    replication: Replication,
-    tail: Tail,
+    widening: Widening,
+    /// Where the tail looks for the next piece.
+    tail_cursor: u32,
     /// Bytes a second.
     uplink: f64,
     /// Whether there are other complete sources.
@@ -77,10 +81,13 @@ pub struct Swarm {
     ready: usize,
     /// Bytes that were asked for and not sent.
     queued: u64,
-    last_sent: Instant,
+    /// When the uplink will have sent everything it was given.
+    busy_until: Instant,
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
+    /// Members that are incomplete, at least 1.
+    incomplete: f64,
     /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
     trusted_debt: f64,
     /// Whether there may be something to reveal.
@@ -96,24 +103,28 @@ impl Swarm {
             members: BTreeMap::new(),
             next_member: 0,
             record: Record::default(),
-            replication: Replication::default(),
-            tail: Tail::default(),
+            widening: Widening::default(),
+            tail_cursor: 0,
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
             alone_since: Some(now),
             ready: 0,
             queued: 0,
-            last_sent: now,
+            busy_until: now,
             last_event: now,
             last_sweep: now,
-            trusted_debt: 1.5,
+            incomplete: 1.0,
+            trusted_debt: sweep::TOLERANCE,
             dirty: false,
         }
     }
 
     /// What can be sent, in bytes a second: the configured limit, or what was measured of late.
-    pub fn set_uplink(&mut self, bytes_per_second: u64) {
-        self.uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+    pub fn set_uplink(&mut self, now: Instant, bytes_per_second: u64) {
+        let uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+        let backlog = self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink / uplink;
+        self.busy_until = now + Duration::from_secs_f64(backlog).min(MAX_BACKLOG);
+        self.uplink = uplink;
     }
 
     /// A peer has connected and was told of no piece.
@@ -151,12 +162,9 @@ impl Swarm {
         let was_open = peer.open.remove(&piece).is_some();
         self.dirty |= was_open || peer.has.is_complete();
         self.last_event = now;
-        self.tail.count_have();
-        if let Some(giver) = self.pieces.show(member, piece) {
-            let sent = self.members.get_mut(&giver).and_then(|peer| peer.unproven.remove(&piece));
-            if let Some(sent) = sent.filter(|_| self.pieces.returns(piece) == 0) {
-                self.replication.count(now.saturating_duration_since(sent));
-            }
+        let giver = self.pieces.show(member, piece);
+        if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+            giver.unproven -= 1;
         }
     }
 
@@ -195,13 +203,13 @@ impl Swarm {
         self.unqueue(member, block);
         let size = self.lengths.piece_size(block.piece);
         let Some(peer) = self.members.get_mut(&member) else { return };
-        if peer.sent(now, block, size) {
-            if self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get())) {
-                peer.unproven.insert(block.piece, now);
-            }
+        let took = Duration::from_secs_f64(f64::from(block.length) / self.uplink);
+        self.busy_until = (self.busy_until.max(now) + took).min(now + MAX_BACKLOG);
+        if peer.sent(self.busy_until, block, size) {
+            let is_unproven = self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get()));
+            peer.unproven += u32::from(is_unproven);
             self.dirty = true;
         }
-        self.last_sent = now;
         self.last_event = now;
     }
 
@@ -271,9 +279,13 @@ impl Swarm {
 
     /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
     fn idle(&self, now: Instant) -> Option<Duration> {
-        let idle = now.saturating_duration_since(self.last_sent);
-        let block = Duration::from_secs_f64(4.0 * f64::from(torrent::MAX_BLOCK) / self.uplink);
-        (self.ready == 0 && idle > MIN_IDLE.max(block)).then_some(idle)
+        let idle = now.saturating_duration_since(self.busy_until);
+        (self.ready == 0 && idle > MIN_IDLE).then_some(idle)
+    }
+
+    /// Bytes that were sent and are still on this side of the uplink.
+    fn backlog(&self, now: Instant) -> f64 {
+        self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
     }
 
     fn is_for_all(&self, now: Instant) -> bool {

@@ -1,27 +1,17 @@
 //! Finds peers, and lets itself be found, other than by the box's tracker. Decisions are those of crate `discovery`.
 
+pub mod dht;
 pub mod dial;
 mod interfaces;
 pub mod local;
-
-use std::net::IpAddr;
+mod nodes;
 
 pub use dial::Dialler;
-use discovery::candidates::{Source, Tip};
-use discovery::exchange::{Flags, PexMessage};
+use discovery::candidates::Tip;
 use torrent::InfoHash;
 
 use crate::app::App;
 use crate::catalog::State;
-
-/// A peer at `teller` told of other peers of an item (BEP 11).
-#[expect(dead_code, reason = "sessions do not take these messages yet")]
-pub fn exchanged(app: &App, info_hash: InfoHash, message: &PexMessage, teller: IpAddr) {
-    let incomplete = message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED));
-    for contact in incomplete {
-        hear(app, &Tip { info_hash, address: contact.address, source: Source::Exchange, teller });
-    }
-}
 
 /// All names of what is served and everybody may know of, newest first.
 fn public_names(app: &App) -> Vec<InfoHash> {

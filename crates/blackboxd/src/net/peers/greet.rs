@@ -69,7 +69,7 @@ pub(super) async fn answer(app: &App, stream: Stream, address: SocketAddr) -> Re
 }
 
 /// Connects to a peer for a torrent: encrypted and, should it want none of that, plain; over TCP and, should it not be
-/// reached by that, over µTP.
+/// reached by that, over uTP.
 pub(super) async fn call(app: &App, info_hash: InfoHash, address: SocketAddr) -> Result<Greeted, End> {
     match introduce(app, connect(app, address).await?, info_hash, address, true).await {
         Err(End::Hangup | End::Socket(_) | End::Encryption(_) | End::Protocol(Close::HandshakeTimeout)) => {

@@ -76,7 +76,7 @@ impl HandOuts {
         // Within the lock, or it might be forgotten before.
         let mut state = lock(&hand_out.state);
         if let Some(uplink) = uplink {
-            state.swarm.set_uplink(uplink);
+            state.swarm.set_uplink(now, uplink);
         }
         let member = state.swarm.join(now, address);
         let mailbox = Arc::<Mailbox>::default();
@@ -89,8 +89,9 @@ impl HandOuts {
 
     /// What the uplink carries was measured.
     pub(super) fn set_uplink(&self, bytes_per_second: u64) {
+        let now = Instant::now();
         for hand_out in lock(&self.items).values() {
-            lock(&hand_out.state).swarm.set_uplink(bytes_per_second);
+            lock(&hand_out.state).swarm.set_uplink(now, bytes_per_second);
         }
     }
 }
@@ -159,9 +160,9 @@ impl Membership {
     pub(super) fn reveal(&self, session: &mut PeerSession, lengths: &Lengths) {
         let now = Instant::now();
         let Mail { pieces, all } = std::mem::take(&mut *lock(&self.mailbox.mail));
-        pieces.into_iter().for_each(|piece| session.reveal(now, piece));
-        if all {
-            lengths.pieces().for_each(|piece| session.reveal(now, piece));
+        let rest = all.then(|| lengths.pieces());
+        for piece in pieces.into_iter().chain(rest.into_iter().flatten()) {
+            session.reveal(now, piece);
         }
     }
 

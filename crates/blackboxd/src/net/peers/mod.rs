@@ -65,7 +65,7 @@ pub struct Peers {
     utp: OnceLock<Utp>,
 }
 
-/// The µTP socket.
+/// The uTP socket.
 struct Utp(Arc<UtpSocketUdp>);
 
 impl std::fmt::Debug for Utp {

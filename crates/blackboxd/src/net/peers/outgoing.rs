@@ -221,7 +221,9 @@ impl Outgoing {
         self.staged.written += ready!(writer.poll_write(context, &self.staged.bytes[self.staged.written..]))?;
         if self.staged.written == self.staged.bytes.len() {
             let Staged { blocks, .. } = std::mem::take(&mut self.staged);
-            blocks.into_iter().for_each(|block| self.finish(block));
+            for block in blocks {
+                self.finish(block);
+            }
         }
         Poll::Ready(Ok(Written::Some))
     }

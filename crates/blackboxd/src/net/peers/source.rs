@@ -85,7 +85,7 @@ impl<'a> Source<'a> {
 
     /// Whether the last view has the byte at `offset`, and as many of the `length` bytes from there on as it covers.
     fn look_at(&mut self, offset: u64, length: u64) -> bool {
-        if !self.views.last().is_some_and(|view| view.covers(offset, length) > 0) {
+        if self.views.last().is_none_or(|view| view.covers(offset, length) == 0) {
             let Some(view) = self.storage.view(self.content, offset) else { return false };
             self.views.push(view);
             self.present = 0..0;

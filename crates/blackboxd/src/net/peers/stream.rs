@@ -1,4 +1,4 @@
-//! The two directions of a connection to a peer, over TCP or µTP (BEP 29), plain or encrypted.
+//! The two directions of a connection to a peer, over TCP or uTP (BEP 29), plain or encrypted.
 
 use std::future::poll_fn;
 use std::io;

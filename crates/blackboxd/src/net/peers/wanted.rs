@@ -65,7 +65,7 @@ impl Wanted {
             hand_out: self.is_handed_out(app, address),
             exchange: Acquaintance::is_offered(app),
             port: Some(app.listeners.peer.port()),
-            dht_port: None,
+            dht_port: app.listeners.dht.filter(|_| app.is_public()).map(|dht| dht.port()),
             your_ip: Some(address),
             withheld: self.withheld.clone(),
         }

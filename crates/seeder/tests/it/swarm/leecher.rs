@@ -60,6 +60,8 @@ impl Bits {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Stock,
+    /// Asks for blocks twice a second.
+    Sluggish,
     /// Takes, and says nothing of what it has.
     Silent,
     /// Takes and says so, but unchokes nobody.
@@ -87,6 +89,8 @@ pub(crate) struct Conn {
     pub(crate) queue: VecDeque<BlockId>,
     /// What came since the choker last looked.
     pub(crate) received: u64,
+    /// When a trickler asks again.
+    next_ask: Time,
 }
 
 impl Conn {
@@ -101,6 +105,7 @@ impl Conn {
             unchoked: false,
             queue: VecDeque::new(),
             received: 0,
+            next_ask: 0,
         }
     }
 
@@ -140,6 +145,7 @@ pub(crate) struct Leecher {
     pub(crate) sending: bool,
     pub(crate) finished: Option<Time>,
     blocks: u32,
+    pub(crate) tick: Time,
 }
 
 impl Leecher {
@@ -163,6 +169,7 @@ impl Leecher {
             sending: false,
             finished: None,
             blocks,
+            tick: 0,
         }
     }
 
@@ -178,13 +185,13 @@ impl Leecher {
     }
 
     /// What is to be asked of a peer now.
-    pub(crate) fn requests(&mut self, of: usize, chance: &mut Xorshift) -> Vec<BlockId> {
+    pub(crate) fn requests(&mut self, now: Time, of: usize, chance: &mut Xorshift) -> Vec<BlockId> {
         let mut requests = Vec::new();
         if self.kind == Kind::Mute || !self.conns[of].open || self.finished.is_some() {
             return requests;
         }
         let room = match self.kind {
-            Kind::Trickler => 1,
+            Kind::Trickler => usize::from(now >= self.conns[of].next_ask),
             // Cut to whole requests.
             _ => self.conns[of].pipeline as usize,
         };
@@ -193,6 +200,7 @@ impl Leecher {
             self.asked[block.0 as usize] |= 1 << block.1;
             self.conns[of].outstanding.push(block);
             requests.push(block);
+            self.conns[of].next_ask = now + SECOND / 2;
         }
         requests
     }

@@ -23,6 +23,7 @@ struct Case {
     stagger: Time,
     seed_delay: Time,
     leavers: usize,
+    sockets: Option<usize>,
     ratio: f64,
     copies: f64,
 }
@@ -40,6 +41,7 @@ impl Default for Case {
             stagger: 30_000,
             seed_delay: world::DELAY,
             leavers: 0,
+            sockets: None,
             ratio: 1.05,
             copies: 1.03,
         }
@@ -52,10 +54,14 @@ impl Case {
         let count = self.leechers + self.others.len();
         let leecher = |kind, up| Leecher::new(kind, up, self.slots, count, pieces, PIECE / leecher::BLOCK);
         let stock = (0..self.leechers).map(|_| leecher(Kind::Stock, self.up));
-        let others = self.others.iter().map(|kind| leecher(*kind, 1.0));
+        let others = self
+            .others
+            .iter()
+            .map(|kind| leecher(*kind, if *kind == Kind::Sluggish { self.up } else { 1.0 }));
         let all: Vec<_> =
             stock.chain(others).zip(0..).map(|(leecher, at)| (leecher, at * self.stagger)).collect();
         let mut world = World::new(self.uplink as f64);
+        world.sockets = self.sockets;
         world.seed_delay = self.seed_delay;
         world.completion_seeds = std::env::var("SIM_CS").is_ok();
         let item = world.add(self.total, PIECE, all);
@@ -65,13 +71,23 @@ impl Case {
         }
         let stock = self.leechers;
         let finished = world.run(400 * SECOND, |world| {
-            world.items[item].leechers[..stock].iter().all(|leecher| leecher.finished.is_some())
+            world.items[item]
+                .leechers
+                .iter()
+                .filter(|leecher| matches!(leecher.kind, Kind::Stock | Kind::Sluggish))
+                .all(|leecher| leecher.finished.is_some())
         });
         let of = &world.items[item];
-        let last = of.leechers[..stock].iter().filter_map(|leecher| leecher.finished).max().unwrap_or(0);
+        let last = of
+            .leechers
+            .iter()
+            .filter(|leecher| matches!(leecher.kind, Kind::Stock | Kind::Sluggish))
+            .filter_map(|leecher| leecher.finished)
+            .max()
+            .unwrap_or(0);
         let f = self.total as f64;
-        let bound =
-            (f / self.uplink as f64).max(stock as f64 * f / (self.uplink as f64 + stock as f64 * self.up));
+        let bound = (f / self.uplink as f64)
+            .max(count as f64 * f / (self.uplink as f64 + of.leechers.iter().map(|l| l.up).sum::<f64>()));
         let ratio = last as f64 / SECOND as f64 / bound;
         let copies = of.sent as f64 / f;
         println!(
@@ -81,6 +97,17 @@ impl Case {
             of.first_copy.unwrap_or(0) as f64 / SECOND as f64,
             if finished { "" } else { " NOT FINISHED" },
         );
+        if std::env::var("SIM_T").is_ok() {
+            for (at, (to, leecher)) in of.sent_to.iter().zip(&of.leechers).enumerate() {
+                let secs: Vec<_> =
+                    (0..20).map(|s| to.iter().filter(|(t, _)| t / SECOND == s).count()).collect();
+                println!(
+                    "  {at} {:?} fin {:?} {secs:?}",
+                    leecher.kind,
+                    leecher.finished.map(|t| t as f64 / 1e6)
+                );
+            }
+        }
     }
 }
 
@@ -90,6 +117,7 @@ fn explore() {
         Kind::Silent => &[Kind::Silent; 5][..],
         Kind::Taker => &[Kind::Taker; 5],
         Kind::Trickler => &[Kind::Trickler; 5],
+        Kind::Sluggish => &[Kind::Sluggish; 5],
         _ => &[Kind::Mute; 5],
     };
     let two = 2.0 * MIB as f64;
@@ -122,6 +150,28 @@ fn explore() {
             others: five(Kind::Silent),
             ..Case::default()
         },
+        Case { name: "stagger 1s", stagger: SECOND, ..Case::default() },
+        Case { name: "stagger 1s at 2", stagger: SECOND, up: two, ..Case::default() },
+        Case { name: "15 + 5 sluggish", leechers: 15, others: five(Kind::Sluggish), ..Case::default() },
+        Case {
+            name: "15 at 2 + 5 sluggish",
+            leechers: 15,
+            up: two,
+            others: five(Kind::Sluggish),
+            ..Case::default()
+        },
+        Case { name: "net 20", sockets: Some(8), ..Case::default() },
+        Case { name: "net 20 large sockets", sockets: Some(64), ..Case::default() },
+        Case { name: "net 20 at 2", up: two, sockets: Some(8), ..Case::default() },
+        Case { name: "net 5", leechers: 5, sockets: Some(8), ..Case::default() },
+        Case {
+            name: "net 15 + 5 takers",
+            leechers: 15,
+            others: five(Kind::Taker),
+            sockets: Some(8),
+            ..Case::default()
+        },
+        Case { name: "net slow", total: 16 * MIB, uplink: MIB, sockets: Some(8), ..Case::default() },
         Case { name: "leavers", leavers: 6, ..Case::default() },
         Case { name: "leavers at 2", leavers: 6, up: two, ..Case::default() },
     ] {

@@ -1,7 +1,7 @@
 //! Leechers of several items around one seed, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,11 @@ pub(crate) struct Item {
     pub(crate) leechers: Vec<Leecher>,
     members: Vec<Option<Member>>,
     queues: Vec<Vec<BlockId>>,
+    /// Blocks in sockets.
+    written: Vec<usize>,
     lengths: Lengths,
     pub(crate) sent: u64,
+    pub(crate) sent_to: Vec<Vec<(Time, BlockId)>>,
     /// What was sent when.
     pub(crate) first_copy: Option<Time>,
     unsent: u64,
@@ -61,6 +64,13 @@ pub(crate) struct World {
     pub(crate) items: Vec<Item>,
     schedule: Schedule<usize, (usize, usize)>,
     uplink: f64,
+    /// Blocks that each socket takes before the network does, if the network is what limits.
+    pub(crate) sockets: Option<usize>,
+    /// Sockets that have something, by item and leecher; whose turn it is in the network.
+    wire: VecDeque<(usize, usize, BlockId)>,
+    drained: u64,
+    measured: (Time, u64),
+    best: u64,
     busy_until: Time,
     /// Delay to the seed.
     pub(crate) seed_delay: Time,
@@ -78,6 +88,11 @@ impl World {
             items: Vec::new(),
             schedule: Schedule::default(),
             uplink,
+            sockets: None,
+            wire: VecDeque::new(),
+            drained: 0,
+            measured: (0, 0),
+            best: 0,
             busy_until: 0,
             seed_delay: DELAY,
             completion_seeds: false,
@@ -89,7 +104,9 @@ impl World {
     pub(crate) fn add(&mut self, total: u64, piece_length: u32, leechers: Vec<(Leecher, Time)>) -> usize {
         let lengths = Lengths::new(total, piece_length).unwrap();
         let mut swarm = Swarm::new(self.at(self.now), lengths.clone());
-        swarm.set_uplink(self.uplink as u64);
+        if self.sockets.is_none() {
+            swarm.set_uplink(self.at(self.now), self.uplink as u64);
+        }
         let at = self.items.len();
         let count = leechers.len();
         let joins: Vec<_> = leechers.iter().map(|(_, time)| *time).collect();
@@ -98,7 +115,9 @@ impl World {
             leechers: leechers.into_iter().map(|(leecher, _)| leecher).collect(),
             members: vec![None; count],
             queues: vec![Vec::new(); count],
+            written: vec![0; count],
             sent: 0,
+            sent_to: vec![Vec::new(); count],
             first_copy: None,
             unsent: total / u64::from(BLOCK),
             sent_blocks: vec![0; lengths.piece_count() as usize],
@@ -178,27 +197,11 @@ impl World {
 
     /// One block after the other.
     fn serve(&mut self) {
-        let now = self.at(self.now);
         while self.busy_until <= self.now {
-            let Some(turn) = self.schedule.pop() else { return };
-            let (item, leecher) = turn.waiter;
-            let of = &mut self.items[item];
-            let id = of.queues[leecher].remove(0);
-            let member = of.members[leecher].unwrap();
-            of.swarm.sent(now, member, block(&of.lengths, id));
-            of.sent += u64::from(BLOCK);
-            let mask = &mut of.sent_blocks[id.0 as usize];
-            if *mask >> id.1 & 1 == 0 {
-                *mask |= 1 << id.1;
-                of.unsent -= 1;
-                if of.unsent == 0 {
-                    of.first_copy = Some(self.now);
-                }
-            }
+            let Some((item, leecher, id)) = self.next_block() else { return };
             let took = (f64::from(BLOCK) / self.uplink * SECOND as f64) as Time;
             self.busy_until = self.now + took;
-            self.schedule.charge(turn, BLOCK.into());
-            self.wait(item, leecher);
+            self.drained += u64::from(BLOCK);
             let seed = self.items[item].leechers.len();
             self.push(
                 self.busy_until + self.seed_delay,
@@ -212,8 +215,68 @@ impl World {
         }
     }
 
-    /// Has the leecher wait for the uplink, if it has asked for something.
+    fn next_block(&mut self) -> Option<(usize, usize, BlockId)> {
+        if self.sockets.is_some() {
+            let (item, leecher, id) = self.wire.pop_front()?;
+            self.items[item].written[leecher] -= 1;
+            self.wait(item, leecher);
+            self.measure();
+            return Some((item, leecher, id));
+        }
+        let turn = self.schedule.pop()?;
+        self.schedule.charge(turn, BLOCK.into());
+        let (item, leecher) = turn.waiter;
+        let id = self.write(item, leecher);
+        self.wait(item, leecher);
+        Some((item, leecher, id))
+    }
+
+    fn measure(&mut self) {
+        let (since, drained) = self.measured;
+        if self.now >= since + SECOND {
+            let rate = (self.drained - drained) * SECOND / (self.now - since);
+            self.best = rate.max(self.best * 98 / 100);
+            let rate = self.best;
+            let now = self.at(self.now);
+            self.items.iter_mut().for_each(|item| item.swarm.set_uplink(now, rate));
+            self.measured = (self.now, self.drained);
+        }
+    }
+
+    /// Hands the next block of a leecher to its socket.
+    fn write(&mut self, item: usize, leecher: usize) -> BlockId {
+        let now = self.at(self.now);
+        let of = &mut self.items[item];
+        let id = of.queues[leecher].remove(0);
+        of.swarm.sent(now, of.members[leecher].unwrap(), block(&of.lengths, id));
+        of.sent += u64::from(BLOCK);
+        of.sent_to[leecher].push((self.now, id));
+        let mask = &mut of.sent_blocks[id.0 as usize];
+        if *mask >> id.1 & 1 == 0 {
+            *mask |= 1 << id.1;
+            of.unsent -= 1;
+            if of.unsent == 0 {
+                of.first_copy = Some(self.now);
+            }
+        }
+        id
+    }
+
+    /// Has the leecher wait for the uplink, if it has asked for something; or writes what its socket takes.
     fn wait(&mut self, item: usize, leecher: usize) {
+        if let Some(room) = self.sockets {
+            while self.items[item].written[leecher] < room && !self.items[item].queues[leecher].is_empty() {
+                let id = self.write(item, leecher);
+                self.items[item].written[leecher] += 1;
+                self.wire.push_back((item, leecher, id));
+            }
+            let now = self.at(self.now);
+            let of = &mut self.items[item];
+            if let Some(member) = of.members[leecher] {
+                of.swarm.blocked(now, member, of.written[leecher] >= room);
+            }
+            return;
+        }
         let of = &self.items[item];
         match (of.queues[leecher].first(), of.members[leecher]) {
             (Some(id), Some(member)) => {
@@ -235,7 +298,7 @@ impl World {
                 self.upload(item, to);
             }
             Event::Choke => self.choke(item, to),
-            Event::Ask => self.ask(item, to, seed),
+            Event::Ask => self.ask_all(item, to),
             Event::Message(from, message) if to == seed => self.tell_seed(item, from, message),
             Event::Message(from, message) => self.tell(item, to, from, message),
         }
@@ -274,7 +337,7 @@ impl World {
         other_.has.all().filter(|_| shows).for_each(|piece| one_.learn(other, piece));
         // A free slot is given at once.
         let used = one_.conns.iter().filter(|conn| conn.unchoked).count();
-        if one_.kind == Kind::Stock && used < one_.slots {
+        if matches!(one_.kind, Kind::Stock | Kind::Sluggish) && used < one_.slots {
             one_.conns[other].unchoked = true;
             self.send(item, one, other, Message::Unchoke);
         }
@@ -288,6 +351,9 @@ impl World {
         }
         of.queues[to].clear();
         self.schedule.remove((item, to));
+        self.wire.retain(|(i, l, _)| (*i, *l) != (item, to));
+        self.items[item].written[to] = 0;
+        let of = &mut self.items[item];
         of.leechers[to].connected = false;
         for peer in 0..=of.leechers.len() {
             of.leechers[to].disconnect(peer);
@@ -416,17 +482,24 @@ impl World {
         }
         if kind == Kind::Trickler {
             self.push(now + SECOND / 2, item, to, Event::Ask);
-        } else {
-            self.ask(item, to, from);
         }
+        self.ask(item, to, from);
     }
 
     fn ask(&mut self, item: usize, who: usize, of: usize) {
         let leecher = &mut self.items[item].leechers[who];
+        if leecher.kind == Kind::Sluggish && self.now % (SECOND / 2) != 0 {
+            let tick = self.now - self.now % (SECOND / 2) + SECOND / 2;
+            if leecher.tick < tick {
+                leecher.tick = tick;
+                self.push(tick, item, who, Event::Ask);
+            }
+            return;
+        }
         if !leecher.connected {
             return;
         }
-        for id in leecher.requests(of, &mut self.chance) {
+        for id in leecher.requests(self.now, of, &mut self.chance) {
             self.send(item, who, of, Message::Request(id));
         }
     }
@@ -463,7 +536,7 @@ impl World {
         let connected: Vec<_> =
             (0..peers).filter(|peer| *peer != who && self.items[item].leechers[*peer].connected).collect();
         let leecher = &mut self.items[item].leechers[who];
-        if leecher.kind != Kind::Stock || !leecher.connected {
+        if !matches!(leecher.kind, Kind::Stock | Kind::Sluggish) || !leecher.connected {
             return;
         }
         let mut ranked = connected;

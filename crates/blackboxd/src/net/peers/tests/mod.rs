@@ -1,5 +1,8 @@
 //! Connections as their peers see them, over real sockets.
 
+mod calls;
+mod hand_out;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -47,8 +50,15 @@ struct Seeding {
 }
 
 impl Seeding {
-    /// One file of that size under that upload limit.
+    /// One file of that size under that upload limit, of which the box is not the only seed.
     fn new(size: usize, rate: Option<&str>) -> Self {
+        let seeding = Self::alone(size, rate);
+        announce_another_seed(&seeding.app, seeding.content.info_hash());
+        seeding
+    }
+
+    /// The same, of which nobody else has all.
+    fn alone(size: usize, rate: Option<&str>) -> Self {
         let folder_ = tempfile::tempdir().unwrap();
         let bytes = bytes(size);
         let publication =
@@ -57,7 +67,6 @@ impl Seeding {
         let app = app(folder_.path(), rate.map(|rate| rate.parse().unwrap()));
         app.catalog.publish("item", publication).unwrap();
         app.catalog.set_online(None).unwrap();
-        announce_another_seed(&app, content.info_hash());
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
         let limited = Arc::clone(&app);
         tokio::spawn(async move { limited.upload.run().await });
