@@ -32,6 +32,7 @@ pub(super) struct Peer {
     /// `None` if it was told of everything.
     pub(super) revealed: Option<PieceSet>,
     pub(super) interested: bool,
+    pub(super) choked: bool,
     /// Since when its socket has taken nothing.
     pub(super) blocked_since: Option<Instant>,
     /// Bytes that it has asked for and not been sent.
@@ -58,6 +59,7 @@ impl Peer {
             has: PieceSet::new(piece_count),
             revealed: Some(PieceSet::new(piece_count)),
             interested: false,
+            choked: false,
             blocked_since: None,
             queued: 0,
             sent: 0,
@@ -74,9 +76,13 @@ impl Peer {
         !self.has.is_complete()
     }
 
-    /// Whether there is something left to tell it.
+    /// Whether there may be something left to tell it, and of use to it.
     pub(super) fn takes_reveals(&self) -> bool {
-        self.is_incomplete() && self.revealed.is_some()
+        self.is_served() && self.revealed.is_some()
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        self.is_incomplete() && !self.choked
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -88,7 +88,7 @@ pub struct Swarm {
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
-    /// Members that are incomplete, at least 1.
+    /// Members that are incomplete and unchoked, at least 1.
     incomplete: f64,
     /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
     trusted_debt: f64,
@@ -188,6 +188,21 @@ impl Swarm {
     pub fn interested(&mut self, now: Instant, member: Member, interested: bool) {
         let Some(peer) = self.members.get_mut(&member) else { return };
         peer.interested = interested;
+        self.touch(now);
+    }
+
+    /// Whether the member is choked; at first it is not, since members should be unchoked at once. Whoever is
+    /// choked is given nothing, and what it was given is given to others.
+    pub fn choked(&mut self, now: Instant, member: Member, choked: bool) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        peer.choked = choked;
+        if choked {
+            for (piece, _) in std::mem::take(&mut peer.open) {
+                if self.pieces.state(piece) == State::Given(member) {
+                    self.pieces.take_back(piece);
+                }
+            }
+        }
         self.touch(now);
     }
 
@@ -306,7 +321,9 @@ impl Swarm {
         if !self.others_seed && !is_alone {
             return None;
         }
-        let is_due = |peer: &Peer| peer.takes_reveals() && (self.others_seed || peer.interested);
+        let is_due = |peer: &Peer| {
+            peer.is_incomplete() && peer.revealed.is_some() && (self.others_seed || peer.interested)
+        };
         let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))

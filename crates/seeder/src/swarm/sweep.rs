@@ -74,7 +74,7 @@ impl Swarm {
         let mut debts = Vec::with_capacity(self.members.len());
         for peer in self.members.values_mut() {
             peer.bad = record::fade(peer.bad, elapsed);
-            if peer.is_incomplete() {
+            if peer.is_served() {
                 debts.push(peer.debt());
             }
         }

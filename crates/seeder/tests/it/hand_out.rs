@@ -149,6 +149,21 @@ fn what_a_member_does_not_ask_for_is_given_to_others() {
 }
 
 #[test]
+fn what_a_choked_member_was_given_is_given_to_others() {
+    let mut seed = Seed::new();
+    let (choked, other) = (seed.join(1), seed.join(2));
+    let (kept, count) = (seed.told[&choked][0], seed.told[&choked].len());
+    seed.swarm.choked(seed.now, choked, true);
+    seed.work(5, &[other], false);
+    assert!(seed.swarm.is_revealed(other, kept));
+    assert_eq!(seed.told[&choked].len(), count);
+    seed.swarm.choked(seed.now, choked, false);
+    seed.reveal();
+    seed.wait(1000);
+    assert!(seed.told[&choked].len() > count);
+}
+
+#[test]
 fn what_is_stuck_in_a_full_socket_is_given_to_others() {
     let mut seed = Seed::new();
     let (stuck, other) = (seed.join(1), seed.join(2));
@@ -293,6 +308,7 @@ fn who_has_left_is_ignored() {
     seed.swarm.sent(seed.now, gone, block);
     seed.swarm.cancelled(gone, block);
     seed.swarm.blocked(seed.now, gone, true);
+    seed.swarm.choked(seed.now, gone, true);
     assert_eq!(seed.swarm.standing(gone, block), Standing::default());
     assert!(!seed.swarm.is_revealed(gone, piece));
     assert_eq!(seed.swarm.poll_reveal(seed.now), None);
