@@ -47,7 +47,6 @@ pub struct Told(Mutex<Vec<SocketAddr>>);
 
 impl Told {
     /// A peer says that there is a node.
-    #[expect(dead_code, reason = "sessions do not tell it yet")]
     pub fn add(&self, node: SocketAddr) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MAX_TOLD {
