@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use appliance::ByteRate;
@@ -19,9 +19,6 @@ use torrent::{InfoHash, MAX_BLOCK};
 
 /// How far the limit may run ahead of its mean, so that timers' coarseness costs no throughput.
 const BURST: Duration = Duration::from_millis(50);
-
-/// How far [`RateLimit::charge`] may run ahead: a flood of what can't wait must not stop all the rest for longer.
-const MAX_DEBT: Duration = Duration::from_secs(1);
 
 /// Turns in a second, if one is for more than a block.
 const TURNS_PER_SECOND: u64 = 500;
@@ -45,8 +42,10 @@ struct State {
     /// How those who wait are told.
     bells: HashMap<u64, oneshot::Sender<Grant>>,
     last_waiter: u64,
-    /// Whether it is somebody's turn.
-    is_taken: bool,
+    /// Whose turn it is.
+    taken: Option<u64>,
+    /// Bytes that were sent without a turn since the last one.
+    charged: usize,
 }
 
 type Grant = Scheduled<InfoHash, u64>;
@@ -65,6 +64,8 @@ pub struct Waiting<'a> {
     limit: &'a RateLimit,
     waiter: u64,
     bell: oneshot::Receiver<Grant>,
+    /// Whether the turn has come, and with it who ends it.
+    is_over: bool,
 }
 
 impl RateLimit {
@@ -75,7 +76,8 @@ impl RateLimit {
             waiting: Schedule::default(),
             bells: HashMap::new(),
             last_waiter: 0,
-            is_taken: false,
+            taken: None,
+            charged: 0,
         };
         Self {
             bytes_per_second: rate.map(ByteRate::bytes_per_second),
@@ -118,9 +120,13 @@ impl RateLimit {
         }
     }
 
-    /// Takes `bytes` off the limit that can't wait, such as a handshake; those with turns wait for them.
+    /// Takes `bytes` off the limit that can't wait, such as a handshake; those with turns wait for them. A flood of these
+    /// takes no more than half of the limit: between two turns no more than one is counted.
     pub fn charge(&self, bytes: usize) {
-        self.take(&mut self.lock(), bytes, MAX_DEBT);
+        let mut state = self.lock();
+        let bytes = bytes.min(self.turn_bytes().saturating_sub(state.charged));
+        state.charged += bytes;
+        self.take(&mut state, bytes);
     }
 
     /// Begins to wait.
@@ -133,20 +139,21 @@ impl RateLimit {
         state.bells.insert(waiter, bell);
         drop(state);
         self.go_on();
-        Waiting { limit: self, waiter, bell: heard }
+        Waiting { limit: self, waiter, bell: heard, is_over: false }
     }
 
     /// Gives whoever is next its turn, if it is due, or says when that will be; `None` if there is nobody, or it is
     /// somebody's turn already.
     fn grant(&self) -> Option<Instant> {
         let state = &mut *self.lock();
-        while !state.is_taken && !state.waiting.is_empty() {
+        while state.taken.is_none() && !state.waiting.is_empty() {
             if state.next > Instant::now() {
                 return Some(state.next);
             }
             let grant = state.waiting.pop()?;
             let bell = state.bells.remove(&grant.waiter);
-            state.is_taken = bell.is_some_and(|bell| bell.send(grant).is_ok());
+            let is_heard = bell.is_some_and(|bell| bell.send(grant).is_ok());
+            state.taken = is_heard.then_some(grant.waiter);
         }
         None
     }
@@ -158,15 +165,18 @@ impl RateLimit {
         }
     }
 
-    /// `ahead`: how far into the future this may push the next turn, unless it is further away already.
-    fn take(&self, state: &mut State, bytes: usize, ahead: Duration) {
+    fn take(&self, state: &mut State, bytes: usize) {
         let Some(rate) = self.bytes_per_second else { return };
         let nanoseconds =
             u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000_000_000) / rate.max(1);
         let now = Instant::now();
         let start = state.next.max(now.checked_sub(BURST).unwrap_or(now));
-        let end = (start + Duration::from_nanos(nanoseconds)).min(now + ahead);
-        state.next = end.max(state.next);
+        state.next = start + Duration::from_nanos(nanoseconds);
+    }
+
+    fn turn_bytes(&self) -> usize {
+        let rate = self.bytes_per_second.unwrap_or(u64::MAX);
+        usize::try_from((rate / TURNS_PER_SECOND).clamp(MAX_BLOCK.into(), MAX_TURN)).unwrap_or(usize::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -177,18 +187,16 @@ impl RateLimit {
 impl Turn<'_> {
     /// How many bytes should be sent in this turn, more or less.
     pub fn bytes(&self) -> usize {
-        let rate = self.limit.bytes_per_second.unwrap_or(u64::MAX);
-        usize::try_from((rate / TURNS_PER_SECOND).clamp(MAX_BLOCK.into(), MAX_TURN)).unwrap_or(usize::MAX)
+        self.limit.turn_bytes()
     }
 
     /// Pays for `bytes` that are sent now.
     pub fn spend(self, bytes: usize) {
-        /// No bound: nobody can spend more than one turn at a time.
-        const ANY: Duration = Duration::from_secs(1 << 32);
         if let Some(grant) = self.grant {
             let mut state = self.limit.lock();
             state.waiting.charge(grant, bytes as u64);
-            self.limit.take(&mut state, bytes, ANY);
+            state.charged = 0;
+            self.limit.take(&mut state, bytes);
         }
     }
 }
@@ -196,7 +204,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.grant.is_some() {
-            self.limit.lock().is_taken = false;
+            self.limit.lock().taken = None;
             self.limit.go_on();
         }
     }
@@ -207,20 +215,29 @@ impl<'a> Future for Waiting<'a> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn<'a>> {
         let limit = self.limit;
-        Pin::new(&mut self.bell).poll(context).map(|grant| Turn { limit, grant: grant.ok() })
+        let grant = ready!(Pin::new(&mut self.bell).poll(context));
+        self.is_over = true;
+        Poll::Ready(Turn { limit, grant: grant.ok() })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // Its turn may have come unnoticed; then it is over.
-        if let Ok(grant) = self.bell.try_recv() {
-            drop(Turn { limit: self.limit, grant: Some(grant) });
+        if self.is_over {
             return;
         }
         let mut state = self.limit.lock();
         state.waiting.remove(self.waiter);
         state.bells.remove(&self.waiter);
+        // Its turn has come unnoticed, and is over.
+        let was_next = state.taken == Some(self.waiter);
+        if was_next {
+            state.taken = None;
+        }
+        drop(state);
+        if was_next {
+            self.limit.go_on();
+        }
     }
 }
 
@@ -337,15 +354,46 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_cannot_wait_counts_but_only_so_much() {
         let (limit, start) = (limit("64 KiB/s"), Instant::now());
-        limit.charge(2 * BLOCK);
+        limit.charge(BLOCK / 2);
+        limit.charge(BLOCK / 2);
         send(&limit, 1).await;
-        check(start, 0.5);
-        for _ in 0..10_000 {
-            limit.charge(BLOCK);
-        }
+        check(start, 0.25);
         let start = Instant::now();
-        send(&limit, 1).await;
-        check(start, 1.0);
+        for _ in 0..4 {
+            for _ in 0..10_000 {
+                limit.charge(BLOCK);
+            }
+            send(&limit, 1).await;
+        }
+        check(start, 2.0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_turn_is_lost_with_those_who_leave() {
+        let limit = limit("100 GiB/s");
+        let rounds = (0..8_u64).map(|number| {
+            let limit = Arc::clone(&limit);
+            tokio::spawn(async move {
+                for round in 0..3000_u64 {
+                    // At all sorts of moments.
+                    let mut waiting = Box::pin(turn(&limit));
+                    let polls = (number + round) % 3;
+                    for _ in 0..polls {
+                        tokio::select! {
+                            biased;
+                            mine = &mut waiting => { mine.spend(1); waiting = Box::pin(turn(&limit)); }
+                            () = tokio::task::yield_now() => {}
+                        }
+                    }
+                }
+            })
+        });
+        for round in rounds.collect::<Vec<_>>() {
+            round.await.unwrap();
+        }
+        tokio::time::timeout(Duration::from_secs(20), turn(&limit))
+            .await
+            .expect("nobody's turn comes any more");
     }
 
     #[tokio::test]

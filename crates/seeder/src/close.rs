@@ -41,6 +41,9 @@ pub enum Close {
     /// A piece that the torrent does not have.
     #[error("the peer speaks of piece {0}, which does not exist")]
     NoSuchPiece(u32),
+    /// A peer that says over and over which pieces it has.
+    #[error("the peer says again and again what it has")]
+    TooManyBitfields,
     /// A request for bytes that don't exist or for more than a block.
     #[error("a request for {} bytes at {} of piece {}, which is not a block", .0.length, .0.begin, .0.index)]
     BadRequest(Range),

@@ -29,6 +29,10 @@ pub const IDLE_LIMIT: Duration = Duration::from_mins(10);
 /// Time for one block to be written; whoever is slower than 140 bytes a second does not read.
 pub const WRITE_LIMIT: Duration = Duration::from_mins(2);
 
+/// Bitfields and their like that a peer may send. One is right, at first (BEP 3); some clients send it again when they have
+/// got the metadata.
+const MAX_BITFIELDS: usize = 8;
+
 /// The state of the connection.
 #[derive(Debug)]
 pub(crate) struct Upload {
@@ -46,8 +50,10 @@ pub(crate) struct Upload {
     outbox: Outbox,
     requests: Requests,
     extensions: Extensions,
-    /// What whoever hands out the pieces has not been told; at most one for each message that was received at once.
+    /// What whoever hands out the pieces has not been told: at most one for each request or Have that was received at once.
     news: VecDeque<Event>,
+    /// Messages that said anew what the peer has.
+    bitfields: usize,
     /// Blocks that were handed out and are not yet written.
     in_flight: usize,
     bytes_sent: u64,
@@ -78,6 +84,7 @@ impl Upload {
             requests: Requests::new(offered, &lengths),
             extensions: Extensions::new(metadata_size, &lengths, v2.is_some(), exchange),
             news: VecDeque::new(),
+            bitfields: 0,
             in_flight: 0,
             bytes_sent: 0,
             sent_since_unchoked: 0,
@@ -134,9 +141,9 @@ impl Upload {
             Message::Interested => self.set_interested(now, true),
             Message::NotInterested => self.set_interested(now, false),
             Message::Have(index) => self.has(index)?,
-            Message::Bitfield(bits) => self.has_all_of(|have| have.replace(bits)),
-            Message::HaveAll => self.has_all_of(PieceSet::fill),
-            Message::HaveNone => self.has_all_of(|have| have.replace(&[])),
+            Message::Bitfield(bits) => self.has_all_of(|have| have.replace(bits))?,
+            Message::HaveAll => self.has_all_of(PieceSet::fill)?,
+            Message::HaveNone => self.has_all_of(|have| have.replace(&[]))?,
             Message::Request(range) => self.request(now, range)?,
             Message::Cancel(range) => self.cancel(now, range)?,
             Message::Piece { .. } => return Err(Close::UnaskedBlock),
@@ -169,6 +176,8 @@ impl Upload {
         if let Some(news) = self.news.pop_front() {
             return Some(news);
         }
+        // Most connections are idle: the memory goes back.
+        self.news.shrink_to(0);
         let told = std::mem::replace(&mut self.interest_told, self.interested);
         (told != self.interested).then_some(Event::Interested(self.interested))
     }
@@ -352,9 +361,14 @@ impl Upload {
         Ok(())
     }
 
-    fn has_all_of(&mut self, change: impl FnOnce(&mut PieceSet)) {
+    fn has_all_of(&mut self, change: impl FnOnce(&mut PieceSet)) -> Result<(), Close> {
+        self.bitfields += 1;
+        if self.bitfields > MAX_BITFIELDS {
+            return Err(Close::TooManyBitfields);
+        }
         change(&mut self.have);
         self.tell(Event::HasSeveral);
+        Ok(())
     }
 
     fn request(&mut self, now: Instant, range: Range) -> Result<(), Close> {
