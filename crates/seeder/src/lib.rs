@@ -30,6 +30,7 @@ mod extensions;
 mod greeting;
 mod handshake;
 mod hash_request;
+mod have;
 mod message;
 mod metadata;
 mod metadata_requests;

@@ -12,6 +12,7 @@ use crate::extensions::Extensions;
 use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
 use crate::hash_request::HashRequest;
+use crate::have::Have;
 use crate::message::{Message, Range};
 use crate::metadata_requests::MetadataPiece;
 use crate::offer::Offer;
@@ -29,10 +30,6 @@ pub const IDLE_LIMIT: Duration = Duration::from_mins(10);
 /// Time for one block to be written; whoever is slower than 140 bytes a second does not read.
 pub const WRITE_LIMIT: Duration = Duration::from_mins(2);
 
-/// Bitfields and their like that a peer may send. One is right, at first (BEP 3); some clients send it again when they have
-/// got the metadata.
-const MAX_BITFIELDS: usize = 8;
-
 /// The state of the connection.
 #[derive(Debug)]
 pub(crate) struct Upload {
@@ -41,7 +38,7 @@ pub(crate) struct Upload {
     reserved: Reserved,
     /// The program that its peer id tells of.
     client: String,
-    have: PieceSet,
+    have: Have,
     interested: bool,
     /// What the driver was last told of `interested`.
     interest_told: bool,
@@ -52,8 +49,6 @@ pub(crate) struct Upload {
     extensions: Extensions,
     /// What whoever hands out the pieces has not been told: at most one for each request or Have that was received at once.
     news: VecDeque<Event>,
-    /// Messages that said anew what the peer has.
-    bitfields: usize,
     /// Blocks that were handed out and are not yet written.
     in_flight: usize,
     bytes_sent: u64,
@@ -75,7 +70,7 @@ impl Upload {
         Self {
             reserved: theirs.reserved,
             client: client::of_peer_id(theirs.peer_id),
-            have: PieceSet::new(lengths.piece_count()),
+            have: Have::new(lengths.piece_count()),
             interested: false,
             interest_told: false,
             choked: true,
@@ -84,7 +79,6 @@ impl Upload {
             requests: Requests::new(offered, &lengths),
             extensions: Extensions::new(metadata_size, &lengths, v2.is_some(), exchange),
             news: VecDeque::new(),
-            bitfields: 0,
             in_flight: 0,
             bytes_sent: 0,
             sent_since_unchoked: 0,
@@ -114,7 +108,7 @@ impl Upload {
 
     /// The pieces that the peer has.
     pub(crate) fn have(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.lengths.pieces().filter(|piece| self.have.contains(piece.get()))
+        self.lengths.pieces().filter(|piece| self.have.pieces().contains(piece.get()))
     }
 
     pub(crate) fn stats(&self, connected: Instant) -> PeerStats {
@@ -124,7 +118,7 @@ impl Upload {
             backlogged: self.in_flight > 0 || !self.requests.is_empty(),
             bytes_sent: self.bytes_sent,
             sent_since_unchoked: self.sent_since_unchoked,
-            progress: f64::from(self.have.len()) / f64::from(self.piece_count().max(1)),
+            progress: self.have.part(),
             piece_length: self.lengths.piece_length(),
             connected,
             waiting_since: self.waiting_since,
@@ -168,7 +162,7 @@ impl Upload {
             | Message::HashReject(_)
             | Message::Unknown(_) => {}
         }
-        if self.have.is_complete() { Err(Close::BothSeeds) } else { Ok(()) }
+        if self.have.pieces().is_complete() { Err(Close::BothSeeds) } else { Ok(()) }
     }
 
     /// What happened that the driver has not been told.
@@ -352,9 +346,7 @@ impl Upload {
     }
 
     fn has(&mut self, index: u32) -> Result<(), Close> {
-        if !self.have.insert(index) {
-            return Err(Close::NoSuchPiece(index));
-        }
+        self.have.insert(index)?;
         if let Some(piece) = self.lengths.piece(index) {
             self.tell(Event::Has(piece));
         }
@@ -362,11 +354,7 @@ impl Upload {
     }
 
     fn has_all_of(&mut self, change: impl FnOnce(&mut PieceSet)) -> Result<(), Close> {
-        self.bitfields += 1;
-        if self.bitfields > MAX_BITFIELDS {
-            return Err(Close::TooManyBitfields);
-        }
-        change(&mut self.have);
+        self.have.change(change)?;
         self.tell(Event::HasSeveral);
         Ok(())
     }

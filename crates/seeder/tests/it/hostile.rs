@@ -217,3 +217,11 @@ fn no_bytes_make_the_handshake_panic() {
         }
     }
 }
+
+#[test]
+fn who_says_again_and_again_what_it_has_is_hung_up_on() {
+    let mut connection = Connection::greeted(BOTH, torrent());
+    let said: Vec<_> = (0..100).map(|_| connection.send(Message::HaveNone)).collect();
+    assert!(said[0].is_ok() && said[1].is_ok());
+    assert_eq!(said[99], Err(Close::TooManyBitfields));
+}
