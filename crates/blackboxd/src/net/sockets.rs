@@ -25,8 +25,8 @@ const MAX_TRIES: usize = 32;
 const UTP_CONNECTIONS: usize = 1000;
 
 /// Bytes that each of them may have on the way here, where only requests come from, and to the peer.
-const UTP_RECEIVE: usize = 64 * 1024;
-const UTP_SEND: usize = 512 * 1024;
+const UTP_RECEIVE: usize = 32 * 1024;
+const UTP_SEND: usize = 128 * 1024;
 
 /// Everything the daemon listens on.
 pub struct Sockets {

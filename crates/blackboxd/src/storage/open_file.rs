@@ -14,6 +14,9 @@ use super::ServeError;
 use super::mapping::Mapping;
 use crate::identity::Identity;
 
+/// What is read ahead comes and goes in portions of so many bytes at least.
+const PORTION: usize = 16 * 1024;
+
 /// A published file, open.
 #[derive(Debug)]
 pub struct OpenFile {
@@ -91,10 +94,10 @@ impl OpenFile {
         match self.presence {
             Presence::Whole => true,
             Presence::Mapped => mapping.is_resident(at, length),
-            // Both ends: what is read ahead comes and goes in larger portions than a block.
             Presence::Read => {
-                let last = offset + u64::try_from(length).unwrap_or(u64::MAX).saturating_sub(1);
-                self.can_be_read_at_once(offset) && self.can_be_read_at_once(last)
+                let end = offset.saturating_add(length as u64);
+                let last = end.saturating_sub(1);
+                (offset..end).step_by(PORTION).chain([last]).all(|at| self.can_be_read_at_once(at))
             }
         }
     }

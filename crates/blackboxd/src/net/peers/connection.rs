@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use seeder::{Event, PeerSession, Standing};
+use seeder::{Close, Event, PeerSession, Standing, WRITE_LIMIT};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
@@ -20,7 +20,7 @@ use super::greet::{Greeted, receive};
 use super::hand_out::Membership;
 use super::metadata::Found;
 use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
-use super::registry::Place;
+use super::registry::{Place, Verdict};
 use super::source::Source;
 use super::stream::{Reader, Writer};
 use super::wanted::Wanted;
@@ -48,6 +48,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         acquaintance: Acquaintance::new(app, info_hash, address, is_called),
         membership,
         outgoing: Outgoing::default(),
+        progress: Instant::now(),
         has_more: false,
         turn: None,
         disk: None,
@@ -110,6 +111,8 @@ struct Connection<'a> {
     /// Where pieces are handed out.
     membership: Option<Membership<'a>>,
     outgoing: Outgoing,
+    /// When the peer last took something, or there was nothing for it.
+    progress: Instant,
     /// There may be more to write, but others should have the processor before.
     has_more: bool,
     /// The place in the queue before the upload limit.
@@ -135,9 +138,9 @@ impl Connection<'_> {
             }
             self.fill();
             let can_write = !self.outgoing.is_empty() && self.disk.is_none() && !self.has_more;
-            let deadline = self.session.next_deadline().min(self.acquaintance.next_deadline());
+            let deadline = self.next_deadline();
             tokio::select! {
-                received = receive(&mut self.reader, &mut self.session) => received?,
+                received = receive(&mut self.reader, &mut self.session) => self.received(received)?,
                 written = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer), if can_write => {
                     self.written(written?);
                 }
@@ -148,12 +151,36 @@ impl Connection<'_> {
                 Ok(()) = self.damage.changed() => self.damage.mark_changed(),
                 () = yield_now(), if self.has_more => self.has_more = false,
                 () = news(self.membership.as_ref()) => {}
-                unchoke = self.place.verdict() => {
-                    self.set_choked(!unchoke)?;
-                }
-                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now())?,
+                verdict = self.place.verdict() => self.judged(verdict)?,
+                () = sleep_until(deadline.into()) => self.handle_timeout()?,
             }
         }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let deadline = self.session.next_deadline().min(self.acquaintance.next_deadline());
+        if self.outgoing.is_empty() { deadline } else { deadline.min(self.progress + WRITE_LIMIT) }
+    }
+
+    fn handle_timeout(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        // The session knows of blocks only. What the own disk holds up is not the peer's fault.
+        let is_stuck = !self.outgoing.is_empty() && self.disk.is_none();
+        if is_stuck && now >= self.progress + WRITE_LIMIT {
+            return Err(Close::NotReading.into());
+        }
+        Ok(self.session.handle_timeout(now)?)
+    }
+
+    /// Something has come, or the peer is to be left; what it said before that counts.
+    fn received(&mut self, received: Result<(), End>) -> Result<(), End> {
+        if let Err(End::Protocol(Close::BothSeeds)) = &received {
+            self.act_on_events();
+            if let Some(membership) = &self.membership {
+                membership.has_all();
+            }
+        }
+        received
     }
 
     /// Tells all who have to know what happened.
@@ -179,6 +206,7 @@ impl Connection<'_> {
             self.disk = Some(Box::pin(self.app.peers.reads.read(self.app, content, online, offset, length)));
             return;
         }
+        self.progress = Instant::now();
         let finished = self.outgoing.finished();
         if let Some(membership) = &mut self.membership {
             membership.sent(&finished, !self.outgoing.is_empty());
@@ -200,6 +228,9 @@ impl Connection<'_> {
 
     /// Queues what is to be written, as far as the upload limit allows and metadata is at hand.
     fn fill(&mut self) {
+        if self.outgoing.is_empty() {
+            self.progress = Instant::now();
+        }
         while self.lookup.is_none() && self.outgoing.has_room() {
             if let Some(bytes) = self.session.poll_control(Instant::now()) {
                 self.app.upload.charge(bytes.len());
@@ -261,11 +292,12 @@ impl Connection<'_> {
         }
     }
 
-    fn set_choked(&mut self, choked: bool) -> Result<(), End> {
-        self.session.set_choked(Instant::now(), choked)?;
+    /// The choker has looked.
+    fn judged(&mut self, verdict: Verdict) -> Result<(), End> {
+        self.session.set_choked(Instant::now(), verdict != Verdict::Unchoked)?;
         self.update();
         if let Some(membership) = &self.membership {
-            membership.set_choked(choked);
+            membership.set_without_slot(verdict == Verdict::WithoutSlot);
         }
         Ok(())
     }
@@ -275,10 +307,10 @@ impl Connection<'_> {
         self.damage.mark_unchanged();
         let now = Instant::now();
         let withheld = self.wanted.content.damage.pieces(&self.wanted.torrent.lengths);
-        for piece in withheld.iter().filter(|piece| !self.withheld.contains(piece)) {
+        for piece in withheld.iter().filter(|piece| self.withheld.binary_search(piece).is_err()) {
             self.session.withhold(now, *piece)?;
         }
-        for piece in self.withheld.iter().filter(|piece| !withheld.contains(piece)) {
+        for piece in self.withheld.iter().filter(|piece| withheld.binary_search(piece).is_err()) {
             self.session.release(now, *piece);
         }
         self.withheld = withheld;

@@ -2,6 +2,7 @@
 //! what it reveals to them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,7 +37,10 @@ struct HandOut {
 struct State {
     swarm: Swarm,
     mailboxes: BTreeMap<Member, Arc<Mailbox>>,
-    empty_since: Instant,
+    /// Whether anything was sent that is worth remembering.
+    has_sent: bool,
+    /// Until when it is remembered, while it has no members.
+    keep_until: Instant,
 }
 
 /// What a member is to be told and was not yet.
@@ -92,7 +96,7 @@ impl HandOuts {
         Membership { all: self, hand_out, member, mailbox, is_blocked: false }
     }
 
-    /// So much was sent, of whatever item.
+    /// So much was sent to those to whom anything is handed out.
     fn count_sent(&self, now: Instant, bytes: u64) {
         let mut uplink = lock(&self.uplink);
         let measured = uplink.sent(now, bytes).then(|| uplink.bytes_per_second()).flatten();
@@ -106,31 +110,40 @@ impl HandOuts {
 
 impl HandOut {
     fn new(now: Instant, lengths: Lengths) -> Self {
-        let state = State { swarm: Swarm::new(now, lengths), mailboxes: BTreeMap::new(), empty_since: now };
+        let swarm = Swarm::new(now, lengths);
+        let state = State { swarm, mailboxes: BTreeMap::new(), has_sent: false, keep_until: now };
         Self { state: state.into(), changed: Notify::new() }
     }
 }
 
-/// Does for a hand-out what time requires, until it has been without members for long.
-async fn run(
-    items: Arc<Mutex<HashMap<InfoHash, Arc<HandOut>>>>,
-    info_hash: InfoHash,
-    hand_out: Arc<HandOut>,
-) {
+/// Does for a hand-out what time requires, until it is forgotten.
+async fn run(items: Arc<Items>, info_hash: InfoHash, hand_out: Arc<HandOut>) {
     loop {
         let deadline = lock(&hand_out.state).next_deadline();
+        let timeout = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             () = hand_out.changed.notified() => continue,
-            () = sleep_until(deadline.into()) => {}
+            () = timeout => {}
         }
-        let mut items = lock(&items);
-        let mut state = lock(&hand_out.state);
         let now = Instant::now();
-        state.swarm.handle_timeout(now);
-        state.deliver(now);
-        if state.mailboxes.is_empty() && now >= state.empty_since + MEMORY {
-            items.remove(&info_hash);
-            return;
+        let is_over = {
+            let mut state = lock(&hand_out.state);
+            state.swarm.handle_timeout(now);
+            state.deliver(now);
+            state.is_over(now)
+        };
+        if is_over {
+            let mut items = lock(&items);
+            // Somebody may have joined meanwhile.
+            if lock(&hand_out.state).is_over(now) {
+                items.remove(&info_hash);
+                return;
+            }
         }
     }
 }
@@ -150,11 +163,13 @@ impl State {
         }
     }
 
-    fn next_deadline(&self) -> Instant {
-        let forget = self.empty_since.max(Instant::now()) + MEMORY;
-        let is_empty = self.mailboxes.is_empty();
-        let forget = if is_empty { self.empty_since + MEMORY } else { forget };
-        self.swarm.next_deadline().map_or(forget, |deadline| deadline.min(forget))
+    fn is_over(&self, now: Instant) -> bool {
+        self.mailboxes.is_empty() && now >= self.keep_until
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let forget = self.mailboxes.is_empty().then_some(self.keep_until);
+        self.swarm.next_deadline().into_iter().chain(forget).min()
     }
 }
 
@@ -186,9 +201,14 @@ impl Membership<'_> {
         });
     }
 
-    /// The peer is choked, or no longer.
-    pub(super) fn set_choked(&self, choked: bool) {
-        self.with(|swarm, member, now| swarm.choked(now, member, choked));
+    /// Whether the peer wants something and there is no slot for it.
+    pub(super) fn set_without_slot(&self, without: bool) {
+        self.with(|swarm, member, now| swarm.choked(now, member, without));
+    }
+
+    /// The peer has everything: from now on it can serve others as well as this side.
+    pub(super) fn has_all(&self) {
+        self.with(|swarm, _, now| swarm.others_seed(now, true));
     }
 
     /// Blocks were sent to the peer, and whether its socket takes more.
@@ -197,6 +217,7 @@ impl Membership<'_> {
         if blocks.is_empty() && was_blocked == is_blocked {
             return;
         }
+        lock(&self.hand_out.state).has_sent |= !blocks.is_empty();
         self.with(|swarm, member, now| {
             for block in blocks {
                 swarm.sent(now, member, *block);
@@ -236,7 +257,7 @@ impl Drop for Membership<'_> {
         let mut state = lock(&self.hand_out.state);
         state.mailboxes.remove(&self.member);
         state.swarm.leave(now, self.member);
-        state.empty_since = now;
+        state.keep_until = if state.has_sent { now + MEMORY } else { now };
         state.deliver(now);
         drop(state);
         self.hand_out.changed.notify_one();

@@ -38,7 +38,7 @@ use crate::app::SharedApp;
 use acquaintance::Rosters;
 use end::End;
 use hand_out::HandOuts;
-use places::{FreePlace, Places};
+use places::Places;
 use reads::Reads;
 use registry::Registry;
 use stream::Stream;
@@ -129,18 +129,17 @@ enum Listener {
 }
 
 impl Listener {
-    /// The next peer, once there is a place for it.
-    async fn accept(&self, places: &Places) -> io::Result<(Stream, SocketAddr, FreePlace)> {
-        let place = places.free().await;
+    /// The next peer.
+    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), address, place))
+                Ok((Stream::Tcp(stream), address))
             }
             Self::Utp(socket) => {
                 let stream = socket.accept().await.map_err(io::Error::other)?;
                 let address = stream.remote_addr();
-                Ok((Stream::Utp(stream), address, place))
+                Ok((Stream::Utp(stream), address))
             }
         }
     }
@@ -148,9 +147,14 @@ impl Listener {
 
 /// Accepts all who come over one transport.
 async fn accept_all(app: &SharedApp, tasks: &TaskTracker, ending: &CancellationToken, listener: Listener) {
-    while let Some(accepted) = ending.run_until_cancelled(listener.accept(&app.peers.places)).await {
+    let next = async || {
+        // Those who find no place wait to be accepted. But nobody keeps a place free for who may never come.
+        app.peers.places.free().await;
+        listener.accept().await
+    };
+    while let Some(accepted) = ending.run_until_cancelled(next()).await {
         match accepted {
-            Ok((stream, address, place)) => admit(app, tasks, ending, (stream, address), place),
+            Ok((stream, address)) => admit(app, tasks, ending, stream, address),
             Err(error) => {
                 tracing::warn!("a peer could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -159,15 +163,16 @@ async fn accept_all(app: &SharedApp, tasks: &TaskTracker, ending: &CancellationT
     }
 }
 
-/// Serves a peer that has connected, unless there are too many from its address.
+/// Serves a peer that has connected, unless there are too many, in all or from its address.
 fn admit(
     app: &SharedApp,
     tasks: &TaskTracker,
     ending: &CancellationToken,
-    (stream, address): (Stream, SocketAddr),
-    place: FreePlace,
+    stream: Stream,
+    address: SocketAddr,
 ) {
-    let Some(place) = app.peers.places.take(place, address.ip()) else {
+    let places = &app.peers.places;
+    let Some(place) = places.try_free().and_then(|place| places.take(place, address.ip())) else {
         tracing::debug!("{address}: {}", End::TooMany);
         return;
     };

@@ -17,7 +17,7 @@ use super::stream::{Writer, poll_write_slices};
 pub(super) const MAX_BLOCKS: usize = 64;
 
 /// Bytes of messages above which nothing more is queued here.
-const MAX_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 32 * 1024;
 
 /// Bytes that are copied, for connections that can't be given slices, before they are written: many to those who take them
 /// at once, but most peers are slow, and there may be thousands.

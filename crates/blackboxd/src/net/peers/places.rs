@@ -33,10 +33,9 @@ impl Places {
         Self { free, per_address, taken: Arc::default() }
     }
 
-    /// Waits for a free place.
-    pub(super) async fn free(&self) -> FreePlace {
-        let place = Arc::clone(&self.free).acquire_owned().await;
-        FreePlace(place.expect("invariant: the semaphore is never closed"))
+    /// Waits until there is a free place, and leaves it free.
+    pub(super) async fn free(&self) {
+        drop(self.free.acquire().await);
     }
 
     /// A free place, if there is one.

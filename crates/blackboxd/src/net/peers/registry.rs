@@ -1,7 +1,7 @@
 //! Who is connected, and who of them is unchoked.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,20 @@ pub struct Registry {
 #[derive(Debug)]
 struct Peer {
     stats: Mutex<PeerStats>,
-    unchoke: AtomicBool,
-    /// Woken when `unchoke` changes.
-    verdict: Notify,
+    verdict: Mutex<Verdict>,
+    /// Woken when the verdict changes.
+    judged: Notify,
+}
+
+/// What the choker thinks of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has a slot.
+    Unchoked,
+    /// It wants nothing, or was not looked at since it does: it is choked.
+    Uninterested,
+    /// It wants something, and there is no slot for it: it is choked.
+    WithoutSlot,
 }
 
 /// A place in the registry; leaving it is dropping it.
@@ -54,8 +65,8 @@ impl Registry {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let peer = Arc::new(Peer {
             stats: Mutex::new(stats),
-            unchoke: AtomicBool::new(false),
-            verdict: Notify::new(),
+            verdict: Mutex::new(Verdict::Uninterested),
+            judged: Notify::new(),
         });
         self.lock().insert(key, Arc::clone(&peer));
         Place { registry: self, key, peer }
@@ -96,10 +107,10 @@ impl Place<'_> {
         self.registry.changed.notify_one();
     }
 
-    /// Waits for the next verdict: whether the peer is to be unchoked.
-    pub(super) async fn verdict(&self) -> bool {
-        self.peer.verdict.notified().await;
-        self.peer.unchoke.load(Ordering::Acquire)
+    /// Waits for the next verdict.
+    pub(super) async fn verdict(&self) -> Verdict {
+        self.peer.judged.notified().await;
+        *self.peer.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,10 +162,15 @@ fn choose(peers: &[Known], slots: usize) {
     let stats: Vec<(usize, PeerStats)> =
         peers.iter().enumerate().map(|(number, (_, stats))| (number, *stats)).collect();
     let chosen: HashSet<usize> = rank(&stats, slots, Instant::now()).into_iter().collect();
-    for (number, (peer, _)) in peers.iter().enumerate() {
-        let unchoke = chosen.contains(&number);
-        if peer.unchoke.swap(unchoke, Ordering::AcqRel) != unchoke {
-            peer.verdict.notify_one();
+    for (number, (peer, stats)) in peers.iter().enumerate() {
+        let verdict = match stats.interested {
+            _ if chosen.contains(&number) => Verdict::Unchoked,
+            true => Verdict::WithoutSlot,
+            false => Verdict::Uninterested,
+        };
+        let mut before = peer.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *before, verdict) != verdict {
+            peer.judged.notify_one();
         }
     }
 }
