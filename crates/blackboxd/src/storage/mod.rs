@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{SysconfVar, sysconf};
 use tokio_util::sync::CancellationToken;
 use torrent::{InfoHash, MAX_BLOCK};
 
@@ -33,8 +34,12 @@ const MAX_TINY: u64 = MAX_BLOCK as u64;
 /// Files are mapped in windows of this size (bytes).
 const WINDOW: u64 = 64 << 20;
 
-/// Windows at a time. Their page tables take 1/512 of what is looked at through them: 16 MiB.
-const MAX_WINDOWS: usize = 128;
+/// How much may be mapped at a time, as a multiple of the machine's memory. Page tables take 1/512 of what is looked at
+/// through windows: 1.6 % of the memory.
+const MAPPED: u64 = 8;
+
+/// Windows at least, however small the memory.
+const MIN_WINDOWS: u64 = 16;
 
 /// Why bytes can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +72,7 @@ impl ServeError {
 pub struct Storage {
     publish: PathBuf,
     max_open: usize,
+    max_windows: usize,
     files: Mutex<Files>,
 }
 
@@ -75,7 +81,17 @@ pub struct Storage {
 struct Files {
     open: HashMap<(InfoHash, usize), Arc<OpenFile>>,
     /// With the window's number.
-    windows: HashMap<(InfoHash, usize, u64), Arc<Mapping>>,
+    windows: HashMap<(InfoHash, usize, u64), Window>,
+    /// How often windows were asked for.
+    looks: u64,
+}
+
+/// A part of a file in the address space.
+#[derive(Debug)]
+struct Window {
+    mapping: Arc<Mapping>,
+    /// By the count of looks.
+    last_look: u64,
 }
 
 /// Where bytes of content are: in a file that is open and mapped.
@@ -98,17 +114,28 @@ impl Files {
         self.windows.retain(|(info_hash, ..), _| info_hash != item);
     }
 
-    fn window(&mut self, key: (InfoHash, usize), file: &OpenFile, number: u64) -> Option<Arc<Mapping>> {
-        let key = (key.0, key.1, number);
-        if let Some(mapping) = self.windows.get(&key) {
-            return Some(Arc::clone(mapping));
+    /// The window with this number of a file, and what had to go for it.
+    fn window(
+        &mut self,
+        key: (InfoHash, usize),
+        file: &OpenFile,
+        number: u64,
+        max: usize,
+    ) -> Option<(Arc<Mapping>, Option<Window>)> {
+        self.looks += 1;
+        let (key, last_look) = ((key.0, key.1, number), self.looks);
+        if let Some(window) = self.windows.get_mut(&key) {
+            window.last_look = last_look;
+            return Some((Arc::clone(&window.mapping), None));
         }
         let start = number * WINDOW;
         let length = usize::try_from(file.identity.size.checked_sub(start)?.min(WINDOW)).ok()?;
         let mapping = Arc::new(Mapping::new(file.file(), start, length).ok()?);
-        make_room(&mut self.windows, MAX_WINDOWS);
-        self.windows.insert(key, Arc::clone(&mapping));
-        Some(mapping)
+        let oldest = || self.windows.iter().min_by_key(|(_, window)| window.last_look).map(|(key, _)| *key);
+        let victim = if self.windows.len() >= max { oldest() } else { None };
+        let gone = victim.and_then(|victim| self.windows.remove(&victim));
+        self.windows.insert(key, Window { mapping: Arc::clone(&mapping), last_look });
+        Some((mapping, gone))
     }
 }
 
@@ -158,7 +185,13 @@ impl Storage {
     pub fn new(publish: PathBuf) -> Self {
         let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
         let max_open = (descriptors / DESCRIPTORS_PART).clamp(1, MAX_OPEN);
-        Self { publish, max_open: usize::try_from(max_open).unwrap_or(1), files: Mutex::default() }
+        let max_windows = (MAPPED * memory() / WINDOW).max(MIN_WINDOWS);
+        Self {
+            publish,
+            max_open: usize::try_from(max_open).unwrap_or(1),
+            max_windows: usize::try_from(max_windows).unwrap_or(usize::MAX),
+            files: Mutex::default(),
+        }
     }
 
     /// Opens the file with index `file` of `content`, which is served until `online` is cancelled. Blocks.
@@ -203,8 +236,11 @@ impl Storage {
         let number = span.offset / WINDOW;
         let mut files = self.lock();
         let file = opened(&files, content, span.file)?;
-        let mapping = files.window((content.info_hash(), span.file), &file, number)?;
+        let key = (content.info_hash(), span.file);
+        let (mapping, gone) = files.window(key, &file, number, self.max_windows)?;
         drop(files);
+        // To take it out of the address space takes its time.
+        drop(gone);
         let window = number * WINDOW;
         let from = file_start + window;
         let to = file_start + file.identity.size.min(window + WINDOW);
@@ -247,6 +283,13 @@ impl Storage {
     fn lock(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The machine's memory in bytes.
+fn memory() -> u64 {
+    let get = |variable| sysconf(variable).ok().flatten().and_then(|value| u64::try_from(value).ok());
+    let (pages, size) = (get(SysconfVar::_PHYS_PAGES), get(SysconfVar::PAGE_SIZE));
+    pages.unwrap_or(0).saturating_mul(size.unwrap_or(0))
 }
 
 fn opened(files: &Files, content: &Content, file: usize) -> Option<Arc<OpenFile>> {

@@ -130,3 +130,21 @@ fn open_files_are_bounded() {
     storage.read(&content, &content.online(), 0, 160_000).unwrap();
     assert_eq!(storage.lock().open.len(), 3);
 }
+
+#[test]
+fn windows_are_bounded_and_those_in_use_stay() {
+    let publish = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (0..8).map(|number| (number.to_string(), bytes(20_000))).collect();
+    let content = folder(publish.path(), "several", &files);
+    let storage = Storage { max_windows: 3, ..Storage::new(publish.path().to_owned()) };
+    storage.read(&content, &content.online(), 0, 160_000).unwrap();
+    let held = storage.view(&content, 0).unwrap();
+    for number in 0..8 {
+        assert!(storage.view(&content, number * 20_000).unwrap().has(number * 20_000, 20_000));
+        // This one is always looked at last but one.
+        assert!(storage.view(&content, 0).is_some());
+        let files = storage.lock();
+        assert!(files.windows.len() <= 3 && files.windows.contains_key(&(content.info_hash(), 0, 0)));
+    }
+    assert!(held.has(0, 20_000), "what is held outlives its place");
+}
