@@ -20,9 +20,6 @@ use torrent::{InfoHash, MAX_BLOCK};
 /// How far the limit may run ahead of its mean, so that timers' coarseness costs no throughput.
 const BURST: Duration = Duration::from_millis(50);
 
-/// How far [`RateLimit::charge`] may run ahead: a flood of what can't wait must not stop all the rest for longer.
-const MAX_DEBT: Duration = Duration::from_secs(1);
-
 /// Turns in a second, if one is for more than a block.
 const TURNS_PER_SECOND: u64 = 500;
 
@@ -118,11 +115,6 @@ impl RateLimit {
         }
     }
 
-    /// Takes `bytes` off the limit that can't wait, such as a handshake; those with turns wait for them.
-    pub fn charge(&self, bytes: usize) {
-        self.take(&mut self.lock(), bytes, MAX_DEBT);
-    }
-
     /// Begins to wait.
     fn wait(&self, item: InfoHash, standing: Standing) -> Waiting<'_> {
         let (bell, heard) = oneshot::channel();
@@ -158,15 +150,13 @@ impl RateLimit {
         }
     }
 
-    /// `ahead`: how far into the future this may push the next turn, unless it is further away already.
-    fn take(&self, state: &mut State, bytes: usize, ahead: Duration) {
+    fn take(&self, state: &mut State, bytes: usize) {
         let Some(rate) = self.bytes_per_second else { return };
         let nanoseconds =
             u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000_000_000) / rate.max(1);
         let now = Instant::now();
         let start = state.next.max(now.checked_sub(BURST).unwrap_or(now));
-        let end = (start + Duration::from_nanos(nanoseconds)).min(now + ahead);
-        state.next = end.max(state.next);
+        state.next = start + Duration::from_nanos(nanoseconds);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -183,12 +173,10 @@ impl Turn<'_> {
 
     /// Pays for `bytes` that are sent now.
     pub fn spend(self, bytes: usize) {
-        /// No bound: nobody can spend more than one turn at a time.
-        const ANY: Duration = Duration::from_secs(1 << 32);
         if let Some(grant) = self.grant {
             let mut state = self.limit.lock();
             state.waiting.charge(grant, bytes as u64);
-            self.limit.take(&mut state, bytes, ANY);
+            self.limit.take(&mut state, bytes);
         }
     }
 }
@@ -334,25 +322,10 @@ mod tests {
         check(start, 2.0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_cannot_wait_counts_but_only_so_much() {
-        let (limit, start) = (limit("64 KiB/s"), Instant::now());
-        limit.charge(2 * BLOCK);
-        send(&limit, 1).await;
-        check(start, 0.5);
-        for _ in 0..10_000 {
-            limit.charge(BLOCK);
-        }
-        let start = Instant::now();
-        send(&limit, 1).await;
-        check(start, 1.0);
-    }
-
     #[tokio::test]
     async fn without_a_limit_nothing_waits() {
         let limit = RateLimit::new(None);
         let turns: Vec<_> = (0..1000).map(|_| limit.free_turn().unwrap()).collect();
-        limit.charge(usize::MAX);
         for turn in turns {
             turn.spend(usize::MAX);
         }
