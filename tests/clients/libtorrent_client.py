@@ -2,6 +2,7 @@
 """What the tests need of libtorrent: a client that downloads, and a maker of torrents.
 
 libtorrent_client.py download TORRENT|URL|MAGNET FOLDER [SETTINGS]    ends when all is there; settings in JSON
+libtorrent_client.py meet TORRENT|URL|MAGNET FOLDER           ends when it is connected to one that a peer told of
 libtorrent_client.py node ADDRESS                              a node of the DHT; says at which port
 libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
 libtorrent_client.py name LIST OUTPUT                      the info hashes of a list of paths and piece lengths, in JSON
@@ -18,7 +19,7 @@ import urllib.request
 import libtorrent
 
 SETTINGS = {
-    "listen_interfaces": "0.0.0.0:0",
+    "listen_interfaces": "0.0.0.0:0,[::]:0",
     "enable_dht": False,
     "enable_lsd": False,
     "enable_upnp": False,
@@ -65,6 +66,17 @@ def download(source, folder, settings="{}"):
         if any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in session.pop_alerts()):
             return
     sys.exit("the cache was not flushed")
+
+
+def meet(source, folder):
+    session = libtorrent.session(SETTINGS)
+    added = parameters(source)
+    added.save_path = folder
+    handle = session.add_torrent(added)
+    while not any(peer.source & libtorrent.peer_info.pex for peer in handle.get_peer_info()):
+        session.wait_for_alert(200)
+        for alert in session.pop_alerts():
+            print(alert, flush=True)
 
 
 def node(address):
@@ -118,4 +130,4 @@ def name(list_file, output):
     pathlib.Path(output).write_text(json.dumps(found))
 
 
-{"download": download, "node": node, "create": create, "name": name}[sys.argv[1]](*sys.argv[2:])
+{"download": download, "meet": meet, "node": node, "create": create, "name": name}[sys.argv[1]](*sys.argv[2:])

@@ -93,6 +93,9 @@ def main(task):
     for number, leecher in enumerate(leechers):
         earlier = [(other.address, PORT) for other in leechers[:number]]
         leecher.peers = [peer(task["seed"]), *map(peer, task["others"]), *earlier]
+    # Whoever is connected to before that is forgotten again.
+    while any(leecher.torrent.status().state != libtorrent.torrent_status.downloading for leecher in leechers):
+        time.sleep(0.05)
     print("ready", flush=True)
     go = pathlib.Path(task["folder"], "go")
     while not go.exists():

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use system_tests::api::Published;
-use system_tests::clients::{DOWNLOAD, dht_node, libtorrent_with};
+use system_tests::clients::{DOWNLOAD, dht_node, libtorrent_that_meets, libtorrent_with};
 use system_tests::content::{Chance, assert_downloaded, write_file};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
@@ -49,6 +49,9 @@ impl Box {
     }
 }
 
+/// Settings of a client that connects to nobody.
+const PASSIVE: &str = r#"{ "enable_outgoing_tcp": false, "enable_outgoing_utp": false }"#;
+
 #[test]
 fn a_client_that_can_only_be_called_is_called() {
     if !make_lan() {
@@ -56,8 +59,7 @@ fn a_client_that_can_only_be_called_is_called() {
     }
     let published = publish("[discovery]\nlocal = false\ndht = false\n");
     let torrent = published.item.torrent_without_web_seeds(published.site.folder());
-    // It announces, but connects to nobody.
-    published.check(&torrent, r#"{ "enable_outgoing_tcp": false, "enable_outgoing_utp": false }"#);
+    published.check(&torrent, PASSIVE);
     published.daemon.end();
 }
 
@@ -84,4 +86,20 @@ fn clients_find_the_box_in_the_dht() {
         network::CLIENT
     );
     published.check(&published.bare_magnet(), &settings);
+}
+
+#[test]
+fn the_box_tells_downloaders_of_each_other() {
+    if !make_lan() {
+        return;
+    }
+    // Slow enough for all of them to be there at the same time.
+    let published =
+        publish("[discovery]\nlocal = false\ndht = false\n[limits]\nupload_rate = \"64 KiB/s\"\n");
+    let folder = |name: &str| published.site.folder().join(name);
+    let torrent = published.item.torrent_without_web_seeds(published.site.folder());
+    let _passive = libtorrent_with(&torrent, &folder("passive"), PASSIVE);
+    // This one knows the box and nobody else.
+    let source = format!("{}&x.pe={}", published.bare_magnet(), published.daemon.peer);
+    libtorrent_that_meets(&source, &folder("active")).finish(DOWNLOAD);
 }

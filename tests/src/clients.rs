@@ -168,6 +168,18 @@ pub fn libtorrent_with(source: &str, folder: &Path, settings: &str) -> Download 
     Download { process, done: None }
 }
 
+/// A libtorrent that is done when it is connected to a peer that another one told it of.
+///
+/// # Panics
+/// When it can't be started.
+#[track_caller]
+pub fn libtorrent_that_meets(source: &str, folder: &Path) -> Download {
+    fs::create_dir_all(folder).expect("folder");
+    let mut command = libtorrent();
+    command.arg("meet").args([source.as_ref(), folder]);
+    Download { process: Process::start(command), done: None }
+}
+
 /// A libtorrent that is a node of a DHT of its own, and its port.
 ///
 /// # Panics

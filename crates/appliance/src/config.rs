@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "\u{feff}public_host = \"files.example.org\"\r\n\
-            [limits]\r\nupload_rate = \"8 MiB/s\"\r\n\
+            [limits]\r\nupload_rate = \"8 MiB/s\"\r\nconnections = 500\r\nconnections_per_address = 7\r\n\
             [members]\r\nalice = \"AAAABBBBCCCCDDDD\"\r\n\
             [import]\r\nmode = \"image\"\r\neject = false\r\n\
             [admin]\r\npassword = \"x\"\r\n\
@@ -410,6 +410,7 @@ mod tests {
         let config = Config::parse(text.as_bytes()).unwrap();
         assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
         assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
+        assert_eq!((config.limits.connections, config.limits.connections_per_address), (Some(500), Some(7)));
         assert_eq!(config.members["alice"], "AAAABBBBCCCCDDDD");
         assert_eq!(config.import, Import { mode: ImportMode::Image, eject: false, from_folder: None });
         assert_eq!(config.admin.password.as_deref(), Some("x"));
@@ -451,6 +452,8 @@ mod tests {
             ("[network]\naddress = \"192.0.2.10/33\"\n", 2, "/33"),
             ("[network]\ngateway = \"192.0.2.1\"\n", 1, "no address"),
             ("public_host = \"http://x\"\n", 1, "http://"),
+            ("[limits]\nconnections = 0\n", 2, "1 or more"),
+            ("[limits]\nconnections_per_address = -5\n", 2, "1 or more"),
             ("[scrub]\ndays = -1\n", 2, "between 0"),
             ("[scrub]\ndays = nan\n", 2, "between 0"),
             ("[discovery]\ndht_nodes = [\"dht.example.org\"]\n", 2, "dht.example.org"),

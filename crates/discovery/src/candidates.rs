@@ -33,11 +33,11 @@ const FIRST_FREE_PORT: u16 = 1024;
 /// What there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Candidates of one item, whatever became of them.
+    /// Candidates of one item that are not connected; who is connected is bounded elsewhere.
     pub per_item: usize,
     /// Of these at one address: several clients may be behind one router.
     pub per_address: usize,
-    /// Candidates of all items together. One takes about 200 bytes.
+    /// Candidates of all items that are not connected. One takes about 200 bytes.
     pub all: usize,
     /// Calls that are not answered yet.
     pub half_open: usize,
@@ -108,6 +108,21 @@ enum State {
     Resting(Instant),
 }
 
+impl State {
+    /// Whether it is not connected.
+    fn is_idle(self) -> bool {
+        !matches!(self, Self::Connected { .. })
+    }
+}
+
+/// The candidates of an item.
+#[derive(Debug, Default)]
+struct Item {
+    candidates: BTreeMap<SocketAddr, Candidate>,
+    /// How many are not connected.
+    idle: usize,
+}
+
 type Key = (InfoHash, SocketAddr);
 
 /// Position in the order of calling.
@@ -118,12 +133,13 @@ type Rank = (Source, Reverse<u32>, Key);
 pub struct Candidates {
     limits: Limits,
     own: Vec<SocketAddr>,
-    items: BTreeMap<InfoHash, BTreeMap<SocketAddr, Candidate>>,
+    items: BTreeMap<InfoHash, Item>,
     /// Those that are ready.
     ready: BTreeSet<Rank>,
     /// Those that wait or rest, by the time at which that ends.
     timed: BTreeSet<(Instant, Key)>,
-    count: usize,
+    /// How many are not connected.
+    idle: usize,
     calling: usize,
     outgoing: usize,
 }
@@ -171,7 +187,7 @@ impl Candidates {
 
     /// An item is no longer served: nobody is called for it. What has begun goes on to its end.
     pub fn forget(&mut self, info_hash: &InfoHash) {
-        let addresses = self.items.get(info_hash).into_iter().flat_map(BTreeMap::keys);
+        let addresses = self.items.get(info_hash).into_iter().flat_map(|item| item.candidates.keys());
         for address in addresses.copied().collect::<Vec<_>>() {
             self.remove(*info_hash, address);
         }
@@ -213,10 +229,7 @@ impl Candidates {
         match self.get(key).map(|candidate| candidate.state) {
             Some(State::Calling | State::Connected { .. }) => {}
             Some(_) => self.set_state(key, State::Connected { outgoing: false }),
-            None if self.has_room(key, Source::Tracker) => {
-                self.put_in(key, Source::Tracker, 0, State::Connected { outgoing: false });
-            }
-            None => {}
+            None => self.put_in(key, Source::Tracker, 0, State::Connected { outgoing: false }),
         }
     }
 
@@ -224,32 +237,40 @@ impl Candidates {
     pub fn ended(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
         let key = (info_hash, canonical(address));
         let Some(Candidate { source, mut failures, state, .. }) = self.take_out(key) else { return };
-        let state = if state == State::Calling {
+        if state == State::Calling {
             failures += 1;
             let pause = BACK_OFF.get(failures - 1);
-            pause.map_or(State::Resting(now + UNREACHABLE), |pause| State::Waiting(now + *pause))
+            let state = pause.map_or(State::Resting(now + UNREACHABLE), |pause| State::Waiting(now + *pause));
+            self.put_in(key, source, failures, state);
         } else {
-            State::Resting(now + REST)
-        };
-        self.put_in(key, source, failures, state);
+            self.rest(now, key);
+        }
     }
 
     /// A peer that had [`arrived`](Self::arrived) is no longer connected.
     pub fn departed(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
         let key = (info_hash, canonical(address));
         if self.get(key).is_some_and(|candidate| candidate.state == State::Connected { outgoing: false }) {
-            self.set_state(key, State::Resting(now + REST));
+            self.take_out(key);
+            self.rest(now, key);
         }
     }
 
-    /// How many there are, whatever became of them.
+    /// A peer was connected: it is left alone for a while, unless there are others to be kept in mind.
+    fn rest(&mut self, now: Instant, key: Key) {
+        if self.has_room(key, Source::Tracker) {
+            self.put_in(key, Source::Tracker, 0, State::Resting(now + REST));
+        }
+    }
+
+    /// How many there are that are not connected.
     pub fn len(&self) -> usize {
-        self.count
+        self.idle
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.idle == 0
     }
 
     /// The address in canonical form, if it can be called and whoever told of it may know it.
@@ -265,16 +286,18 @@ impl Candidates {
     /// Whether there is room for another candidate. Hearsay gets half of it: the rest is for those who ask themselves.
     fn has_room(&self, (info_hash, address): Key, source: Source) -> bool {
         let share = if source.tells_of_itself() { 1 } else { 2 };
-        let nobody = BTreeMap::new();
+        let nobody = Item::default();
         let item = self.items.get(&info_hash).unwrap_or(&nobody);
-        let neighbours = |port| SocketAddr::new(address.ip(), port);
-        self.count < self.limits.all / share
-            && item.len() < self.limits.per_item / share
-            && item.range(neighbours(0)..=neighbours(u16::MAX)).count() < self.limits.per_address
+        let at = |port| SocketAddr::new(address.ip(), port);
+        let neighbours = item.candidates.range(at(0)..=at(u16::MAX));
+        let idle_neighbours = neighbours.filter(|(_, neighbour)| neighbour.state.is_idle());
+        self.idle < self.limits.all / share
+            && item.idle < self.limits.per_item / share
+            && idle_neighbours.count() < self.limits.per_address
     }
 
     fn get(&self, (info_hash, address): Key) -> Option<&Candidate> {
-        self.items.get(&info_hash)?.get(&address)
+        self.items.get(&info_hash)?.candidates.get(&address)
     }
 
     fn set_state(&mut self, key: Key, state: State) {
@@ -292,17 +315,17 @@ impl Candidates {
             State::Waiting(until) | State::Resting(until) => drop(self.timed.insert((until, key))),
             State::Calling | State::Connected { .. } => {}
         }
-        self.count_in(state, 1);
         let candidate = Candidate { source, priority, failures, state };
-        self.items.entry(info_hash).or_default().insert(address, candidate);
+        self.items.entry(info_hash).or_default().candidates.insert(address, candidate);
+        self.count(&info_hash, state, 1);
     }
 
     /// Takes a candidate out of all the places where it is.
     fn take_out(&mut self, key: Key) -> Option<Candidate> {
         let (info_hash, address) = key;
-        let item = self.items.get_mut(&info_hash)?;
-        let candidate = item.remove(&address)?;
-        if item.is_empty() {
+        let candidate = self.items.get_mut(&info_hash)?.candidates.remove(&address)?;
+        self.count(&info_hash, candidate.state, -1);
+        if self.items.get(&info_hash).is_some_and(|item| item.candidates.is_empty()) {
             self.items.remove(&info_hash);
         }
         match candidate.state {
@@ -310,14 +333,16 @@ impl Candidates {
             State::Waiting(until) | State::Resting(until) => drop(self.timed.remove(&(until, key))),
             State::Calling | State::Connected { .. } => {}
         }
-        self.count_in(candidate.state, -1);
         Some(candidate)
     }
 
     /// Counts one more or one less in this state.
-    fn count_in(&mut self, state: State, change: isize) {
+    fn count(&mut self, info_hash: &InfoHash, state: State, change: isize) {
         let add = |number: &mut usize| *number = number.saturating_add_signed(change);
-        add(&mut self.count);
+        if state.is_idle() {
+            add(&mut self.idle);
+            self.items.get_mut(info_hash).map(|item| &mut item.idle).into_iter().for_each(add);
+        }
         match state {
             State::Calling => {
                 add(&mut self.calling);

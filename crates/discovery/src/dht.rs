@@ -29,8 +29,9 @@ pub use message::{MAX_PACKET, Node};
 pub use node_id::NodeId;
 use table::{K, Table};
 
-/// Lookups at a time.
-pub const MAX_LOOKUPS: usize = 16;
+/// Lookups at a time. Each asks some forty nodes in a few seconds, and a home router keeps all of them in its tables for
+/// minutes.
+pub const MAX_LOOKUPS: usize = 8;
 
 /// Queries that wait for an answer, beyond which nobody is asked for a sign of life.
 const MAX_PENDING: usize = 256;

@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(turns.take(start + 3 * MINUTE, &all, 2), hashes([4]));
         // A new one comes first; what is gone is forgotten, and new when it is back.
         assert_eq!(turns.take(start + PERIOD, &hashes([6, 5, 3]), 2), hashes([6, 5]));
-        assert_eq!(turns.take(start + PERIOD + MINUTE, &all, 2), hashes([3]));
+        assert_eq!(turns.take(start + PERIOD + MINUTE, &all, 2), hashes([4, 3]));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Extensions {
     pub(crate) client: Option<String>,
     /// Where the peer takes connections; `None` if it does not say.
     pub(crate) port: Option<u16>,
+    /// Port of the peer's DHT node (BEP 5), until it is looked at.
+    pub(crate) dht_port: Option<u16>,
 }
 
 impl Extensions {
@@ -43,6 +45,7 @@ impl Extensions {
             exchange: None,
             client: None,
             port: None,
+            dht_port: None,
         }
     }
 

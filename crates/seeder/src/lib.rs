@@ -12,7 +12,7 @@
 //! - [`PeerSession`]: one connected peer, from its first byte on
 //! - [`rank`], [`Slots`]: which peers are unchoked, and how many
 //! - [`Swarm`]: who is told of which piece while this is the only seed
-//! - [`Schedule`]: who sends next under the upload limit
+//! - [`Schedule`]: who sends next under the upload limit; [`Uplink`]: what that is, if none is configured
 //! - [`allowed_fast()`]: the pieces that a choked peer may have (BEP 6)
 //! - [`Handshake`], [`Message`], [`ExtendedHandshake`], [`MetadataMessage`]: the codecs, both ways
 //! - [`mse`]: connections that are encrypted, before a session sees them
@@ -24,6 +24,7 @@ mod call;
 mod choker;
 mod client;
 mod close;
+mod event;
 mod extended;
 mod extensions;
 mod greeting;
@@ -42,12 +43,14 @@ mod schedule;
 mod session;
 mod slots;
 mod swarm;
+mod uplink;
 mod upload;
 
 pub use allowed_fast::allowed_fast;
 pub use choker::rank;
 pub use client::{CLIENT, peer_id};
 pub use close::Close;
+pub use event::{Event, Transmit};
 pub use extended::{ExtendedHandshake, HANDSHAKE_ID};
 pub use greeting::Torrent;
 pub use handshake::{Handshake, LENGTH as HANDSHAKE_LENGTH, NotAHandshake, Reserved};
@@ -58,7 +61,8 @@ pub use metadata_requests::MetadataPiece;
 pub use peer_stats::PeerStats;
 pub use requests::MAX_REQUESTS;
 pub use schedule::{Schedule, Turn};
-pub use session::{Event, HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT, Transmit};
+pub use session::{HANDSHAKE_LIMIT, PeerSession, SILENCE_LIMIT};
 pub use slots::{Round, Slots};
 pub use swarm::{Member, Reveal, Standing, Swarm};
+pub use uplink::Uplink;
 pub use upload::{IDLE_LIMIT, KEEP_ALIVE, WRITE_LIMIT};

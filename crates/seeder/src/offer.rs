@@ -1,4 +1,4 @@
-//! The pieces that a peer may have of this side.
+//! The pieces that a peer may have of this side, and those it was told of.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use torrent::PieceIndex;
 
 use crate::piece_set::PieceSet;
 
-/// All pieces but those that are withheld, or only those that were revealed.
+/// A peer may have all pieces but those that are withheld. Where pieces are handed out it was told of some: who asks for
+/// another one, as no client does, is given it all the same, when it is of use to nobody else to send something.
 #[derive(Debug)]
 pub(crate) struct Offer {
     /// `None` where all are.
@@ -28,7 +29,7 @@ impl Offer {
 
     /// Whether the peer may have it.
     pub(crate) fn has(&self, piece: PieceIndex) -> bool {
-        self.is_revealed(piece) && !self.withheld.contains(&piece)
+        !self.withheld.contains(&piece)
     }
 
     /// Whether the peer is to be told of the piece, which it was not told of before.

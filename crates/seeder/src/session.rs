@@ -6,6 +6,7 @@ use torrent::{Block, InfoHash, NodeHash, PeerId, PieceIndex};
 
 use crate::call::Call;
 use crate::close::Close;
+use crate::event::{Event, Transmit};
 use crate::greeting::Torrent;
 use crate::handshake::{self, Handshake};
 use crate::hash_request::HashRequest;
@@ -56,44 +57,6 @@ enum Phase {
     Greeted { handshake: Handshake, told: bool },
     /// Boxed, since most who connect never come so far.
     Attached(Box<Upload>),
-}
-
-/// What happened, for the driver to act on. Interest is a state, not a change: if the peer changes its mind twice
-/// before the driver looks, nothing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// The peer wants this torrent: [`PeerSession::attach`] it or close the connection.
-    Handshake {
-        /// The torrent.
-        info_hash: InfoHash,
-        /// The peer's name for itself.
-        peer_id: PeerId,
-    },
-    /// Whether the peer wants blocks; time to [`rank`](crate::rank).
-    Interested(bool),
-    /// The peer has got this piece. This and the next three are told only while pieces are handed out.
-    Has(PieceIndex),
-    /// The peer says anew which pieces it [has](PeerSession::have).
-    HasSeveral,
-    /// The peer asks for a block, and may have it.
-    Requested(Block),
-    /// A block that was asked for will not be sent.
-    Cancelled(Block),
-}
-
-/// What is to be written next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transmit {
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// The [`metadata_message`](PeerSession::metadata_message) with this piece of the info dictionary, unless it
-    /// is [not to be had](PeerSession::metadata_unavailable).
-    Metadata(MetadataPiece),
-    /// The [`hashes_message`](PeerSession::hashes_message) with the [answer](HashRequest::answer) to this request,
-    /// unless it is to be [rejected](PeerSession::reject_hashes).
-    Hashes(HashRequest),
-    /// [`piece_header`](crate::piece_header) of the block, then its bytes.
-    Block(Block),
 }
 
 impl PeerSession {
@@ -158,8 +121,7 @@ impl PeerSession {
         }
     }
 
-    /// What is to be written next: messages first, then metadata, then hashes, then blocks, each as
-    /// they were requested.
+    /// What is to be written next: messages first, then metadata, hashes and blocks, each as they were requested.
     ///
     /// What is handed out can't be cancelled any more, so ask for as many blocks as can be written now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
@@ -276,7 +238,7 @@ impl PeerSession {
         }
     }
 
-    /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it may ask for it from now on.
+    /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it will ask for it.
     pub fn reveal(&mut self, now: Instant, piece: PieceIndex) {
         if let Some(upload) = self.upload_mut() {
             upload.reveal(now, piece);
@@ -291,6 +253,11 @@ impl PeerSession {
     /// The last message about other peers (BEP 11) that the peer has sent and that was not looked at.
     pub fn poll_exchange(&mut self) -> Option<Vec<u8>> {
         self.upload_mut()?.extensions_mut().exchange.take()
+    }
+
+    /// The UDP port of the peer's DHT node (BEP 5), once after it was told.
+    pub fn poll_dht_port(&mut self) -> Option<u16> {
+        self.upload_mut()?.extensions_mut().dht_port.take()
     }
 
     /// Whether the peer can be told of others (BEP 11).

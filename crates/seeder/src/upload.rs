@@ -7,6 +7,7 @@ use torrent::{Block, Lengths, NodeHash, PieceIndex};
 
 use crate::client;
 use crate::close::Close;
+use crate::event::Event;
 use crate::extensions::Extensions;
 use crate::greeting::Torrent;
 use crate::handshake::{Handshake, Reserved};
@@ -18,7 +19,6 @@ use crate::outbox::Outbox;
 use crate::peer_stats::PeerStats;
 use crate::piece_set::PieceSet;
 use crate::requests::Requests;
-use crate::session::Event;
 
 /// Time without a byte to the peer after which it gets a keep-alive: peers close after two minutes (BEP 3).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(100);
@@ -150,11 +150,11 @@ impl Upload {
                 self.extensions.hash_request(request, &mut self.outbox)?;
             }
             Message::Hashes { .. } => return Err(Close::UnaskedHashes),
+            Message::Port(port) => self.extensions.dht_port = Some(port),
             // We never download, so what these say is of no use.
             Message::KeepAlive
             | Message::Choke
             | Message::Unchoke
-            | Message::Port(_)
             | Message::Suggest(_)
             | Message::Reject(_)
             | Message::AllowedFast(_)
@@ -281,7 +281,10 @@ impl Upload {
             return Ok(());
         }
         self.last_used = now;
-        self.requests.withdraw(piece).into_iter().try_for_each(|block| self.reject(block.into()))
+        self.requests.withdraw(piece).into_iter().try_for_each(|block| {
+            self.tell(Event::Cancelled(block));
+            self.reject(block.into())
+        })
     }
 
     pub(crate) fn release(&mut self, now: Instant, piece: PieceIndex) {

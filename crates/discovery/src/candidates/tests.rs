@@ -186,3 +186,20 @@ fn the_order_is_by_source_then_by_priority() {
     }
     assert_eq!(called, [asked, vec![numbered(11)], told].concat());
 }
+
+#[test]
+fn who_is_connected_takes_no_room_from_others() {
+    let start = start();
+    let limits = Limits { per_item: 10, all: 10, ..Limits::default() };
+    let mut candidates = Candidates::new(limits);
+    (0..500).for_each(|n| candidates.arrived(ITEM, numbered(n)));
+    candidates.add(start, &tip(numbered(600), Source::Tracker));
+    candidates.add(start, &tip(numbered(7), Source::Tracker));
+    assert_eq!(calls(&mut candidates, start + GRACE), [numbered(600)]);
+    // All go at once: few are remembered.
+    (0..500).for_each(|n| candidates.departed(start, ITEM, numbered(n)));
+    assert_eq!(candidates.len(), 10);
+    candidates.ended(start, ITEM, numbered(600));
+    assert_eq!(calls(&mut candidates, start + UNREACHABLE), [numbered(600)]);
+    assert_eq!(candidates.len(), 1);
+}

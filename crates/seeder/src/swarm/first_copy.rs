@@ -4,10 +4,16 @@ use std::time::Instant;
 
 use torrent::PieceIndex;
 
-use super::{Member, Swarm};
+use super::{Member, Peer, Swarm};
+
+/// What is open at all members together, in seconds of uplink.
+const AHEAD: f64 = 0.5;
+
+/// Pieces that may be open at a member, however slow the uplink and how many the members.
+const MIN_WINDOW: f64 = 2.0;
 
 impl Swarm {
-    /// Gives a new piece to the member that owes least, of those who have room in their windows.
+    /// Gives a new piece to the member that owes least, of those who have room for one.
     pub(super) fn first_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
         while self.pieces.new_count() > 0 {
             let member = self.next_receiver(now)?;
@@ -24,18 +30,20 @@ impl Swarm {
 
     fn next_receiver(&self, now: Instant) -> Option<Member> {
         let returned = self.pieces.returned();
-        let is_idle = self.idle(now).is_some_and(|idle| idle.as_secs_f64() > 2.0 * self.tail.reaction);
+        let is_idle = self.idle(now).is_some();
+        let window = (AHEAD * self.uplink / f64::from(self.lengths.piece_length()) / self.incomplete)
+            .max(MIN_WINDOW)
+            * self.widening.factor();
+        // Whoever has not taken a whole piece may be one who never will.
+        let room = |peer: &Peer| if peer.has_finished_one { window } else { 1.0 + window / 3.0 };
         let candidates = self.members.iter().filter(|(_, peer)| {
-            peer.is_incomplete()
-                && peer.open.len() < peer.window
+            peer.takes_reveals()
                 && peer.exhausted != Some(returned)
-                && (peer.debt() <= self.trusted_debt || is_idle && peer.interested)
+                && (peer.open.len() as f64) < room(peer).floor()
+                && (peer.debt() <= self.trusted_debt || is_idle)
         });
-        let key = |peer: &super::Peer| (peer.debt(), peer.sent);
-        let best = candidates.min_by(|(_, a), (_, b)| {
-            let ((debt_a, sent_a), (debt_b, sent_b)) = (key(a), key(b));
-            debt_a.total_cmp(&debt_b).then(sent_a.cmp(&sent_b))
-        });
+        let best = candidates
+            .min_by(|(_, a), (_, b)| a.debt().total_cmp(&b.debt()).then_with(|| a.sent.cmp(&b.sent)));
         best.map(|(member, _)| *member)
     }
 }

@@ -8,12 +8,6 @@ use torrent::{Block, PieceIndex};
 
 use crate::piece_set::PieceSet;
 
-/// Time from a reveal to the request, as long as it was not seen (s).
-const UNKNOWN_REACTION: f64 = 0.1;
-
-/// The slowest reaction that is believed (s): who takes longer did something else meanwhile.
-const MAX_REACTION: f64 = 2.0;
-
 /// The key of a member; not used again before four billion others have joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member(pub(super) u32);
@@ -21,6 +15,8 @@ pub struct Member(pub(super) u32);
 /// A piece that a member was told of or asks for, and that was not sent whole.
 #[derive(Debug)]
 pub(super) struct Open {
+    /// When it was revealed, or first asked for.
+    pub(super) opened: Instant,
     /// When it was revealed, asked for or last sent of.
     pub(super) since: Instant,
     pub(super) asked: bool,
@@ -36,24 +32,20 @@ pub(super) struct Peer {
     /// `None` if it was told of everything.
     pub(super) revealed: Option<PieceSet>,
     pub(super) interested: bool,
+    pub(super) choked: bool,
     /// Since when its socket has taken nothing.
     pub(super) blocked_since: Option<Instant>,
     /// Bytes that it has asked for and not been sent.
     pub(super) queued: u64,
     /// Bytes that it was sent.
     pub(super) sent: u64,
+    /// When the last of it left; what it is told of later waits behind that.
+    pub(super) reached: Instant,
     pub(super) open: BTreeMap<PieceIndex, Open>,
-    /// What it got and nobody else shows, and since when.
-    pub(super) unproven: BTreeMap<PieceIndex, Instant>,
+    /// Pieces that it got and nobody else shows.
+    pub(super) unproven: u32,
     /// Pieces' worth of disappointment. Fades.
     pub(super) bad: f64,
-    /// Bytes a second that it was sent of late, and what it was sent when that was last measured.
-    pub(super) rate: f64,
-    pub(super) sent_before: u64,
-    /// Mean time from a reveal to the request (s).
-    pub(super) reaction: f64,
-    /// Pieces that may be open.
-    pub(super) window: usize,
     /// Whether it was sent a whole piece.
     pub(super) has_finished_one: bool,
     /// The state of the item (see `Pieces::returned`) in which there was nothing new for it.
@@ -62,22 +54,19 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(now: Instant, address: IpAddr, bad: f64, piece_count: u32) -> Self {
-        let _ = now;
         Self {
             address,
             has: PieceSet::new(piece_count),
             revealed: Some(PieceSet::new(piece_count)),
             interested: false,
+            choked: false,
             blocked_since: None,
             queued: 0,
             sent: 0,
+            reached: now,
             open: BTreeMap::new(),
-            unproven: BTreeMap::new(),
+            unproven: 0,
             bad,
-            rate: 0.0,
-            sent_before: 0,
-            reaction: UNKNOWN_REACTION,
-            window: 1,
             has_finished_one: false,
             exhausted: None,
         }
@@ -85,6 +74,15 @@ impl Peer {
 
     pub(super) fn is_incomplete(&self) -> bool {
         !self.has.is_complete()
+    }
+
+    /// Whether there may be something left to tell it, and of use to it.
+    pub(super) fn takes_reveals(&self) -> bool {
+        self.is_served() && self.revealed.is_some()
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        self.is_incomplete() && !self.choked
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -97,7 +95,7 @@ impl Peer {
 
     /// Pieces that it got and has not passed on, as far as is known.
     pub(super) fn debt(&self) -> f64 {
-        self.unproven.len() as f64 + self.bad
+        f64::from(self.unproven) + self.bad
     }
 
     /// Number of pieces of which it got some.
@@ -111,34 +109,34 @@ impl Peer {
     }
 
     /// Bytes that are on their way to it, or soon will be: what it asks for, and what it was just told of.
-    pub(super) fn pending(&self, now: Instant, young: Duration, piece_length: u32) -> u64 {
+    pub(super) fn pending(&self, now: Instant, young: Duration, piece_length: u64) -> u64 {
         let is_fresh = |open: &&Open| !open.asked && now.saturating_duration_since(open.since) < young;
-        self.queued + self.open.values().filter(is_fresh).count() as u64 * u64::from(piece_length)
+        self.queued + self.open.values().filter(is_fresh).count() as u64 * piece_length
     }
 
     pub(super) fn reveal(&mut self, now: Instant, piece: PieceIndex) {
         if let Some(revealed) = &mut self.revealed {
             revealed.insert(piece.get());
         }
-        self.open.insert(piece, Open { since: now, asked: false, sent: 0 });
+        self.open.insert(piece, Open { opened: now, since: now, asked: false, sent: 0 });
     }
 
     pub(super) fn requested(&mut self, now: Instant, block: Block) {
-        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
-        if !open.asked && self.queued == 0 {
-            let reaction = now.saturating_duration_since(open.since).as_secs_f64().min(MAX_REACTION);
-            self.reaction += 0.2 * (reaction - self.reaction);
-        }
+        let open =
+            self.open.entry(block.piece).or_insert(Open { opened: now, since: now, asked: true, sent: 0 });
         open.asked = true;
         open.since = now;
         self.queued += u64::from(block.length);
     }
 
     /// Whether that was the last of the piece, which has `size` bytes.
-    pub(super) fn sent(&mut self, now: Instant, block: Block, size: u32) -> bool {
+    /// `at`: when it leaves for the member.
+    pub(super) fn sent(&mut self, at: Instant, block: Block, size: u32) -> bool {
         self.sent += u64::from(block.length);
-        let open = self.open.entry(block.piece).or_insert(Open { since: now, asked: true, sent: 0 });
-        open.since = now;
+        self.reached = at;
+        let open =
+            self.open.entry(block.piece).or_insert(Open { opened: at, since: at, asked: true, sent: 0 });
+        open.since = at;
         open.sent = open.sent.saturating_add(block.length);
         let is_whole = open.sent >= size;
         if is_whole {

@@ -16,10 +16,10 @@ mod first_copy;
 mod member;
 mod pieces;
 mod record;
-mod replication;
 mod standing;
 mod sweep;
 mod tail;
+mod widening;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,17 +33,20 @@ pub use standing::Standing;
 use member::Peer;
 use pieces::{Pieces, State};
 use record::Record;
-use replication::Replication;
-use tail::Tail;
+use widening::Widening;
 
-/// The uplink in bytes a second, as long as nobody knows it: the slowest network card.
-const UNKNOWN_UPLINK: f64 = 12.5e6;
+/// The uplink in bytes a second, as long as nobody knows it. Rather too little: what is revealed too early can't be
+/// taken back.
+const UNKNOWN_UPLINK: f64 = 2.0 * 1024.0 * 1024.0;
 
 /// The least that an uplink is taken for, in bytes a second: a peer or two at the slowest pace.
 const MIN_UPLINK: f64 = 16.0 * 1024.0;
 
-/// Longest that a silent uplink is busy, when nobody waits: nothing is sent because nobody asks.
+/// The uplink is idle when it could have sent what it was given, and nobody waits, for this long.
 const MIN_IDLE: Duration = Duration::from_millis(30);
+
+/// The most that is believed to wait in sockets and the network, in time of the uplink.
+const MAX_BACKLOG: Duration = Duration::from_secs(5);
 
 /// A member that has been alone for this long is told of everything. Most swarms start with a rush.
 const ALONE: Duration = Duration::from_secs(2);
@@ -65,8 +68,11 @@ pub struct Swarm {
     members: BTreeMap<Member, Peer>,
     next_member: u32,
     record: Record,
-    replication: Replication,
-    tail: Tail,
+    widening: Widening,
+    /// Where the tail looks for the next piece.
+    tail_cursor: u32,
+    /// Further copies that were revealed since the last sweep.
+    repeats: usize,
     /// Bytes a second.
     uplink: f64,
     /// Whether there are other complete sources.
@@ -77,10 +83,13 @@ pub struct Swarm {
     ready: usize,
     /// Bytes that were asked for and not sent.
     queued: u64,
-    last_sent: Instant,
+    /// When the uplink will have sent everything it was given.
+    busy_until: Instant,
     /// When a member last did something.
     last_event: Instant,
     last_sweep: Instant,
+    /// Members that are incomplete and unchoked, at least 1.
+    incomplete: f64,
     /// The highest debt with which a member is given what nobody has, unless the uplink is idle.
     trusted_debt: f64,
     /// Whether there may be something to reveal.
@@ -96,24 +105,29 @@ impl Swarm {
             members: BTreeMap::new(),
             next_member: 0,
             record: Record::default(),
-            replication: Replication::default(),
-            tail: Tail::default(),
+            widening: Widening::default(),
+            tail_cursor: 0,
+            repeats: 0,
             uplink: UNKNOWN_UPLINK,
             others_seed: false,
             alone_since: Some(now),
             ready: 0,
             queued: 0,
-            last_sent: now,
+            busy_until: now,
             last_event: now,
             last_sweep: now,
-            trusted_debt: 1.5,
+            incomplete: 1.0,
+            trusted_debt: sweep::TOLERANCE,
             dirty: false,
         }
     }
 
     /// What can be sent, in bytes a second: the configured limit, or what was measured of late.
-    pub fn set_uplink(&mut self, bytes_per_second: u64) {
-        self.uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+    pub fn set_uplink(&mut self, now: Instant, bytes_per_second: u64) {
+        let uplink = (bytes_per_second as f64).max(MIN_UPLINK);
+        let backlog = self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink / uplink;
+        self.busy_until = now + Duration::from_secs_f64(backlog).min(MAX_BACKLOG);
+        self.uplink = uplink;
     }
 
     /// A peer has connected and was told of no piece.
@@ -123,6 +137,11 @@ impl Swarm {
         }
         let member = Member(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
+        if self.alone_since.is_some() {
+            // That the uplink was idle means nothing now.
+            self.busy_until = self.busy_until.max(now);
+            self.widening = Widening::default();
+        }
         let debt = self.record.debt(now, address);
         self.members.insert(member, Peer::new(now, address, debt, self.lengths.piece_count()));
         self.touch(now);
@@ -149,14 +168,14 @@ impl Swarm {
         }
         peer.has.insert(piece.get());
         let was_open = peer.open.remove(&piece).is_some();
-        self.dirty |= was_open || peer.has.is_complete();
+        if peer.has.is_complete() {
+            self.touch(now);
+        }
+        self.dirty |= was_open;
         self.last_event = now;
-        self.tail.count_have();
-        if let Some(giver) = self.pieces.show(member, piece) {
-            let sent = self.members.get_mut(&giver).and_then(|peer| peer.unproven.remove(&piece));
-            if let Some(sent) = sent.filter(|_| self.pieces.returns(piece) == 0) {
-                self.replication.count(now.saturating_duration_since(sent));
-            }
+        let giver = self.pieces.show(member, piece);
+        if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+            giver.unproven -= 1;
         }
     }
 
@@ -169,6 +188,21 @@ impl Swarm {
     pub fn interested(&mut self, now: Instant, member: Member, interested: bool) {
         let Some(peer) = self.members.get_mut(&member) else { return };
         peer.interested = interested;
+        self.touch(now);
+    }
+
+    /// Whether the member is choked; at first it is not, since members should be unchoked at once. Whoever is
+    /// choked is given nothing, and what it was given is given to others.
+    pub fn choked(&mut self, now: Instant, member: Member, choked: bool) {
+        let Some(peer) = self.members.get_mut(&member) else { return };
+        peer.choked = choked;
+        if choked {
+            for (piece, _) in std::mem::take(&mut peer.open) {
+                if self.pieces.state(piece) == State::Given(member) {
+                    self.pieces.take_back(piece);
+                }
+            }
+        }
         self.touch(now);
     }
 
@@ -195,13 +229,13 @@ impl Swarm {
         self.unqueue(member, block);
         let size = self.lengths.piece_size(block.piece);
         let Some(peer) = self.members.get_mut(&member) else { return };
-        if peer.sent(now, block, size) {
-            if self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get())) {
-                peer.unproven.insert(block.piece, now);
-            }
+        let took = Duration::from_secs_f64(f64::from(block.length) / self.uplink);
+        self.busy_until = (self.busy_until.max(now) + took).min(now + MAX_BACKLOG);
+        if peer.sent(self.busy_until, block, size) {
+            let is_unproven = self.pieces.sent(member, block.piece, peer.has.contains(block.piece.get()));
+            peer.unproven += u32::from(is_unproven);
             self.dirty = true;
         }
-        self.last_sent = now;
         self.last_event = now;
     }
 
@@ -229,7 +263,7 @@ impl Swarm {
         if !self.dirty {
             return None;
         }
-        let reveal = if self.is_for_all(now) { self.reveal_all() } else { self.reveal_piece(now) };
+        let reveal = self.reveal_all(now).or_else(|| self.reveal_piece(now));
         self.dirty = reveal.is_some();
         reveal
     }
@@ -238,15 +272,17 @@ impl Swarm {
     pub fn next_deadline(&self) -> Option<Instant> {
         let is_quiet = self.last_event + sweep::DORMANT < self.last_sweep;
         let is_over = self.others_seed || !self.members.values().any(Peer::is_incomplete);
-        let pace = if self.ready == 0 { sweep::IDLE_PACE } else { sweep::PACE };
-        (!is_quiet && !is_over).then(|| self.last_sweep + pace)
+        let (soon, late) = (self.last_sweep + sweep::IDLE_PACE, self.last_sweep + sweep::PACE);
+        let at = if self.ready == 0 { (self.busy_until + MIN_IDLE).clamp(soon, late) } else { late };
+        (!is_quiet && !is_over).then_some(at)
     }
 
     /// The place of a member among those who wait for the upload limit, given the block that is next for it.
     pub fn standing(&self, member: Member, next: Block) -> Standing {
         let Some(peer) = self.members.get(&member) else { return Standing::default() };
+        let others_wait = !self.others_seed && self.alone_since.is_none();
         let is_first = self.pieces.is_first(member, next.piece);
-        let is_urgent = is_first && self.members.len() > 1 && peer.debt() <= self.trusted_debt;
+        let is_urgent = is_first && others_wait && peer.debt() <= self.trusted_debt;
         let is_started = peer.open.get(&next.piece).is_some_and(|open| open.sent > 0);
         Standing::new(is_urgent, is_started, peer.debt(), peer.sent)
     }
@@ -269,41 +305,32 @@ impl Swarm {
         self.dirty = true;
     }
 
-    /// For how long the uplink has had nothing to do, if it hasn't just paused between two blocks.
+    /// For how long the uplink has had nothing to do, if it has not just paused between two blocks.
     fn idle(&self, now: Instant) -> Option<Duration> {
-        let idle = now.saturating_duration_since(self.last_sent);
-        let block = Duration::from_secs_f64(4.0 * f64::from(torrent::MAX_BLOCK) / self.uplink);
-        (self.ready == 0 && idle > MIN_IDLE.max(block)).then_some(idle)
+        let idle = now.saturating_duration_since(self.busy_until);
+        (self.ready == 0 && idle >= MIN_IDLE).then_some(idle)
     }
 
-    fn is_for_all(&self, now: Instant) -> bool {
-        self.others_seed || self.alone_since.is_some_and(|since| now >= since + ALONE)
+    /// Bytes that were sent and are still on this side of the uplink.
+    fn backlog(&self, now: Instant) -> f64 {
+        self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
     }
 
-    fn reveal_all(&mut self) -> Option<Reveal> {
-        let found = self.members.iter_mut().find(|(_, peer)| peer.revealed.is_some() && peer.is_incomplete());
-        let (member, peer) = found?;
+    fn reveal_all(&mut self, now: Instant) -> Option<Reveal> {
+        let is_alone = self.alone_since.is_some_and(|since| now >= since + ALONE);
+        if !self.others_seed && !is_alone {
+            return None;
+        }
+        let is_due = |peer: &Peer| {
+            peer.is_incomplete() && peer.revealed.is_some() && (self.others_seed || peer.interested)
+        };
+        let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))
     }
 
     fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
-        let a = self.first_copy(now);
-        let b = a.is_some();
-        let (member, piece) = a.or_else(|| self.further_copy(now))?;
-        if std::env::var("SIM_R").is_ok() {
-            let p = &self.members[&member];
-            eprintln!(
-                "{:?} first {b} {member:?} {piece:?} av {} st {:?} debt {} trusted {} idle {:?} new {}",
-                self.last_sent,
-                self.pieces.availability(piece),
-                self.pieces.state(piece),
-                p.debt(),
-                self.trusted_debt,
-                self.idle(now),
-                self.pieces.new_count()
-            );
-        }
+        let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
         let peer = self.members.get_mut(&member)?;
         peer.reveal(now, piece);
         Some(Reveal::Piece(member, piece))

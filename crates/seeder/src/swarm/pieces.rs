@@ -25,8 +25,6 @@ struct Piece {
     availability: u32,
     /// How often somebody was told of it as a further copy.
     repeats: u16,
-    /// How often it became new again because nobody passed it on.
-    returns: u8,
 }
 
 /// The pieces of the item.
@@ -42,7 +40,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     pub(super) fn new(piece_count: u32) -> Self {
-        let piece = Piece { state: State::New, availability: 0, repeats: 0, returns: 0 };
+        let piece = Piece { state: State::New, availability: 0, repeats: 0 };
         let mut new = PieceSet::new(piece_count);
         new.fill();
         Self { all: vec![piece; piece_count as usize].into(), new, cursor: 0, returned: 0 }
@@ -52,18 +50,10 @@ impl Pieces {
         self.at(piece).state
     }
 
-    pub(super) fn returns(&self, piece: PieceIndex) -> u8 {
-        self.at(piece).returns
-    }
-
     /// How many have a piece, or were told of it in the tail.
     pub(super) fn spread(&self, piece: PieceIndex) -> u32 {
         let piece = self.at(piece);
         piece.availability + u32::from(piece.repeats)
-    }
-
-    pub(super) fn availability(&self, piece: PieceIndex) -> u32 {
-        self.at(piece).availability
     }
 
     /// Whether what is sent of the piece to this member is its first copy.
@@ -97,9 +87,13 @@ impl Pieces {
         self.set(piece, State::Given(member));
     }
 
-    pub(super) fn repeat(&mut self, piece: PieceIndex) {
-        let repeats = &mut self.at_mut(piece).repeats;
-        *repeats = repeats.saturating_add(1);
+    /// Somebody is told of it as a further copy. Who got it, if nobody else has shown it.
+    pub(super) fn repeat(&mut self, piece: PieceIndex) -> Option<Member> {
+        let at = self.at_mut(piece);
+        at.repeats = at.repeats.saturating_add(1);
+        let State::Unproven(giver) = at.state else { return None };
+        at.state = State::Out;
+        Some(giver)
     }
 
     /// Was sent whole. Whether it is unproven now; `shown`: the member has said that it has it.
@@ -127,15 +121,6 @@ impl Pieces {
     /// Is to be given to somebody else.
     pub(super) fn take_back(&mut self, piece: PieceIndex) {
         self.set(piece, State::New);
-    }
-
-    /// Was not passed on. Whether it is to be given to somebody else.
-    pub(super) fn doubt(&mut self, piece: PieceIndex, max_returns: u8) -> bool {
-        let at = self.at_mut(piece);
-        let again = at.returns < max_returns;
-        at.returns += u8::from(again);
-        self.set(piece, if again { State::New } else { State::Out });
-        again
     }
 
     /// The member is gone, and what it had.

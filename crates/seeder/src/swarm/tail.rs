@@ -13,132 +13,98 @@ const AHEAD: f64 = 0.25;
 /// A reveal counts as a request for this long.
 const YOUNG: Duration = Duration::from_millis(200);
 
-/// How many times [`AHEAD`] is revealed at most, where nobody asks.
-const MAX_WIDENING: f64 = 32.0;
-
-/// How soon it is doubled again.
-const WIDEN_PACE: Duration = Duration::from_millis(20);
-
-/// When the swarm needs less than this (s) to finish by itself, nothing more is revealed of what it has.
-const HOLD: f64 = 0.4;
-
 /// The uplink is idle for so long that even what was given to one member is given to another.
-const DEADLOCK: Duration = Duration::from_millis(50);
+const STUCK: Duration = Duration::from_millis(50);
 
-/// The uplink is idle for so long that even those are served who pass on nothing.
-const DESPERATE: Duration = Duration::from_secs(1);
+/// The uplink is idle for so long that even those are served who pass on nothing, and even what may still be passed
+/// on is sent again.
+const DESPERATE: Duration = Duration::from_millis(250);
 
 /// Pieces that are looked at to find the one that fewest have.
 const LOOK: usize = 2048;
 
-/// What the tail remembers.
-#[derive(Debug, Default)]
-pub(super) struct Tail {
-    widening: f64,
-    widened: Option<Instant>,
-    /// Pieces that members have shown since the last sweep, and in a second (mean).
-    haves: u32,
-    have_rate: f64,
-    /// Mean reaction of members (s).
-    pub(super) reaction: f64,
-    /// Pieces that are missing at members.
-    pub(super) missing: u64,
-    /// Where to look for the next piece.
-    cursor: u32,
-}
+/// Members that are tried until one can be told of something.
+const MAX_TRIES: usize = 16;
 
-impl Tail {
-    pub(super) fn count_have(&mut self) {
-        self.haves += 1;
-        self.missing = self.missing.saturating_sub(1);
-    }
-
-    /// `elapsed`: since this was last done (s).
-    pub(super) fn sweep(&mut self, elapsed: f64) {
-        self.have_rate += (f64::from(self.haves) / elapsed - self.have_rate) * (elapsed / 0.5).min(1.0);
-        self.haves = 0;
-    }
-
-    /// Bytes to keep ahead, given what is queued.
-    fn ahead(&mut self, now: Instant, base: f64, queued: u64, is_idle: bool) -> f64 {
-        let may_widen = self.widened.is_none_or(|at| now.saturating_duration_since(at) > WIDEN_PACE);
-        if is_idle && queued == 0 && may_widen {
-            self.widening = (self.widening * 2.0).min(MAX_WIDENING);
-            self.widened = Some(now);
-        } else if queued as f64 > base {
-            self.widening *= 0.95;
-        }
-        self.widening = self.widening.max(1.0);
-        base * self.widening
-    }
-}
+/// Further copies that are revealed from one sweep to the next: the work for one event is bounded.
+const MAX_REPEATS: usize = 256;
 
 impl Swarm {
+    /// Tells the member of a piece that has least to do, of those that can be trusted with it.
     pub(super) fn further_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
         let idle = self.idle(now);
-        let base = AHEAD * self.uplink;
-        if self.pieces.new_count() > 0 && idle.is_none() {
+        let is_first_copy = self.pieces.new_count() > 0 && idle.is_none();
+        if is_first_copy || self.is_busy(now) || self.repeats >= MAX_REPEATS {
             return None;
         }
-        let ahead = self.tail.ahead(now, base, self.queued, idle.is_some());
-        if self.queued as f64 >= base {
-            return None;
-        }
-        let debt = if idle.is_some_and(|idle| idle > DESPERATE) { f64::MAX } else { self.trusted_debt + 0.5 };
-        let piece_length = self.lengths.piece_length();
-        let mut receivers: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, peer)| peer.is_incomplete() && peer.revealed.is_some())
+        let piece_length = u64::from(self.lengths.piece_length());
+        let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
+        let may_receive = |peer: &Peer| is_desperate || peer.debt() <= self.trusted_debt;
+        let incomplete = self.members.iter().filter(|(_, peer)| peer.takes_reveals() && may_receive(peer));
+        let mut receivers: Vec<_> = incomplete
             .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
             .collect();
-        let pending: u64 = receivers.iter().map(|(pending, ..)| pending).sum();
-        if pending as f64 >= ahead {
+        let pending = receivers.iter().map(|(pending, ..)| pending).sum::<u64>() as f64 + self.backlog(now);
+        if pending >= AHEAD * self.uplink * self.widening.factor() {
             return None;
         }
-        receivers.retain(|(.., member)| self.members.get(member).is_some_and(|peer| peer.debt() <= debt));
-        receivers.sort_unstable_by_key(|(pending, has, member)| {
-            (pending / u64::from(piece_length), *has, *member)
-        });
-        let is_stuck = idle.is_some_and(|idle| idle > DEADLOCK);
-        receivers.into_iter().find_map(|(.., member)| {
-            let piece = self.rarest_for(now, member, is_stuck)?;
-            self.pieces.repeat(piece);
+        (0..MAX_TRIES).find_map(|_| {
+            let key = |(_, (pending, has, _)): &(usize, &(u64, u32, Member))| (pending / piece_length, *has);
+            let (at, _) = receivers.iter().enumerate().min_by_key(key)?;
+            let (.., member) = receivers.swap_remove(at);
+            let piece = self.rarest_for(member, idle.unwrap_or_default())?;
+            self.repeat(piece);
             Some((member, piece))
         })
     }
 
+    /// Whether enough waits to be sent.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        self.queued as f64 + self.backlog(now) >= AHEAD * self.uplink
+    }
+
+    /// From now on nobody can tell whether it was passed on: whoever got it first has not done so in time.
+    fn repeat(&mut self, piece: PieceIndex) {
+        self.repeats += 1;
+        let giver = self.pieces.repeat(piece);
+        if let Some(giver) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+            giver.bad += f64::from(u8::from(giver.debt() > self.trusted_debt));
+            giver.unproven -= 1;
+        }
+    }
+
     /// The piece that fewest have, of those the member may be told of.
-    fn rarest_for(&mut self, now: Instant, member: Member, is_stuck: bool) -> Option<PieceIndex> {
+    fn rarest_for(&mut self, member: Member, idle: Duration) -> Option<PieceIndex> {
+        let peer = self.members.get_mut(&member)?;
+        if untold(peer, 0, self.pieces.count()).next().is_none_or(|index| index >= self.pieces.count()) {
+            peer.revealed = None;
+            return None;
+        }
         let peer = self.members.get(&member)?;
-        let hold = (self.tail.missing as f64) < HOLD * self.tail.have_rate;
-        let patience =
-            self.replication.patience().unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
         let may = |piece: PieceIndex| match self.pieces.state(piece) {
             State::New => false,
-            State::Given(_) => is_stuck,
-            State::Unproven(giver) => self.is_overdue(now, giver, piece, patience),
-            State::Out => !hold || self.pieces.availability(piece) <= 1,
+            State::Given(_) => idle > STUCK,
+            State::Unproven(giver) => idle > DESPERATE || !self.is_trusted(giver),
+            State::Out => true,
         };
-        let best = untold(peer, self.tail.cursor, self.pieces.count())
+        let best = untold(peer, self.tail_cursor, self.pieces.count())
             .take(LOOK)
             .filter_map(|index| self.lengths.piece(index))
             .filter(|piece| may(*piece))
             .min_by_key(|piece| self.pieces.spread(*piece))?;
-        self.tail.cursor = best.get() + 1;
+        self.tail_cursor = best.get() + 1;
         Some(best)
     }
 
-    fn is_overdue(&self, now: Instant, giver: Member, piece: PieceIndex, patience: Duration) -> bool {
-        let sent = self.members.get(&giver).and_then(|peer| peer.unproven.get(&piece));
-        sent.is_none_or(|sent| now.saturating_duration_since(*sent) >= patience)
+    fn is_trusted(&self, member: Member) -> bool {
+        self.members.get(&member).is_some_and(|peer| peer.debt() <= self.trusted_debt)
     }
 }
 
 /// Pieces that the member neither has nor was told of, round from `from`.
 fn untold(peer: &Peer, from: u32, count: u32) -> impl Iterator<Item = u32> {
-    let bytes = count.div_ceil(8).max(1);
-    let first = from / 8 % bytes;
+    let bytes = count.div_ceil(8);
+    let first = from / 8 % bytes.max(1);
     (first..bytes).chain(0..first).flat_map(move |byte| {
         let bits = peer.untold(byte as usize);
         (0..8).filter(move |bit| bits & (0x80 >> bit) != 0).map(move |bit| byte * 8 + bit)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use seeder::{PeerStats, rank};
+use seeder::{PeerStats, Round, Slots, rank};
 
 use crate::support::{Xorshift, origin};
 
@@ -115,13 +115,25 @@ struct Swarm {
     /// Longest that anybody was choked while interested.
     longest_wait: Duration,
     sent: u64,
+    /// Unchoked peers that wanted more than they got in the last second.
+    backlogged: usize,
+    /// Whether peers count as such whose own lines limit them.
+    is_backlogged_when_slow: bool,
 }
 
 impl Swarm {
     fn new(speeds: impl IntoIterator<Item = u64>) -> Self {
         let start = origin();
         let peers = speeds.into_iter().map(|speed| (speed, stats(start))).collect();
-        Self { start, now: start, peers, longest_wait: Duration::ZERO, sent: 0 }
+        Self {
+            start,
+            now: start,
+            peers,
+            longest_wait: Duration::ZERO,
+            sent: 0,
+            backlogged: 0,
+            is_backlogged_when_slow: false,
+        }
     }
 
     /// One second; the choker acts every ten.
@@ -155,14 +167,34 @@ impl Swarm {
         let mut takers: Vec<_> = self.peers.iter_mut().filter(|(_, stats)| !stats.choked).collect();
         takers.sort_by_key(|(speed, _)| *speed);
         let (mut left, mut count) = (uplink, takers.len() as u64);
+        self.backlogged = 0;
         for (speed, stats) in takers {
             let taken = (left / count).min(*speed);
+            self.backlogged += usize::from(*speed > 0 && (taken < *speed || self.is_backlogged_when_slow));
             stats.bytes_sent += taken;
             stats.sent_since_unchoked += taken;
             self.sent += taken;
             left -= taken;
             count -= 1;
         }
+    }
+
+    /// Ten seconds, after which the number of slots follows.
+    fn round(&mut self, slots: &mut Slots, uplink: u64) {
+        let sent = self.sent;
+        for _ in 0..10 {
+            self.step(slots.get(), uplink);
+        }
+        slots.follow(Round {
+            elapsed: Duration::from_secs(10),
+            uploaded: self.sent - sent,
+            unchoked: self.unchoked(),
+            backlogged: self.backlogged,
+        });
+    }
+
+    fn unchoked(&self) -> usize {
+        self.peers.iter().filter(|(_, stats)| !stats.choked).count()
     }
 
     /// Share of the uplink that was used, in per cent.
@@ -234,4 +266,88 @@ fn peers_that_come_and_go_do_not_disturb_the_turns() {
         swarm.peers[range].iter().map(|(_, stats)| stats.bytes_sent).sum()
     };
     assert!(sent(0..20) < sent(20..40), "{} and {} bytes", sent(0..20), sent(20..40));
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn without_a_limit_all_are_served_at_once_as_long_as_the_uplink_carries_them() {
+    let (mut slots, mut swarm) = (Slots::new(None), Swarm::new(vec![MIB; 1000]));
+    for _ in 0..60 {
+        swarm.round(&mut slots, 100 * MIB);
+        assert_eq!(swarm.unchoked(), 1000);
+    }
+    assert_eq!(swarm.longest_wait, Duration::ZERO);
+}
+
+#[test]
+fn slots_follow_an_uplink_that_is_full() {
+    let (mut slots, mut swarm) = (Slots::new(None), Swarm::new(vec![MIB; 3000]));
+    let carried = 10 * 1024 / 32;
+    let rounds = (0..60).position(|_| {
+        swarm.round(&mut slots, 10 * MIB);
+        slots.get() <= carried
+    });
+    println!("3000 peers, 10 MiB/s: {} slots after {rounds:?} rounds", slots.get());
+    assert!(rounds.is_some());
+    for _ in 0..1500 {
+        swarm.round(&mut slots, 10 * MIB);
+        assert!((carried - carried / 8..=carried + carried / 8).contains(&slots.get()), "{}", slots.get());
+    }
+    let turns = u32::try_from(3000_usize.div_ceil(carried - carried / 8)).unwrap();
+    let bound = Duration::from_secs(190) * turns;
+    println!("longest wait {:?} of {bound:?}, {}% used", swarm.longest_wait, swarm.used(10 * MIB));
+    assert!(swarm.longest_wait <= bound);
+    assert!(swarm.used(10 * MIB) >= 99);
+    assert!(swarm.peers.iter().all(|(_, stats)| stats.bytes_sent > 0));
+
+    // With a faster uplink all are served again.
+    for _ in 0..60 {
+        swarm.round(&mut slots, 1000 * MIB);
+    }
+    assert_eq!(swarm.unchoked(), 3000);
+}
+
+#[test]
+fn slow_peers_are_no_full_uplink() {
+    let (mut slots, mut swarm) = (Slots::new(None), Swarm::new(vec![10 * 1024; 400]));
+    swarm.is_backlogged_when_slow = true;
+    for _ in 0..360 {
+        swarm.round(&mut slots, 100 * MIB);
+    }
+    let used = swarm.used(400 * 10 * 1024);
+    println!("400 slow peers: {} slots, {used}% of what they can take", slots.get());
+    assert!(used >= 85, "{used}%");
+}
+
+#[test]
+fn who_does_not_use_its_slot_takes_none_from_others() {
+    for limit in [None, Some(8 * MIB)] {
+        let speeds = (0..2000).map(|peer| if peer % 2 == 0 { 0 } else { MIB });
+        let (mut slots, mut swarm) = (Slots::new(limit), Swarm::new(speeds));
+        for _ in 0..360 {
+            swarm.round(&mut slots, 8 * MIB);
+        }
+        println!("{limit:?}: {} slots, {} backlogged", slots.get(), swarm.backlogged);
+        assert!(swarm.backlogged >= 200, "{} have a slot and use it", swarm.backlogged);
+        assert!(swarm.used(8 * MIB) >= 95);
+    }
+}
+
+#[test]
+fn a_limit_tells_how_many_slots_there_are() {
+    for (limit, slots) in [(8 * MIB, 256), (MIB, 32), (1024, 4)] {
+        assert_eq!(Slots::new(Some(limit)).get(), slots);
+        let (mut given, mut swarm) = (Slots::new(Some(limit)), Swarm::new(vec![MIB; 1000]));
+        for _ in 0..100 {
+            swarm.round(&mut given, limit);
+        }
+        assert!(given.get().abs_diff(slots) <= slots / 8 + 1, "{} slots for {limit}", given.get());
+    }
+    // Whose peers are slow, more of them have a place.
+    let (mut given, mut swarm) = (Slots::new(Some(8 * MIB)), Swarm::new(vec![1024; 1000]));
+    for _ in 0..100 {
+        swarm.round(&mut given, 8 * MIB);
+    }
+    assert_eq!(swarm.unchoked(), 1000);
 }

@@ -1,4 +1,4 @@
-//! Whole sessions, seen from outside: what a peer says, and what it is told and given.
+//! Whole sessions and swarms, seen from outside: what a peer says, and what it is told and given.
 
 #[cfg(test)]
 mod call;
@@ -16,6 +16,8 @@ mod hashes;
 mod hostile;
 #[cfg(test)]
 mod metadata;
+#[cfg(test)]
+mod revealed;
 #[cfg(test)]
 mod script;
 #[cfg(test)]

@@ -156,7 +156,7 @@ fn print(title: &str, runs: usize, seeders: &[Seeder], rows: &[Row]) {
             row.field("unchoke_wait"),
             row.field("jain"),
             ratio(best / row.cpu()),
-            ratio(row.cpu() / null),
+            ratio(if null.is_finite() { row.cpu() / null } else { null }),
             row.median(|run| number(run, "own_cpu") / number(run, "seconds")) * 100.0,
         );
     }

@@ -47,7 +47,6 @@ pub struct Told(Mutex<Vec<SocketAddr>>);
 
 impl Told {
     /// A peer says that there is a node.
-    #[expect(dead_code, reason = "sessions do not tell it yet")]
     pub fn add(&self, node: SocketAddr) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MAX_TOLD {
@@ -79,6 +78,8 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
     let mut pause = ENTER_AGAIN;
     nodes.enter(&entrances);
     let mut buffer = [0; MAX_PACKET];
+    // From now on packets can be sent without waiting.
+    socket.writable().await?;
     loop {
         nodes.flush(&app, &socket);
         tokio::select! {

@@ -63,6 +63,9 @@ impl<'a> Acquaintance<'a> {
         {
             self.enter(address);
         }
+        if let Some(port) = session.poll_dht_port() {
+            self.app.dht_told.add(SocketAddr::new(self.address.ip(), port));
+        }
         let Some(payload) = session.poll_exchange() else { return };
         let Ok(message) = PexMessage::parse(&payload) else { return };
         for contact in message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED)) {

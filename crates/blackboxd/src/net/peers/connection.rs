@@ -37,12 +37,11 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
     let info_hash = wanted.torrent.info_hash();
-    let limit = app.upload.bytes_per_second();
-    if hand_out || limit.is_some() {
+    if hand_out || app.upload.bytes_per_second().is_some() {
         writer.keep_queue_short();
     }
     let membership =
-        hand_out.then(|| app.peers.hand_outs.join(info_hash, &wanted.torrent.lengths, address.ip(), limit));
+        hand_out.then(|| app.peers.hand_outs.join(info_hash, &wanted.torrent.lengths, address.ip()));
     let connection = Connection {
         app,
         reader,
@@ -97,7 +96,7 @@ async fn arrival<T>(waiting: &mut Waiting<'_, T>) -> T {
 }
 
 /// Waits for news of a hand-out, where there is one.
-async fn news(membership: Option<&Membership>) {
+async fn news(membership: Option<&Membership<'_>>) {
     match membership {
         Some(membership) => membership.news().await,
         None => pending().await,
@@ -114,7 +113,7 @@ struct Connection<'a> {
     place: Place<'a>,
     acquaintance: Acquaintance<'a>,
     /// Where pieces are handed out.
-    membership: Option<Membership>,
+    membership: Option<Membership<'a>>,
     outgoing: Outgoing,
     /// There may be more to write, but others should have the processor before.
     has_more: bool,
@@ -157,8 +156,7 @@ impl Connection<'_> {
                 () = yield_now(), if self.has_more => self.has_more = false,
                 () = news(self.membership.as_ref()) => {}
                 unchoke = self.place.verdict() => {
-                    self.session.set_choked(Instant::now(), !unchoke)?;
-                    self.wants_changed();
+                    self.set_choked(!unchoke)?;
                 }
                 () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now())?,
             }
@@ -169,9 +167,10 @@ impl Connection<'_> {
     fn act_on_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             if let Event::Interested(_) = event {
-                self.wants_changed();
+                self.update();
                 self.place.interest_changed();
-            } else if let Some(membership) = &self.membership {
+            }
+            if let Some(membership) = &self.membership {
                 membership.tell(event, &self.session);
             }
         }
@@ -281,6 +280,15 @@ impl Connection<'_> {
         }
     }
 
+    fn set_choked(&mut self, choked: bool) -> Result<(), End> {
+        self.session.set_choked(Instant::now(), choked)?;
+        self.update();
+        if let Some(membership) = &self.membership {
+            membership.set_choked(choked);
+        }
+        Ok(())
+    }
+
     /// Gives no more what has been found damaged, and again what is good again.
     fn damage_changed(&mut self) -> Result<(), End> {
         self.damage.mark_unchanged();
@@ -294,14 +302,6 @@ impl Connection<'_> {
         }
         self.withheld = withheld;
         Ok(())
-    }
-
-    /// The peer wants something, or may have it, or no longer.
-    fn wants_changed(&self) {
-        self.update();
-        if let (Some(membership), Some(stats)) = (&self.membership, self.session.stats()) {
-            membership.set_wanting(stats.interested && !stats.choked);
-        }
     }
 
     fn update(&self) {

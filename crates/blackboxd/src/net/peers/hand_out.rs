@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use seeder::{Event, Member, PeerSession, Reveal, Standing, Swarm};
+use seeder::{Event, Member, PeerSession, Reveal, Standing, Swarm, Uplink};
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use torrent::{Block, InfoHash, Lengths, PieceIndex};
@@ -15,9 +15,13 @@ use torrent::{Block, InfoHash, Lengths, PieceIndex};
 const MEMORY: Duration = Duration::from_mins(10);
 
 /// All items that are being handed out, by the names of their torrents.
-#[derive(Debug, Default)]
+type Items = Mutex<HashMap<InfoHash, Arc<HandOut>>>;
+
+/// All hand-outs, and the uplink that they share.
+#[derive(Debug)]
 pub(super) struct HandOuts {
-    items: Arc<Mutex<HashMap<InfoHash, Arc<HandOut>>>>,
+    items: Arc<Items>,
+    uplink: Mutex<Uplink>,
 }
 
 /// One of them.
@@ -50,7 +54,8 @@ struct Mail {
 
 /// A peer's part in a hand-out; dropping it is leaving.
 #[derive(Debug)]
-pub(super) struct Membership {
+pub(super) struct Membership<'a> {
+    all: &'a HandOuts,
     hand_out: Arc<HandOut>,
     member: Member,
     mailbox: Arc<Mailbox>,
@@ -58,15 +63,15 @@ pub(super) struct Membership {
 }
 
 impl HandOuts {
-    /// A peer at this address joins those to whom the torrent is handed out. The uplink, in bytes a second, if it is known.
-    pub(super) fn join(
-        &self,
-        info_hash: InfoHash,
-        lengths: &Lengths,
-        address: IpAddr,
-        uplink: Option<u64>,
-    ) -> Membership {
+    /// None yet. What the uplink carries at most, in bytes a second, if that is set.
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Self { items: Arc::default(), uplink: Uplink::new(Instant::now(), limit).into() }
+    }
+
+    /// A peer at this address joins those to whom the torrent is handed out.
+    pub(super) fn join(&self, info_hash: InfoHash, lengths: &Lengths, address: IpAddr) -> Membership<'_> {
         let now = Instant::now();
+        let uplink = lock(&self.uplink).bytes_per_second();
         let mut items = lock(&self.items);
         let hand_out = Arc::clone(items.entry(info_hash).or_insert_with(|| {
             let hand_out = Arc::new(HandOut::new(now, lengths.clone()));
@@ -76,7 +81,7 @@ impl HandOuts {
         // Within the lock, or it might be forgotten before.
         let mut state = lock(&hand_out.state);
         if let Some(uplink) = uplink {
-            state.swarm.set_uplink(uplink);
+            state.swarm.set_uplink(now, uplink);
         }
         let member = state.swarm.join(now, address);
         let mailbox = Arc::<Mailbox>::default();
@@ -84,13 +89,17 @@ impl HandOuts {
         state.deliver(now);
         drop(state);
         hand_out.changed.notify_one();
-        Membership { hand_out, member, mailbox, is_blocked: false }
+        Membership { all: self, hand_out, member, mailbox, is_blocked: false }
     }
 
-    /// What the uplink carries was measured.
-    pub(super) fn set_uplink(&self, bytes_per_second: u64) {
+    /// So much was sent, of whatever item.
+    fn count_sent(&self, now: Instant, bytes: u64) {
+        let mut uplink = lock(&self.uplink);
+        let measured = uplink.sent(now, bytes).then(|| uplink.bytes_per_second()).flatten();
+        drop(uplink);
+        let Some(bytes_per_second) = measured else { return };
         for hand_out in lock(&self.items).values() {
-            lock(&hand_out.state).swarm.set_uplink(bytes_per_second);
+            lock(&hand_out.state).swarm.set_uplink(now, bytes_per_second);
         }
     }
 }
@@ -149,7 +158,7 @@ impl State {
     }
 }
 
-impl Membership {
+impl Membership<'_> {
     /// Waits for news: then it is time to [`reveal`](Self::reveal).
     pub(super) async fn news(&self) {
         self.mailbox.arrived.notified().await;
@@ -172,13 +181,14 @@ impl Membership {
             Event::HasSeveral => swarm.has_many(now, member, session.have()),
             Event::Requested(block) => swarm.requested(now, member, block),
             Event::Cancelled(block) => swarm.cancelled(member, block),
-            Event::Handshake { .. } | Event::Interested(_) => {}
+            Event::Interested(interested) => swarm.interested(now, member, interested),
+            Event::Handshake { .. } => {}
         });
     }
 
-    /// Whether the peer wants blocks and may have them.
-    pub(super) fn set_wanting(&self, wanting: bool) {
-        self.with(|swarm, member, now| swarm.interested(now, member, wanting));
+    /// The peer is choked, or no longer.
+    pub(super) fn set_choked(&self, choked: bool) {
+        self.with(|swarm, member, now| swarm.choked(now, member, choked));
     }
 
     /// Blocks were sent to the peer, and whether its socket takes more.
@@ -193,6 +203,8 @@ impl Membership {
             }
             swarm.blocked(now, member, is_blocked);
         });
+        let bytes = blocks.iter().map(|block| u64::from(block.length)).sum();
+        self.all.count_sent(Instant::now(), bytes);
     }
 
     /// The peer's place before the upload limit, given the block that is next for it.
@@ -217,7 +229,7 @@ impl Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for Membership<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut state = lock(&self.hand_out.state);

@@ -25,6 +25,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use appliance::ByteRate;
 use appliance::config::Limits;
 use librqbit_utp::UtpSocketUdp;
 use nix::sys::resource::{Resource, getrlimit};
@@ -84,7 +85,7 @@ impl Peers {
             places: Places::new(all, per_address),
             reads: Reads::default(),
             rosters: Rosters::default(),
-            hand_outs: HandOuts::default(),
+            hand_outs: HandOuts::new(limits.upload_rate.map(ByteRate::bytes_per_second)),
             uploaded: AtomicU64::new(0),
             utp: OnceLock::new(),
         }

@@ -19,8 +19,10 @@ pub(super) const MAX_BLOCKS: usize = 64;
 /// Bytes of messages above which nothing more is queued here.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Bytes that are copied, for connections that can't be given slices, before they are written.
-const STAGE: usize = 64 * 1024;
+/// Bytes that are copied, for connections that can't be given slices, before they are written: many to those who take them
+/// at once, but most peers are slow, and there may be thousands.
+const MIN_STAGE: usize = 16 * 1024;
+const MAX_STAGE: usize = 128 * 1024;
 
 /// Messages and blocks on their way to the peer.
 #[derive(Debug, Default)]
@@ -58,6 +60,8 @@ struct Staged {
     bytes: Vec<u8>,
     written: usize,
     blocks: Vec<Block>,
+    /// Bytes that the peer takes at once.
+    taken: usize,
 }
 
 /// What came of writing.
@@ -219,18 +223,23 @@ impl Outgoing {
             writer.apply(&mut self.staged.bytes);
         }
         self.staged.written += ready!(writer.poll_write(context, &self.staged.bytes[self.staged.written..]))?;
-        if self.staged.written == self.staged.bytes.len() {
-            let Staged { blocks, .. } = std::mem::take(&mut self.staged);
-            for block in blocks {
+        let Staged { bytes, written, taken, .. } = &self.staged;
+        if *written == bytes.len() {
+            let taken = (2 * taken).min(MAX_STAGE);
+            let staged = std::mem::replace(&mut self.staged, Staged { taken, ..Staged::default() });
+            for block in staged.blocks {
                 self.finish(block);
             }
+        } else {
+            self.staged.taken = 0;
         }
         Poll::Ready(Ok(Written::Some))
     }
 
-    /// Copies what can be had at once, up to about [`STAGE`] bytes.
+    /// Copies what can be had at once, about as much as the peer takes.
     fn stage(&mut self, source: &mut Source<'_>) {
-        while self.staged.bytes.len() < STAGE
+        self.staged.taken = self.staged.taken.max(MIN_STAGE);
+        while self.staged.bytes.len() < self.staged.taken
             && let Some(part) = self.parts.front()
         {
             let staged = &mut self.staged.bytes;

@@ -112,8 +112,7 @@ impl Drop for Place<'_> {
 
 /// Unchokes and chokes peers until `ending` is cancelled.
 pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
-    let limit = app.upload.bytes_per_second();
-    let mut slots = Slots::new(limit);
+    let mut slots = Slots::new(app.upload.bytes_per_second());
     let (mut counted, mut uploaded) = (Instant::now(), 0);
     loop {
         tokio::select! {
@@ -126,11 +125,7 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
         let elapsed = started.saturating_duration_since(counted);
         if elapsed >= ROUND {
             let now_uploaded = app.peers.uploaded.load(Ordering::Relaxed);
-            let round = round(&peers, elapsed, now_uploaded.saturating_sub(uploaded));
-            slots.follow(round);
-            if limit.is_none() && round.backlogged > 0 {
-                app.peers.hand_outs.set_uplink(round.bytes_per_second());
-            }
+            slots.follow(round(&peers, elapsed, now_uploaded.saturating_sub(uploaded)));
             (counted, uploaded) = (started, now_uploaded);
         }
         choose(&peers, slots.get());

@@ -60,6 +60,8 @@ impl Bits {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Stock,
+    /// Asks for blocks twice a second.
+    Sluggish,
     /// Takes, and says nothing of what it has.
     Silent,
     /// Takes and says so, but unchokes nobody.
@@ -68,6 +70,13 @@ pub(crate) enum Kind {
     Trickler,
     /// Is interested and asks for nothing.
     Mute,
+}
+
+impl Kind {
+    /// Whether it passes on what it gets.
+    pub(crate) fn shares(self) -> bool {
+        matches!(self, Self::Stock | Self::Sluggish)
+    }
 }
 
 /// What one side of a connection knows.
@@ -143,6 +152,7 @@ pub(crate) struct Leecher {
     pub(crate) sending: bool,
     pub(crate) finished: Option<Time>,
     blocks: u32,
+    pub(crate) tick: Time,
 }
 
 impl Leecher {
@@ -166,6 +176,7 @@ impl Leecher {
             sending: false,
             finished: None,
             blocks,
+            tick: 0,
         }
     }
 
@@ -188,7 +199,7 @@ impl Leecher {
         }
         let room = match self.kind {
             Kind::Trickler => usize::from(now >= self.conns[of].next_ask),
-            // Cut to whole requests.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
             _ => self.conns[of].pipeline as usize,
         };
         while self.conns[of].outstanding.len() < room {

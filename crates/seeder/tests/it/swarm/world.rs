@@ -1,11 +1,16 @@
 //! Leechers of several items around one seed, in virtual time.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are small and positive"
+)]
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use seeder::{Member, Reveal, Schedule, Swarm};
+use seeder::{Member, Reveal, Schedule, Swarm, Uplink};
 use torrent::{Block, Lengths};
 
 use super::leecher::{BLOCK, BlockId, Conn, Kind, Leecher, SECOND, Time};
@@ -15,7 +20,7 @@ use crate::support::{Xorshift, origin};
 pub(crate) const DELAY: Time = 15_000;
 const CHOKER: Time = 10 * SECOND;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Message {
     Have(u32),
     HaveAll,
@@ -27,7 +32,7 @@ enum Message {
     Piece(BlockId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Join,
     Leave,
@@ -44,44 +49,48 @@ pub(crate) struct Item {
     pub(crate) leechers: Vec<Leecher>,
     members: Vec<Option<Member>>,
     queues: Vec<Vec<BlockId>>,
+    /// Blocks in sockets.
+    written: Vec<usize>,
     lengths: Lengths,
     pub(crate) sent: u64,
-    pub(crate) sent_to: Vec<Vec<(Time, BlockId)>>,
-    /// What was sent when.
-    pub(crate) first_copy: Option<Time>,
-    unsent: u64,
-    sent_blocks: Vec<u64>,
 }
 
 pub(crate) struct World {
     start: Instant,
     pub(crate) now: Time,
     events: BinaryHeap<Reverse<(Time, u64, usize, usize)>>,
-    /// By sequence number; taken when due.
-    payloads: Vec<Option<Event>>,
+    /// By sequence number.
+    payloads: Vec<Event>,
     pub(crate) items: Vec<Item>,
     schedule: Schedule<usize, (usize, usize)>,
     uplink: f64,
+    /// Blocks that each socket takes before the network does, if the network is what limits.
+    sockets: Option<usize>,
+    /// Sockets that have something, by item and leecher; whose turn it is in the network.
+    wire: VecDeque<(usize, usize, BlockId)>,
+    measured: Uplink,
     busy_until: Time,
     /// Delay to the seed.
-    pub(crate) seed_delay: Time,
-    pub(crate) completion_seeds: bool,
+    seed_delay: Time,
     chance: Xorshift,
 }
 
 impl World {
-    pub(crate) fn new(uplink: f64) -> Self {
+    pub(crate) fn new(uplink: f64, seed_delay: Time, sockets: Option<usize>) -> Self {
+        let start = origin();
         Self {
-            start: origin(),
+            start,
             now: 0,
             events: BinaryHeap::new(),
             payloads: Vec::new(),
             items: Vec::new(),
             schedule: Schedule::default(),
             uplink,
+            sockets,
+            wire: VecDeque::new(),
+            measured: Uplink::new(start, None),
             busy_until: 0,
-            seed_delay: DELAY,
-            completion_seeds: false,
+            seed_delay,
             chance: Xorshift(0x5eed),
         }
     }
@@ -90,7 +99,9 @@ impl World {
     pub(crate) fn add(&mut self, total: u64, piece_length: u32, leechers: Vec<(Leecher, Time)>) -> usize {
         let lengths = Lengths::new(total, piece_length).unwrap();
         let mut swarm = Swarm::new(self.at(self.now), lengths.clone());
-        swarm.set_uplink(self.uplink as u64);
+        if self.sockets.is_none() {
+            swarm.set_uplink(self.at(self.now), self.uplink as u64);
+        }
         let at = self.items.len();
         let count = leechers.len();
         let joins: Vec<_> = leechers.iter().map(|(_, time)| *time).collect();
@@ -99,11 +110,8 @@ impl World {
             leechers: leechers.into_iter().map(|(leecher, _)| leecher).collect(),
             members: vec![None; count],
             queues: vec![Vec::new(); count],
+            written: vec![0; count],
             sent: 0,
-            sent_to: vec![Vec::new(); count],
-            first_copy: None,
-            unsent: total / u64::from(BLOCK),
-            sent_blocks: vec![0; lengths.piece_count() as usize],
             lengths,
         });
         for (leecher, time) in joins.into_iter().enumerate() {
@@ -113,18 +121,22 @@ impl World {
         at
     }
 
-    pub(crate) fn leave_at(&mut self, time: Time, item: usize, leecher: usize, back: Option<Time>) {
+    pub(crate) fn leave_at(&mut self, time: Time, item: usize, leecher: usize, back: Time) {
         self.push(time, item, leecher, Event::Leave);
-        if let Some(back) = back {
-            self.push(back, item, leecher, Event::Join);
-        }
+        self.push(back, item, leecher, Event::Join);
+    }
+
+    /// Others have all of the item, too.
+    pub(crate) fn others_seed(&mut self, item: usize) {
+        let now = self.at(self.now);
+        self.items[item].swarm.others_seed(now, true);
     }
 
     /// Goes on until that is so, or until that time; whether it was so.
     pub(crate) fn run(&mut self, limit: Time, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             let deadline = self.items.iter().filter_map(|item| item.swarm.next_deadline()).min();
-            let deadline = deadline.map(|at| (at - self.start).as_micros() as Time);
+            let deadline = deadline.map(|at| (at - self.start).as_nanos().div_ceil(1000) as Time);
             let event = self.events.peek().map(|Reverse((time, ..))| *time);
             let Some(next) = deadline.into_iter().chain(event).min().filter(|next| *next <= limit) else {
                 return false;
@@ -133,7 +145,7 @@ impl World {
             let now = self.at(self.now);
             if event == Some(next) {
                 let Reverse((_, key, item, leecher)) = self.events.pop().unwrap();
-                let event = self.payloads[key as usize].take().unwrap();
+                let event = self.payloads[key as usize];
                 self.handle(item, leecher, event);
                 self.reveal(item);
             } else {
@@ -155,7 +167,7 @@ impl World {
 
     fn push(&mut self, time: Time, item: usize, leecher: usize, event: Event) {
         let key = self.payloads.len() as u64;
-        self.payloads.push(Some(event));
+        self.payloads.push(event);
         self.events.push(Reverse((time, key, item, leecher)));
     }
 
@@ -180,28 +192,10 @@ impl World {
 
     /// One block after the other.
     fn serve(&mut self) {
-        let now = self.at(self.now);
         while self.busy_until <= self.now {
-            let Some(turn) = self.schedule.pop() else { return };
-            let (item, leecher) = turn.waiter;
-            let of = &mut self.items[item];
-            let id = of.queues[leecher].remove(0);
-            let member = of.members[leecher].unwrap();
-            of.swarm.sent(now, member, block(&of.lengths, id));
-            of.sent += u64::from(BLOCK);
-            of.sent_to[leecher].push((self.now, id));
-            let mask = &mut of.sent_blocks[id.0 as usize];
-            if *mask >> id.1 & 1 == 0 {
-                *mask |= 1 << id.1;
-                of.unsent -= 1;
-                if of.unsent == 0 {
-                    of.first_copy = Some(self.now);
-                }
-            }
+            let Some((item, leecher, id)) = self.next_block() else { return };
             let took = (f64::from(BLOCK) / self.uplink * SECOND as f64) as Time;
             self.busy_until = self.now + took;
-            self.schedule.charge(turn, BLOCK.into());
-            self.wait(item, leecher);
             let seed = self.items[item].leechers.len();
             self.push(
                 self.busy_until + self.seed_delay,
@@ -215,8 +209,55 @@ impl World {
         }
     }
 
-    /// Has the leecher wait for the uplink, if it has asked for something.
+    fn next_block(&mut self) -> Option<(usize, usize, BlockId)> {
+        if self.sockets.is_some() {
+            let (item, leecher, id) = self.wire.pop_front()?;
+            self.items[item].written[leecher] -= 1;
+            self.wait(item, leecher);
+            self.measure();
+            return Some((item, leecher, id));
+        }
+        let turn = self.schedule.pop()?;
+        self.schedule.charge(turn, BLOCK.into());
+        let (item, leecher) = turn.waiter;
+        let id = self.write(item, leecher);
+        self.wait(item, leecher);
+        Some((item, leecher, id))
+    }
+
+    fn measure(&mut self) {
+        let now = self.at(self.now);
+        if self.measured.sent(now, BLOCK.into()) {
+            let uplink = self.measured.bytes_per_second().unwrap();
+            self.items.iter_mut().for_each(|item| item.swarm.set_uplink(now, uplink));
+        }
+    }
+
+    /// Hands the next block of a leecher to its socket.
+    fn write(&mut self, item: usize, leecher: usize) -> BlockId {
+        let now = self.at(self.now);
+        let of = &mut self.items[item];
+        let id = of.queues[leecher].remove(0);
+        of.swarm.sent(now, of.members[leecher].unwrap(), block(&of.lengths, id));
+        of.sent += u64::from(BLOCK);
+        id
+    }
+
+    /// Has the leecher wait for the uplink, if it has asked for something; or writes what its socket takes.
     fn wait(&mut self, item: usize, leecher: usize) {
+        if let Some(room) = self.sockets {
+            while self.items[item].written[leecher] < room && !self.items[item].queues[leecher].is_empty() {
+                let id = self.write(item, leecher);
+                self.items[item].written[leecher] += 1;
+                self.wire.push_back((item, leecher, id));
+            }
+            let now = self.at(self.now);
+            let of = &mut self.items[item];
+            if let Some(member) = of.members[leecher] {
+                of.swarm.blocked(now, member, of.written[leecher] >= room);
+            }
+            return;
+        }
         let of = &self.items[item];
         match (of.queues[leecher].first(), of.members[leecher]) {
             (Some(id), Some(member)) => {
@@ -277,7 +318,7 @@ impl World {
         other_.has.all().filter(|_| shows).for_each(|piece| one_.learn(other, piece));
         // A free slot is given at once.
         let used = one_.conns.iter().filter(|conn| conn.unchoked).count();
-        if one_.kind == Kind::Stock && used < one_.slots {
+        if one_.kind.shares() && used < one_.slots {
             one_.conns[other].unchoked = true;
             self.send(item, one, other, Message::Unchoke);
         }
@@ -291,6 +332,9 @@ impl World {
         }
         of.queues[to].clear();
         self.schedule.remove((item, to));
+        self.wire.retain(|(i, l, _)| (*i, *l) != (item, to));
+        self.items[item].written[to] = 0;
+        let of = &mut self.items[item];
         of.leechers[to].connected = false;
         for peer in 0..=of.leechers.len() {
             of.leechers[to].disconnect(peer);
@@ -350,9 +394,7 @@ impl World {
         self.schedule.remove((item, from));
         of.members[from] = None;
         of.swarm.leave(now, member);
-        if self.completion_seeds {
-            of.swarm.others_seed(now, true);
-        }
+        of.swarm.others_seed(now, true);
     }
 
     fn tell(&mut self, item: usize, to: usize, from: usize, message: Message) {
@@ -425,6 +467,14 @@ impl World {
 
     fn ask(&mut self, item: usize, who: usize, of: usize) {
         let leecher = &mut self.items[item].leechers[who];
+        if leecher.kind == Kind::Sluggish && !self.now.is_multiple_of(SECOND / 2) {
+            let tick = self.now - self.now % (SECOND / 2) + SECOND / 2;
+            if leecher.tick < tick {
+                leecher.tick = tick;
+                self.push(tick, item, who, Event::Ask);
+            }
+            return;
+        }
         if !leecher.connected {
             return;
         }
@@ -465,7 +515,7 @@ impl World {
         let connected: Vec<_> =
             (0..peers).filter(|peer| *peer != who && self.items[item].leechers[*peer].connected).collect();
         let leecher = &mut self.items[item].leechers[who];
-        if leecher.kind != Kind::Stock || !leecher.connected {
+        if !leecher.kind.shares() || !leecher.connected {
             return;
         }
         let mut ranked = connected;

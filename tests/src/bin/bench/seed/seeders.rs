@@ -53,7 +53,10 @@ impl Material {
         write_file(&mut Chance::new(7), &path, FILE);
         let torrent = folder.path().join("file.torrent");
         let bytes = make_with_mktorrent(&path, piece_length(FILE), &torrent);
-        let (metainfo, info) = Metainfo::parse(&bytes).expect("a torrent");
+        let (mut metainfo, info) = Metainfo::parse(&bytes).expect("a torrent");
+        // rtorrent takes none without a tracker; nothing listens there.
+        metainfo.announce = vec![vec!["http://127.0.0.1:1/announce".to_owned()]];
+        fs::write(&torrent, metainfo.to_bytes()).expect("new file");
         let last = info.pieces().expect("version 1").len() / 20 - 1;
         Self { folder, torrent, metainfo, last: u32::try_from(last).expect("a number of pieces") }
     }
