@@ -159,24 +159,12 @@ fn unknown_torrents() {
 
 #[test]
 fn churn() {
-    check_way(SEEDED, attacks::come_and_go, 1, 0);
-}
-
-#[test]
-#[ignore = "a hand-out gives its last pieces to newcomers again and again, who leave"]
-fn churn_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::come_and_go, 1, 0);
+    check(attacks::come_and_go, 1, 0);
 }
 
 #[test]
 fn a_crowd_at_one_address() {
-    check_way(SEEDED, attacks::crowd, PER_ADDRESS, 0);
-}
-
-#[test]
-#[ignore = "a hand-out gives its last pieces to newcomers again and again, who leave"]
-fn a_crowd_at_one_address_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::crowd, PER_ADDRESS, 0);
+    check(attacks::crowd, PER_ADDRESS, 0);
 }
 
 #[test]
@@ -191,13 +179,7 @@ fn request_flood_encrypted() {
 
 #[test]
 fn refused_requests() {
-    check_way(SEEDED, attacks::flood_refused_requests, 1, 0);
-}
-
-#[test]
-#[ignore = "a hand-out gives its last pieces to newcomers again and again, who leave"]
-fn refused_requests_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::flood_refused_requests, 1, 0);
+    check(attacks::flood_refused_requests, 1, 0);
 }
 
 #[test]
@@ -207,13 +189,7 @@ fn cancels() {
 
 #[test]
 fn who_never_reads() {
-    check_way(SEEDED, attacks::never_read, attacks::DEAF as u64, 0);
-}
-
-#[test]
-#[ignore = "a hand-out waits for members who read nothing"]
-fn who_never_reads_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::never_read, attacks::DEAF as u64, 0);
+    check(attacks::never_read, attacks::DEAF as u64, 0);
 }
 
 #[test]
@@ -223,13 +199,7 @@ fn nonsense() {
 
 #[test]
 fn wavering() {
-    check_way(SEEDED, attacks::waver, 1, 0);
-}
-
-#[test]
-#[ignore = "a hand-out gives a share to who says that it has what it never got"]
-fn wavering_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::waver, 1, 0);
+    check(attacks::waver, 1, 0);
 }
 
 #[test]
@@ -249,13 +219,7 @@ fn metadata_requests() {
 
 #[test]
 fn bogus_metadata() {
-    check_way(SEEDED, attacks::bogus_metadata, 1, 0);
-}
-
-#[test]
-#[ignore = "a hand-out gives its last pieces to newcomers again and again, who leave"]
-fn bogus_metadata_in_a_hand_out() {
-    check_way(HANDED_OUT, attacks::bogus_metadata, 1, 0);
+    check(attacks::bogus_metadata, 1, 0);
 }
 
 #[test]
