@@ -164,7 +164,13 @@ fn churn() {
 
 #[test]
 fn a_crowd_at_one_address() {
-    check(attacks::crowd, PER_ADDRESS, 0);
+    check_way(SEEDED, attacks::crowd, PER_ADDRESS, 0);
+}
+
+#[test]
+#[ignore = "a hand-out under a crowd takes others half as long again"]
+fn a_crowd_at_one_address_in_a_hand_out() {
+    check_way(HANDED_OUT, attacks::crowd, PER_ADDRESS, 0);
 }
 
 #[test]
@@ -204,7 +210,13 @@ fn wavering() {
 
 #[test]
 fn hoarding() {
-    check(attacks::hoard, 1, 1);
+    check_way(SEEDED, attacks::hoard, 1, 1);
+}
+
+#[test]
+#[ignore = "the last pieces are never given to those who lack them while somebody hoards"]
+fn hoarding_in_a_hand_out() {
+    check_way(HANDED_OUT, attacks::hoard, 1, 1);
 }
 
 #[test]
