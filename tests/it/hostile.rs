@@ -1,6 +1,5 @@
 //! Clients that mean harm, or are broken: they get nothing, and nobody else notices.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -89,7 +88,7 @@ fn is_reset(stream: &mut TcpStream) -> bool {
 fn requests_without_end_are_bounded() {
     let site = Site::new();
     let (daemon, info_hash) = publish(&site);
-    let before = memory(&daemon);
+    let before = daemon.own_memory();
     let mut flood = Peer::connect(daemon.peer, &info_hash, true).unwrap();
     flood.become_unchoked().unwrap();
     for _ in 0..100_000 {
@@ -97,16 +96,9 @@ fn requests_without_end_are_bounded() {
             break;
         }
     }
-    let grown = memory(&daemon).saturating_sub(before);
+    let grown = daemon.own_memory().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
     assert_serves(&daemon, &info_hash);
-}
-
-/// Bytes of memory that are its own.
-fn memory(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.process.id())).unwrap();
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    kilobytes.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 #[test]

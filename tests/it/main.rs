@@ -12,6 +12,7 @@ mod discovery;
 mod foreign_maker;
 mod full_disk;
 mod hostile;
+mod hostile_peers;
 mod import;
 mod import_mishaps;
 mod interop;

@@ -211,6 +211,22 @@ impl Daemon {
         self.kernel_says("status", "VmHWM:") << 10
     }
 
+    /// The memory that is its own, without that of files, in bytes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn own_memory(&self) -> u64 {
+        self.kernel_says("status", "RssAnon:") << 10
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("a running process").count()
+    }
+
     /// A number that the kernel keeps about it.
     fn kernel_says(&self, file: &str, key: &str) -> u64 {
         let text =

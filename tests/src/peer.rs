@@ -19,6 +19,8 @@ pub enum Message {
     Choke,
     /// Id 1
     Unchoke,
+    /// Id 4
+    Have(u32),
     /// Id 5
     Bitfield(Vec<u8>),
     /// Id 7
@@ -95,6 +97,11 @@ impl Peer {
         self.send_raw(&bytes)
     }
 
+    /// The same connection, for another thread to write to.
+    pub fn other_hand(&self) -> io::Result<Self> {
+        Ok(Self { stream: self.stream.try_clone()?, reserved: self.reserved })
+    }
+
     /// Says that we want something.
     pub fn interested(&mut self) -> io::Result<()> {
         self.send(2, &[])
@@ -103,6 +110,11 @@ impl Peer {
     /// Asks for a block.
     pub fn request(&mut self, index: u32, begin: u32, length: u32) -> io::Result<()> {
         self.send(6, &[index, begin, length])
+    }
+
+    /// Says that we have a piece.
+    pub fn have(&mut self, index: u32) -> io::Result<()> {
+        self.send(4, &[index])
     }
 
     /// Reads the next message.
@@ -122,6 +134,7 @@ impl Peer {
         Ok(match bytes[0] {
             0 => Message::Choke,
             1 => Message::Unchoke,
+            4 if length == 5 => Message::Have(number(1)),
             5 => Message::Bitfield(bytes[1..].to_vec()),
             7 if length >= 9 => {
                 Message::Piece { index: number(1), begin: number(5), block: bytes[9..].to_vec() }

@@ -44,8 +44,6 @@ struct State {
     last_waiter: u64,
     /// Whose turn it is.
     taken: Option<u64>,
-    /// Bytes that were sent without a turn since the last one.
-    charged: usize,
 }
 
 type Grant = Scheduled<InfoHash, u64>;
@@ -77,7 +75,6 @@ impl RateLimit {
             bells: HashMap::new(),
             last_waiter: 0,
             taken: None,
-            charged: 0,
         };
         Self {
             bytes_per_second: rate.map(ByteRate::bytes_per_second),
@@ -118,15 +115,6 @@ impl RateLimit {
                 None => self.changed.notified().await,
             }
         }
-    }
-
-    /// Takes `bytes` off the limit that can't wait, such as a handshake; those with turns wait for them. A flood of these
-    /// takes no more than half of the limit: between two turns no more than one is counted.
-    pub fn charge(&self, bytes: usize) {
-        let mut state = self.lock();
-        let bytes = bytes.min(self.turn_bytes().saturating_sub(state.charged));
-        state.charged += bytes;
-        self.take(&mut state, bytes);
     }
 
     /// Begins to wait.
@@ -195,7 +183,6 @@ impl Turn<'_> {
         if let Some(grant) = self.grant {
             let mut state = self.limit.lock();
             state.waiting.charge(grant, bytes as u64);
-            state.charged = 0;
             self.limit.take(&mut state, bytes);
         }
     }
@@ -351,23 +338,6 @@ mod tests {
         check(start, 2.0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_cannot_wait_counts_but_only_so_much() {
-        let (limit, start) = (limit("64 KiB/s"), Instant::now());
-        limit.charge(BLOCK / 2);
-        limit.charge(BLOCK / 2);
-        send(&limit, 1).await;
-        check(start, 0.25);
-        let start = Instant::now();
-        for _ in 0..4 {
-            for _ in 0..10_000 {
-                limit.charge(BLOCK);
-            }
-            send(&limit, 1).await;
-        }
-        check(start, 2.0);
-    }
-
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_turn_is_lost_with_those_who_leave() {
         let limit = limit("100 GiB/s");
@@ -400,7 +370,6 @@ mod tests {
     async fn without_a_limit_nothing_waits() {
         let limit = RateLimit::new(None);
         let turns: Vec<_> = (0..1000).map(|_| limit.free_turn().unwrap()).collect();
-        limit.charge(usize::MAX);
         for turn in turns {
             turn.spend(usize::MAX);
         }

@@ -12,6 +12,9 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// After everything else.
+    pub const LAST: Self = Self { is_repeat: true, is_new: true, debt: u32::MAX, sent: u64::MAX };
+
     /// A first copy comes before others, a piece that was begun before another one (only whole pieces can be
     /// passed on), who passes on before who doesn't, who got little (`sent` in bytes) before who got much.
     pub(crate) fn new(is_first_copy: bool, is_started: bool, debt: f64, sent: u64) -> Self {

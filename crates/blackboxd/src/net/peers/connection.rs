@@ -28,6 +28,10 @@ use crate::app::{App, SharedApp};
 use crate::limit::Turn;
 use crate::storage::ServeError;
 
+/// Bytes of messages that are sent without a turn under the upload limit. A peer can cause as many as it likes, by requests
+/// that are rejected: beyond this it waits for its turn as for blocks.
+const FREE_MESSAGES: usize = 4 * 1024;
+
 /// Serves a peer until one side has enough; tells why.
 pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
@@ -50,6 +54,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         outgoing: Outgoing::default(),
         progress: Instant::now(),
         has_more: false,
+        owed: 0,
         turn: None,
         disk: None,
         lookup: None,
@@ -115,6 +120,8 @@ struct Connection<'a> {
     progress: Instant,
     /// There may be more to write, but others should have the processor before.
     has_more: bool,
+    /// Bytes of messages that no turn was spent on yet.
+    owed: usize,
     /// The place in the queue before the upload limit.
     turn: Waiting<'a, Turn<'a>>,
     /// The bytes of a block that are on their way from the disk.
@@ -232,11 +239,13 @@ impl Connection<'_> {
             self.progress = Instant::now();
         }
         while self.lookup.is_none() && self.outgoing.has_room() {
-            if let Some(bytes) = self.session.poll_control(Instant::now()) {
-                self.app.upload.charge(bytes.len());
+            if self.owed < FREE_MESSAGES
+                && let Some(bytes) = self.session.poll_control(Instant::now())
+            {
+                self.owed += bytes.len();
                 self.outgoing.push_bytes(bytes);
             }
-            if !self.session.has_payload() {
+            if self.owed < FREE_MESSAGES && !self.session.has_payload() {
                 // All was cancelled: others come sooner.
                 self.turn = None;
                 return;
@@ -253,7 +262,12 @@ impl Connection<'_> {
     fn wait_for_turn(&mut self) {
         let membership = self.membership.as_ref();
         let next = self.session.peek_block();
-        let standing = membership.map_or_else(Standing::default, |membership| membership.standing(next));
+        let standing = match (membership, next) {
+            (Some(membership), Some(next)) => membership.standing(next),
+            // Messages alone: those to whom pieces are handed out come before.
+            (Some(_), None) if self.owed >= FREE_MESSAGES => Standing::LAST,
+            _ => Standing::default(),
+        };
         let item = self.wanted.content.info_hash();
         self.turn = Some(Box::pin(self.app.upload.turn(item, standing)));
     }
@@ -261,8 +275,13 @@ impl Connection<'_> {
     /// Uses a turn under the upload limit.
     fn take(&mut self, turn: Turn<'_>) {
         let (now, torrent) = (Instant::now(), &self.wanted.torrent);
+        let owed = std::mem::take(&mut self.owed);
+        if owed >= FREE_MESSAGES {
+            turn.spend(owed);
+            return;
+        }
         if let Some(piece) = self.session.poll_metadata(now) {
-            turn.spend(piece.length as usize);
+            turn.spend(owed + piece.length as usize);
             match self.app.catalog.metadata_at_hand(&torrent.info_hash()) {
                 Some(metadata) => self.answer(Found::Metadata(piece, Some(metadata))),
                 None => self.lookup = Some(Box::pin(Found::metadata(self.app, torrent, piece))),
@@ -271,7 +290,7 @@ impl Connection<'_> {
         }
         if let Some(request) = self.session.poll_hashes(now) {
             // They are few bytes, but as much work as a block.
-            turn.spend(MAX_BLOCK as usize);
+            turn.spend(owed + MAX_BLOCK as usize);
             self.lookup = Some(Box::pin(Found::hashes(self.app, torrent, request)));
             return;
         }
@@ -283,7 +302,7 @@ impl Connection<'_> {
             bytes += block.length as usize;
             self.outgoing.push_block(&torrent.lengths, block);
         }
-        turn.spend(bytes);
+        turn.spend(owed + bytes);
     }
 
     fn answer(&mut self, found: Found) {

@@ -228,10 +228,9 @@ impl Membership<'_> {
         self.all.count_sent(Instant::now(), bytes);
     }
 
-    /// The peer's place before the upload limit, given what is next for it.
-    pub(super) fn standing(&self, next: Option<Block>) -> Standing {
-        let state = lock(&self.hand_out.state);
-        next.map_or_else(Standing::default, |block| state.swarm.standing(self.member, block))
+    /// The peer's place before the upload limit, given the block that is next for it.
+    pub(super) fn standing(&self, next: Block) -> Standing {
+        lock(&self.hand_out.state).swarm.standing(self.member, next)
     }
 
     fn with(&self, change: impl FnOnce(&mut Swarm, Member, Instant)) {
