@@ -138,7 +138,8 @@ impl Swarm {
         let member = Member(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
         if self.alone_since.is_some() {
-            // That the uplink was idle means nothing now.
+            // That nobody else was here and the uplink was idle means nothing now.
+            self.alone_since = Some(now);
             self.busy_until = self.busy_until.max(now);
             self.widening = Widening::default();
         }
@@ -325,9 +326,7 @@ impl Swarm {
         if !self.others_seed && !is_alone {
             return None;
         }
-        let is_due = |peer: &Peer| {
-            peer.is_incomplete() && peer.revealed.is_some() && (self.others_seed || peer.interested)
-        };
+        let is_due = |peer: &Peer| peer.is_incomplete() && peer.revealed.is_some();
         let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))

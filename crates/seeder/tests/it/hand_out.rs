@@ -299,6 +299,26 @@ fn a_lone_member_is_told_of_everything_and_a_newcomer_is_not() {
 }
 
 #[test]
+fn the_first_to_come_is_not_told_of_everything_at_once() {
+    let mut seed = Seed::new();
+    seed.wait(60_000);
+    let first = seed.join(1);
+    assert!(!seed.free.contains(&first));
+    let second = seed.join(2);
+    seed.wait(5000);
+    assert!(seed.free.is_disjoint(&BTreeSet::from([first, second])));
+}
+
+#[test]
+fn a_lone_member_that_can_not_be_interested_yet_is_told_of_everything() {
+    let mut seed = Seed::new();
+    let lone = seed.join(1);
+    seed.swarm.interested(seed.now, lone, false);
+    seed.work(3, &[lone], false);
+    assert!(seed.free.contains(&lone));
+}
+
+#[test]
 fn where_others_seed_everybody_is_told_of_everything() {
     let mut seed = Seed::new();
     let members = [seed.join(1), seed.join(2)];
