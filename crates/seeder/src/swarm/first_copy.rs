@@ -31,19 +31,27 @@ impl Swarm {
     fn next_receiver(&self, now: Instant) -> Option<Member> {
         let returned = self.pieces.returned();
         let is_idle = self.idle(now).is_some();
-        let window = (AHEAD * self.uplink / f64::from(self.lengths.piece_length()) / self.incomplete)
-            .max(MIN_WINDOW)
-            * self.widening.factor();
-        // Whoever has not taken a whole piece may be one who never will.
-        let room = |peer: &Peer| if peer.has_finished_one { window } else { 1.0 + window / 3.0 };
         let candidates = self.members.iter().filter(|(_, peer)| {
             peer.takes_reveals()
                 && peer.exhausted != Some(returned)
-                && (peer.open.len() as f64) < room(peer).floor()
+                && self.has_room(peer)
                 && (peer.debt() <= self.trusted_debt || is_idle)
         });
         let best = candidates
             .min_by(|(_, a), (_, b)| a.debt().total_cmp(&b.debt()).then_with(|| a.sent.cmp(&b.sent)));
         best.map(|(member, _)| *member)
+    }
+
+    /// Whether one more piece may be open at the member.
+    pub(super) fn has_room(&self, peer: &Peer) -> bool {
+        let window = self.window() * self.widening.factor();
+        // Whoever has not taken a whole piece may be one who never will.
+        let room = if peer.has_finished_one { window } else { 1.0 + window / 3.0 };
+        (peer.open.len() as f64) < room.floor()
+    }
+
+    /// Pieces that are to be open at a member, unless the uplink is idle.
+    pub(super) fn window(&self) -> f64 {
+        (AHEAD * self.uplink / f64::from(self.lengths.piece_length()) / self.incomplete).max(MIN_WINDOW)
     }
 }

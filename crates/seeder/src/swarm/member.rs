@@ -1,12 +1,17 @@
 //! One member: what it has, what it was told of, and how it does.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use torrent::{Block, PieceIndex};
 
 use crate::piece_set::PieceSet;
+use crate::requests::MAX_REQUESTS;
+
+/// Pieces that may be open at a member; what it asks for beyond that is a repeat. Twice what it can ask for at once.
+pub(super) const MAX_OPEN: usize = 2 * MAX_REQUESTS;
 
 /// The key of a member; not used again before four billion others have joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,9 +24,19 @@ pub(super) struct Open {
     pub(super) opened: Instant,
     /// When it was revealed, asked for or last sent of.
     pub(super) since: Instant,
+    /// When it was revealed, first asked for, or last sent of.
+    pub(super) moved: Instant,
     pub(super) asked: bool,
+    /// Bytes that were asked for and not sent.
+    queued: u32,
     /// Bytes.
     pub(super) sent: u32,
+}
+
+impl Open {
+    fn new(now: Instant, asked: bool) -> Self {
+        Self { opened: now, since: now, moved: now, asked, queued: 0, sent: 0 }
+    }
 }
 
 /// The state of a member.
@@ -89,10 +104,6 @@ impl Peer {
         self.queued > 0 && self.blocked_since.is_none()
     }
 
-    pub(super) fn is_told(&self, piece: PieceIndex) -> bool {
-        self.revealed.as_ref().is_none_or(|revealed| revealed.contains(piece.get()))
-    }
-
     /// Pieces that it got and has not passed on, as far as is known.
     pub(super) fn debt(&self) -> f64 {
         f64::from(self.unproven) + self.bad
@@ -118,15 +129,47 @@ impl Peer {
         if let Some(revealed) = &mut self.revealed {
             revealed.insert(piece.get());
         }
-        self.open.insert(piece, Open { opened: now, since: now, asked: false, sent: 0 });
+        self.open.insert(piece, Open::new(now, false));
     }
 
-    pub(super) fn requested(&mut self, now: Instant, block: Block) {
-        let open =
-            self.open.entry(block.piece).or_insert(Open { opened: now, since: now, asked: true, sent: 0 });
+    /// Whether it was told of that piece by name.
+    pub(super) fn is_named(&self, piece: PieceIndex) -> bool {
+        self.revealed.as_ref().is_some_and(|revealed| revealed.contains(piece.get()))
+    }
+
+    /// Whether the piece is open now.
+    pub(super) fn requested(&mut self, now: Instant, block: Block) -> bool {
+        self.queued += u64::from(block.length);
+        let Some(open) = self.open_piece(now, block.piece) else { return false };
         open.asked = true;
         open.since = now;
-        self.queued += u64::from(block.length);
+        open.queued = open.queued.saturating_add(block.length);
+        true
+    }
+
+    /// A request was answered, or will not be. The bytes that do not wait any more.
+    pub(super) fn unqueue(&mut self, block: Block) -> u64 {
+        if let Some(open) = self.open.get_mut(&block.piece) {
+            open.queued = open.queued.saturating_sub(block.length);
+        }
+        let length = self.queued.min(block.length.into());
+        self.queued -= length;
+        length
+    }
+
+    /// Forgets an open piece that was asked for, if nothing of it was sent or will be. Whether it did.
+    pub(super) fn close(&mut self, piece: PieceIndex) -> bool {
+        let is_over =
+            self.open.get(&piece).is_some_and(|open| open.asked && open.queued == 0 && open.sent == 0);
+        is_over && self.open.remove(&piece).is_some()
+    }
+
+    fn open_piece(&mut self, now: Instant, piece: PieceIndex) -> Option<&mut Open> {
+        let has_room = self.open.len() < MAX_OPEN;
+        match self.open.entry(piece) {
+            Entry::Occupied(open) => Some(open.into_mut()),
+            Entry::Vacant(place) => has_room.then(|| place.insert(Open::new(now, true))),
+        }
     }
 
     /// Whether that was the last of the piece, which has `size` bytes.
@@ -134,9 +177,9 @@ impl Peer {
     pub(super) fn sent(&mut self, at: Instant, block: Block, size: u32) -> bool {
         self.sent += u64::from(block.length);
         self.reached = at;
-        let open =
-            self.open.entry(block.piece).or_insert(Open { opened: at, since: at, asked: true, sent: 0 });
+        let Some(open) = self.open_piece(at, block.piece) else { return false };
         open.since = at;
+        open.moved = at;
         open.sent = open.sent.saturating_add(block.length);
         let is_whole = open.sent >= size;
         if is_whole {
@@ -144,5 +187,26 @@ impl Peer {
             self.has_finished_one = true;
         }
         is_whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use torrent::Lengths;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to get an origin")]
+    fn who_asks_for_everything_has_a_limited_number_of_pieces_open() {
+        let (now, lengths) = (Instant::now(), Lengths::new(10_000, 1).unwrap());
+        let mut peer = Peer::new(now, IpAddr::V4(Ipv4Addr::LOCALHOST), 0.0, lengths.piece_count());
+        for index in 0..lengths.piece_count() {
+            let block = lengths.block(index, 0, 1).unwrap();
+            assert_eq!(peer.requested(now, block), (index as usize) < MAX_OPEN);
+        }
+        assert_eq!((peer.open.len(), peer.queued), (MAX_OPEN, 10_000));
     }
 }

@@ -138,7 +138,8 @@ impl Swarm {
         let member = Member(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
         if self.alone_since.is_some() {
-            // That the uplink was idle means nothing now.
+            // That nobody else was here and the uplink was idle means nothing now.
+            self.alone_since = Some(now);
             self.busy_until = self.busy_until.max(now);
             self.widening = Widening::default();
         }
@@ -206,14 +207,20 @@ impl Swarm {
         self.touch(now);
     }
 
-    /// The member's request for a block was taken on.
+    /// The member's request for a block was taken on. A new piece that it was told of becomes its own by that; one
+    /// that it was not told of (some clients ask for anything) only if it might be given one now.
     pub fn requested(&mut self, now: Instant, member: Member, block: Block) {
+        let is_alone = self.alone_since.is_some();
+        let may_claim = self.members.get(&member).is_some_and(|peer| {
+            let is_trusted = peer.debt() <= self.trusted_debt && self.has_room(peer);
+            peer.is_named(block.piece) || is_alone || is_trusted
+        });
         let Some(peer) = self.members.get_mut(&member) else { return };
         self.ready -= usize::from(peer.is_ready());
         self.queued += u64::from(block.length);
-        peer.requested(now, block);
+        let is_open = peer.requested(now, block);
         self.ready += usize::from(peer.is_ready());
-        if self.pieces.state(block.piece) == State::New {
+        if is_open && may_claim && self.pieces.state(block.piece) == State::New {
             self.pieces.give(member, block.piece);
         }
         self.last_event = now;
@@ -222,6 +229,11 @@ impl Swarm {
     /// The request will not be answered, whoever wished so.
     pub fn cancelled(&mut self, member: Member, block: Block) {
         self.unqueue(member, block);
+        let is_closed = self.members.get_mut(&member).is_some_and(|peer| peer.close(block.piece));
+        if is_closed && self.pieces.state(block.piece) == State::Given(member) {
+            self.pieces.take_back(block.piece);
+            self.dirty = true;
+        }
     }
 
     /// A block that was asked for is on its way.
@@ -251,11 +263,6 @@ impl Swarm {
     pub fn others_seed(&mut self, now: Instant, others_seed: bool) {
         self.others_seed = others_seed;
         self.touch(now);
-    }
-
-    /// Whether the member was told of the piece, and so may ask for it.
-    pub fn is_revealed(&self, member: Member, piece: PieceIndex) -> bool {
-        self.members.get(&member).is_some_and(|peer| peer.is_told(piece))
     }
 
     /// What a member is to be told of now. To be asked until it is `None`, after every batch of events.
@@ -290,9 +297,7 @@ impl Swarm {
     fn unqueue(&mut self, member: Member, block: Block) {
         let Some(peer) = self.members.get_mut(&member) else { return };
         self.ready -= usize::from(peer.is_ready());
-        let length = peer.queued.min(block.length.into());
-        peer.queued -= length;
-        self.queued -= length;
+        self.queued -= peer.unqueue(block);
         self.ready += usize::from(peer.is_ready());
     }
 
@@ -321,9 +326,7 @@ impl Swarm {
         if !self.others_seed && !is_alone {
             return None;
         }
-        let is_due = |peer: &Peer| {
-            peer.is_incomplete() && peer.revealed.is_some() && (self.others_seed || peer.interested)
-        };
+        let is_due = |peer: &Peer| peer.is_incomplete() && peer.revealed.is_some();
         let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
         peer.revealed = None;
         Some(Reveal::All(*member))

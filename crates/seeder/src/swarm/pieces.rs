@@ -58,7 +58,7 @@ impl Pieces {
 
     /// Whether what is sent of the piece to this member is its first copy.
     pub(super) fn is_first(&self, member: Member, piece: PieceIndex) -> bool {
-        matches!(self.state(piece), State::New) || self.state(piece) == State::Given(member)
+        self.state(piece) == State::Given(member)
     }
 
     /// Number of new pieces.

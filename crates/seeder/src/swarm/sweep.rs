@@ -21,6 +21,10 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// Time for it to go on with a piece that it has begun, and for its socket to take something.
 const GO_ON_LIMIT: Duration = Duration::from_secs(3);
 
+/// Time for a piece that was given to get further, though its member waits for others, beyond twice the time in which
+/// the uplink sends what is open at all members.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+
 /// After this time a member that takes less than this part of its share, though nothing else would hinder it, is slow.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 const SLOW: f64 = 0.1;
@@ -50,9 +54,12 @@ impl Swarm {
     /// Takes back what members were given and make nothing of, so that others are given it.
     fn take_back_unused(&mut self, now: Instant) {
         let slow = SLOW * self.uplink / self.incomplete;
+        let all_open = self.window() * self.incomplete * f64::from(self.lengths.piece_length());
+        let stalled = STALL_LIMIT + Duration::from_secs_f64(2.0 * all_open / self.uplink);
+        let stalled = self.alone_since.is_none().then_some(stalled);
         for (member, peer) in &mut self.members {
             let given = State::Given(*member);
-            for piece in peer.drop_unused(now, slow, |piece| self.pieces.state(piece) == given) {
+            for piece in peer.drop_unused(now, slow, stalled, |piece| self.pieces.state(piece) == given) {
                 if self.pieces.state(piece) == given {
                     self.pieces.take_back(piece);
                     peer.bad += 1.0;
@@ -87,11 +94,13 @@ impl Swarm {
 }
 
 impl Peer {
-    /// Forgets open pieces that come to nothing, and returns them. `slow`: in bytes a second.
+    /// Forgets open pieces that come to nothing, and returns them. `slow`: in bytes a second. `stalled`: how
+    /// long a piece that it was given may get no further, if others want it.
     fn drop_unused(
         &mut self,
         now: Instant,
         slow: f64,
+        stalled: Option<Duration>,
         is_given: impl Fn(PieceIndex) -> bool,
     ) -> Vec<PieceIndex> {
         let is_blocked = self.blocked_since.is_some_and(|since| now >= since + GO_ON_LIMIT);
@@ -102,7 +111,12 @@ impl Peer {
             let age = now.saturating_duration_since(open.opened);
             let is_slow = age >= SLOW_AFTER && f64::from(open.sent) < slow * age.as_secs_f64();
             let may_end = has_all_it_asked || !open.asked && !is_given(*piece);
-            may_end && quiet >= limit || has_all_it_asked && is_slow || is_blocked && quiet >= GO_ON_LIMIT
+            let standstill = now.saturating_duration_since(open.moved);
+            let is_stalled = stalled.is_some_and(|limit| standstill >= limit) && is_given(*piece);
+            is_stalled
+                || may_end && quiet >= limit
+                || has_all_it_asked && is_slow
+                || is_blocked && quiet >= GO_ON_LIMIT
         };
         self.open.extract_if(.., is_unused).map(|(piece, _)| piece).collect()
     }

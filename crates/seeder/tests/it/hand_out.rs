@@ -79,9 +79,13 @@ impl Seed {
         self.lengths.piece(index).unwrap()
     }
 
+    fn is_told(&self, member: Member, piece: PieceIndex) -> bool {
+        self.free.contains(&member) || self.told[&member].contains(&piece)
+    }
+
     /// Sends a piece that the member asks for.
     fn send(&mut self, member: Member, piece: PieceIndex) {
-        assert!(self.swarm.is_revealed(member, piece));
+        assert!(self.is_told(member, piece));
         for block in [0, BLOCK].map(|begin| self.block(piece, begin)) {
             self.swarm.requested(self.now, member, block);
             self.swarm.sent(self.now, member, block);
@@ -126,18 +130,6 @@ fn each_piece_is_given_to_one_member() {
 }
 
 #[test]
-fn only_what_was_revealed_may_be_asked_for() {
-    let mut seed = Seed::new();
-    let members = [seed.join(1), seed.join(2)];
-    for index in 0..PIECES {
-        let piece = seed.piece(index);
-        for member in members {
-            assert_eq!(seed.swarm.is_revealed(member, piece), seed.told[&member].contains(&piece));
-        }
-    }
-}
-
-#[test]
 fn what_a_member_does_not_ask_for_is_given_to_others() {
     let mut seed = Seed::new();
     let (mute, other) = (seed.join(1), seed.join(2));
@@ -155,12 +147,74 @@ fn what_a_choked_member_was_given_is_given_to_others() {
     let (kept, count) = (seed.told[&choked][0], seed.told[&choked].len());
     seed.swarm.choked(seed.now, choked, true);
     seed.work(5, &[other], false);
-    assert!(seed.swarm.is_revealed(other, kept));
+    assert!(seed.is_told(other, kept));
     assert_eq!(seed.told[&choked].len(), count);
     seed.swarm.choked(seed.now, choked, false);
     seed.reveal();
     seed.wait(1000);
     assert!(seed.told[&choked].len() > count);
+}
+
+#[test]
+fn nobody_seizes_pieces_by_asking_for_them() {
+    let mut seed = Seed::new();
+    let [greedy, a, b] = [1, 2, 3].map(|host| seed.join(host));
+    for piece in seed.lengths.clone().pieces() {
+        seed.swarm.requested(seed.now, greedy, seed.block(piece, 0));
+    }
+    let untold = |piece: &PieceIndex| seed.told.values().all(|told| !told.contains(piece));
+    let untold = seed.lengths.pieces().find(untold).unwrap();
+    assert!(!seed.swarm.standing(greedy, seed.block(untold, 0)).is_first_copy());
+    seed.work(5, &[a, b], true);
+    let told: BTreeSet<_> = seed.told.values().flatten().collect();
+    assert!(told.len() >= 195, "{} pieces", told.len());
+}
+
+#[test]
+fn who_asks_for_what_it_was_not_told_of_is_given_a_little_of_it() {
+    let mut seed = Seed::new();
+    seed.join(1);
+    seed.join(2);
+    let odd = seed.swarm.join(seed.now, IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)));
+    let mut firsts = 0;
+    for index in 100..200 {
+        let block = seed.block(seed.piece(index), 0);
+        seed.swarm.requested(seed.now, odd, block);
+        firsts += usize::from(seed.swarm.standing(odd, block).is_first_copy());
+    }
+    assert!((1..=9).contains(&firsts), "{firsts}");
+}
+
+#[test]
+fn who_cancels_is_given_something_else() {
+    let mut seed = Seed::new();
+    let (member, _) = (seed.join(1), seed.join(2));
+    let piece = seed.told[&member][0];
+    let (told, block) = (seed.told[&member].len(), seed.block(piece, 0));
+    seed.swarm.requested(seed.now, member, block);
+    seed.reveal();
+    assert_eq!(seed.told[&member].len(), told);
+    seed.swarm.cancelled(member, block);
+    seed.reveal();
+    assert!(seed.told[&member].len() > told);
+}
+
+#[test]
+fn what_waits_behind_other_requests_for_ever_is_given_to_others() {
+    let mut seed = Seed::new();
+    let [hoarder, a, b] = [1, 2, 3].map(|host| seed.join(host));
+    let kept = seed.told[&hoarder][0];
+    seed.swarm.requested(seed.now, hoarder, seed.block(kept, 0));
+    seed.work(5, &[a, b], true);
+    assert!(!seed.told[&a].contains(&kept) && !seed.told[&b].contains(&kept));
+    for _ in 0..10 {
+        let other = seed.block(seed.told[&a][0], 0);
+        seed.swarm.requested(seed.now, hoarder, other);
+        seed.swarm.requested(seed.now, hoarder, other);
+        seed.swarm.sent(seed.now, hoarder, other);
+        seed.work(1, &[a, b], true);
+    }
+    assert!(seed.told[&a].contains(&kept) || seed.told[&b].contains(&kept));
 }
 
 #[test]
@@ -186,7 +240,7 @@ fn what_only_a_leaver_had_is_given_to_others() {
     }
     seed.leave(leaver);
     seed.work(5, &[other], false);
-    assert!(pieces.iter().all(|piece| seed.swarm.is_revealed(other, *piece)));
+    assert!(pieces.iter().all(|piece| seed.is_told(other, *piece)));
 }
 
 #[test]
@@ -242,6 +296,26 @@ fn a_lone_member_is_told_of_everything_and_a_newcomer_is_not() {
     assert!(seed.swarm.standing(lone, seed.block(piece, 0)).is_first_copy());
     seed.work(1, &[new], false);
     assert!(!seed.told[&new].contains(&piece));
+}
+
+#[test]
+fn the_first_to_come_is_not_told_of_everything_at_once() {
+    let mut seed = Seed::new();
+    seed.wait(60_000);
+    let first = seed.join(1);
+    assert!(!seed.free.contains(&first));
+    let second = seed.join(2);
+    seed.wait(5000);
+    assert!(seed.free.is_disjoint(&BTreeSet::from([first, second])));
+}
+
+#[test]
+fn a_lone_member_that_can_not_be_interested_yet_is_told_of_everything() {
+    let mut seed = Seed::new();
+    let lone = seed.join(1);
+    seed.swarm.interested(seed.now, lone, false);
+    seed.work(3, &[lone], false);
+    assert!(seed.free.contains(&lone));
 }
 
 #[test]
@@ -310,7 +384,6 @@ fn who_has_left_is_ignored() {
     seed.swarm.blocked(seed.now, gone, true);
     seed.swarm.choked(seed.now, gone, true);
     assert_eq!(seed.swarm.standing(gone, block), Standing::default());
-    assert!(!seed.swarm.is_revealed(gone, piece));
     assert_eq!(seed.swarm.poll_reveal(seed.now), None);
     assert_ne!(seed.join(1), gone);
 }

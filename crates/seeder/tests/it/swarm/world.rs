@@ -362,15 +362,9 @@ impl World {
                 }
             }
             Message::Request(id) => {
-                let asked = block(&of.lengths, id);
-                if of.swarm.is_revealed(member, asked.piece) {
-                    of.swarm.requested(now, member, asked);
-                    of.queues[from].push(id);
-                    self.wait(item, from);
-                } else {
-                    let seed = of.leechers.len();
-                    self.send(item, seed, from, Message::Reject(id));
-                }
+                of.swarm.requested(now, member, block(&of.lengths, id));
+                of.queues[from].push(id);
+                self.wait(item, from);
             }
             Message::Cancel(id) => {
                 if let Some(at) = of.queues[from].iter().position(|other| *other == id) {
