@@ -27,7 +27,8 @@ const UNREACHABLE: Duration = Duration::from_mins(30);
 /// For so long a peer is not called after a connection with it has ended.
 const REST: Duration = Duration::from_mins(1);
 
-/// Below are ports of well-known services. A stranger must not be able to have them called by telling of them.
+/// Below are ports of well-known services. Nobody must be able to have them called by telling of them; only who has
+/// announced to the box's tracker is known to be there.
 const FIRST_FREE_PORT: u16 = 1024;
 
 /// What there may be.
@@ -277,7 +278,7 @@ impl Candidates {
     fn sensible(&self, tip: &Tip) -> Option<SocketAddr> {
         let address = canonical(tip.address);
         let scope = Scope::of(address.ip())?;
-        let lowest = if tip.source.tells_of_itself() { 1 } else { FIRST_FREE_PORT };
+        let lowest = if tip.source == Source::Tracker { 1 } else { FIRST_FREE_PORT };
         // Strangers must not have anybody called in the box's own network.
         let known_there = scope.is_told_to(tip.teller);
         (known_there && address.port() >= lowest && !self.own.contains(&address)).then_some(address)

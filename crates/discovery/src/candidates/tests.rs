@@ -64,6 +64,7 @@ fn addresses_that_make_no_sense_are_not_called() {
         ("[::ffff:127.0.0.1]:6881", Source::Tracker, "127.0.0.1", false),
         ("127.0.0.1:51413", Source::Tracker, "127.0.0.1", true),
         ("192.168.1.2:51413", Source::Local, "192.168.1.2", true),
+        ("192.168.1.2:80", Source::Local, "192.168.1.2", false),
         ("192.168.1.2:51413", Source::Exchange, "192.168.1.3", true),
         ("192.168.1.2:51413", Source::Exchange, "198.51.100.2", false),
         ("127.0.0.1:51413", Source::Exchange, "192.168.1.3", false),
