@@ -34,7 +34,7 @@ const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// When the system has no randomness. A network that can't be used is no reason to end.
 pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
     let listener = app.listeners.peer.ip();
-    if !app.config.discovery.local || listener.is_loopback() {
+    if !app.config.discovery.local || !app.is_public() || listener.is_loopback() {
         ending.cancelled().await;
         return Ok(());
     }
