@@ -51,7 +51,8 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     raise_file_limit();
     let runtimes = Runtimes::start()?;
     let mut signals = Signals::install(&runtimes.main)?;
-    let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, config.discovery.dht)?;
+    let with_dht = config.discovery.dht && config.members.is_empty();
+    let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, with_dht)?;
     let (catalog, owner) = catalog::open(&options.state)?;
     let app = Arc::new(App {
         catalog,

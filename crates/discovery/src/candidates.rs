@@ -4,9 +4,11 @@
 //! Candidates come from several sources, and strangers write most of them: all lists are bounded, and an address is
 //! only called if whoever told of it could be near it.
 
+mod tip;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use torrent::InfoHash;
@@ -14,6 +16,7 @@ use tracker::address::Scope;
 
 use crate::compact::canonical;
 use crate::priority::priority;
+pub use tip::{Source, Tip};
 
 /// Time in which a peer that was told of the box by its tracker can connect to it; most can.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -24,10 +27,14 @@ const BACK_OFF: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(5)]
 /// For so long a peer that could never be reached is not called, whoever tells of it.
 const UNREACHABLE: Duration = Duration::from_mins(30);
 
+/// Time after a call that could not be made.
+const PUT_OFF: Duration = Duration::from_mins(1);
+
 /// For so long a peer is not called after a connection with it has ended.
 const REST: Duration = Duration::from_mins(1);
 
-/// Below are ports of well-known services. A stranger must not be able to have them called by telling of them.
+/// Below are ports of well-known services. Nobody must be able to have them called by telling of them; only who has
+/// announced to the box's tracker is known to be there.
 const FIRST_FREE_PORT: u16 = 1024;
 
 /// What there may be.
@@ -49,39 +56,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { per_item: 100, per_address: 10, all: 10_000, half_open: 30, outgoing: 1_000 }
     }
-}
-
-/// Who told of a candidate; the order is that of calling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// The peer itself, by announcing to the box's tracker.
-    Tracker,
-    /// The peer itself, by local discovery (BEP 14).
-    Local,
-    /// A node of the DHT (BEP 5).
-    Dht,
-    /// Another peer (BEP 11).
-    Exchange,
-}
-
-impl Source {
-    /// Whether the peer told of itself: then it is at this address.
-    const fn tells_of_itself(self) -> bool {
-        matches!(self, Self::Tracker | Self::Local)
-    }
-}
-
-/// Somebody wants an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tip {
-    /// Which item, by the name of one of its torrents.
-    pub info_hash: InfoHash,
-    /// Where it takes connections.
-    pub address: SocketAddr,
-    /// Who told so.
-    pub source: Source,
-    /// Where that came from: the peer itself, another peer, a node.
-    pub teller: IpAddr,
 }
 
 /// A candidate of an item.
@@ -138,6 +112,8 @@ pub struct Candidates {
     ready: BTreeSet<Rank>,
     /// Those that wait or rest, by the time at which that ends.
     timed: BTreeSet<(Instant, Key)>,
+    /// Those that wait or rest, could not be reached and are hearsay: they make room for others.
+    failed: BTreeSet<Key>,
     /// How many are not connected.
     idle: usize,
     calling: usize,
@@ -169,6 +145,7 @@ impl Candidates {
             }
             return;
         }
+        self.make_room(key, source);
         if self.has_room(key, source) {
             let wait = if source == Source::Tracker { GRACE } else { Duration::ZERO };
             self.put_in(key, source, 0, State::Waiting(now + wait));
@@ -194,7 +171,8 @@ impl Candidates {
     }
 
     /// Whom to call now; `None` if nobody, or if there are enough calls and connections. What becomes of the call is
-    /// to be told by [`connected`](Self::connected), and in any case by [`ended`](Self::ended).
+    /// to be told by [`connected`](Self::connected), and in any case by [`ended`](Self::ended) or
+    /// [`put_off`](Self::put_off).
     pub fn poll(&mut self, now: Instant) -> Option<(InfoHash, SocketAddr)> {
         while let Some((due, key)) = self.timed.first().copied().filter(|(due, _)| *due <= now) {
             let Some(Candidate { source, failures, state, .. }) = self.take_out(key) else {
@@ -230,6 +208,14 @@ impl Candidates {
             Some(State::Calling | State::Connected { .. }) => {}
             Some(_) => self.set_state(key, State::Connected { outgoing: false }),
             None => self.put_in(key, Source::Tracker, 0, State::Connected { outgoing: false }),
+        }
+    }
+
+    /// A call could not be made: it says nothing of the peer, which waits.
+    pub fn put_off(&mut self, now: Instant, info_hash: InfoHash, address: SocketAddr) {
+        let key = (info_hash, canonical(address));
+        if self.get(key).is_some_and(|candidate| candidate.state == State::Calling) {
+            self.set_state(key, State::Waiting(now + PUT_OFF));
         }
     }
 
@@ -277,23 +263,48 @@ impl Candidates {
     fn sensible(&self, tip: &Tip) -> Option<SocketAddr> {
         let address = canonical(tip.address);
         let scope = Scope::of(address.ip())?;
-        let lowest = if tip.source.tells_of_itself() { 1 } else { FIRST_FREE_PORT };
+        let lowest = if tip.source == Source::Tracker { 1 } else { FIRST_FREE_PORT };
         // Strangers must not have anybody called in the box's own network.
         let known_there = scope.is_told_to(tip.teller);
         (known_there && address.port() >= lowest && !self.own.contains(&address)).then_some(address)
     }
 
     /// Whether there is room for another candidate. Hearsay gets half of it: the rest is for those who ask themselves.
-    fn has_room(&self, (info_hash, address): Key, source: Source) -> bool {
-        let share = if source.tells_of_itself() { 1 } else { 2 };
-        let nobody = Item::default();
-        let item = self.items.get(&info_hash).unwrap_or(&nobody);
+    fn has_room(&self, key: Key, source: Source) -> bool {
+        !self.is_full(source) && !self.is_item_full(&key.0, source) && !self.is_crowded(key)
+    }
+
+    fn is_full(&self, source: Source) -> bool {
+        self.idle >= self.limits.all / source.share()
+    }
+
+    fn is_item_full(&self, info_hash: &InfoHash, source: Source) -> bool {
+        self.items.get(info_hash).is_some_and(|item| item.idle >= self.limits.per_item / source.share())
+    }
+
+    /// Whether there are as many at this address as may be.
+    fn is_crowded(&self, (info_hash, address): Key) -> bool {
+        let Some(item) = self.items.get(&info_hash) else { return false };
         let at = |port| SocketAddr::new(address.ip(), port);
         let neighbours = item.candidates.range(at(0)..=at(u16::MAX));
-        let idle_neighbours = neighbours.filter(|(_, neighbour)| neighbour.state.is_idle());
-        self.idle < self.limits.all / share
-            && item.idle < self.limits.per_item / share
-            && idle_neighbours.count() < self.limits.per_address
+        neighbours.filter(|(_, neighbour)| neighbour.state.is_idle()).count() >= self.limits.per_address
+    }
+
+    /// Lets one go that failed where there is no room: of the same item, or of any if that is not what is full.
+    fn make_room(&mut self, key: Key, source: Source) {
+        if self.is_crowded(key) {
+            return;
+        }
+        let lowest = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let of_item = self.failed.range((key.0, lowest)..).next().filter(|failed| failed.0 == key.0);
+        let goes = match (self.is_item_full(&key.0, source), self.is_full(source)) {
+            (true, _) => of_item,
+            (false, true) => of_item.or(self.failed.first()),
+            (false, false) => None,
+        };
+        if let Some(key) = goes.copied() {
+            self.take_out(key);
+        }
     }
 
     fn get(&self, (info_hash, address): Key) -> Option<&Candidate> {
@@ -312,7 +323,12 @@ impl Candidates {
         let priority = priority(self.seen_from(address), address);
         match state {
             State::Ready => drop(self.ready.insert((source, Reverse(priority), key))),
-            State::Waiting(until) | State::Resting(until) => drop(self.timed.insert((until, key))),
+            State::Waiting(until) | State::Resting(until) => {
+                self.timed.insert((until, key));
+                if failures > 0 && !source.tells_of_itself() {
+                    self.failed.insert(key);
+                }
+            }
             State::Calling | State::Connected { .. } => {}
         }
         let candidate = Candidate { source, priority, failures, state };
@@ -330,7 +346,10 @@ impl Candidates {
         }
         match candidate.state {
             State::Ready => drop(self.ready.remove(&(candidate.source, Reverse(candidate.priority), key))),
-            State::Waiting(until) | State::Resting(until) => drop(self.timed.remove(&(until, key))),
+            State::Waiting(until) | State::Resting(until) => {
+                self.timed.remove(&(until, key));
+                self.failed.remove(&key);
+            }
             State::Calling | State::Connected { .. } => {}
         }
         Some(candidate)

@@ -294,14 +294,23 @@ impl Dht {
         lookup: Option<u64>,
         query: Query<'_>,
     ) {
-        let [a, b, c, d, ..] = (self.random)().to_ne_bytes();
-        let transaction = [a, b, c, d];
+        let transaction = self.free_transaction();
         let body = Body::Query { id: self.id(), query, read_only: false };
-        let packet = Message { transaction: &transaction, body }.to_bytes();
+        let packet = Message { transaction: &transaction.to_ne_bytes(), body }.to_bytes();
         self.outgoing.push_back((address, packet));
-        let transaction = u32::from_ne_bytes(transaction);
         self.pending.insert(transaction, Pending { address, id, lookup });
         self.timeouts.push_back((now + ANSWER_LIMIT, transaction));
+    }
+
+    /// A transaction id that nobody can guess and that no query is waiting with.
+    fn free_transaction(&mut self) -> u32 {
+        let [a, b, c, d, ..] = (self.random)().to_ne_bytes();
+        let mut transaction = u32::from_ne_bytes([a, b, c, d]);
+        // Not drawn again: chance may fail.
+        while self.pending.contains_key(&transaction) {
+            transaction = transaction.wrapping_add(1);
+        }
+        transaction
     }
 
     /// The query that is answered with this transaction id from there.
@@ -322,7 +331,7 @@ impl Dht {
         let Some((key, mut lookup)) = pending.lookup.and_then(|key| self.lookups.remove_entry(&key)) else {
             return;
         };
-        lookup.answered(node, response.token);
+        lookup.answered(pending.id, node, response.token);
         let sensible = |node: &&Node| {
             node.address.is_ipv6() == self.v6 && node.address.port() != 0 && is_told_to(node.address, teller)
         };

@@ -4,6 +4,7 @@
 //! cost the same for each peer, however many there are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::ops::BitOr;
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ pub const MAX_FIRST: usize = 100;
 
 /// How often a peer may be sent a message.
 pub const INTERVAL: Duration = Duration::from_mins(1);
+
+/// What a peer tells sooner than this after what it told before is ignored.
+pub const LEAST_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Peers that a peer knows from us at a time. It can find many more by itself.
 const MAX_TOLD: usize = 200;
@@ -134,32 +138,48 @@ fn pack(contacts: &[Contact], family: impl Fn(&SocketAddr) -> bool) -> (Vec<u8>,
 #[derive(Debug, Default)]
 pub struct Roster {
     contacts: Vec<Contact>,
-    /// Where in `contacts` each address is.
-    index: BTreeMap<SocketAddr, usize>,
+    index: BTreeMap<SocketAddr, Listed>,
+}
+
+/// An address in a [`Roster`].
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    /// Where among the contacts it is.
+    at: usize,
+    /// How many connections claim it: a peer's word is all there is.
+    connections: usize,
 }
 
 impl Roster {
-    /// Enters a peer, or what has changed of it; one that nobody could be told of is left out.
+    /// Enters a peer for each of its connections, with all that is known of it by them; one that nobody could be told
+    /// of is left out.
     pub fn insert(&mut self, contact: Contact) {
         let address = canonical(contact.address);
         if Scope::of(address.ip()).is_none() || address.port() == 0 {
             return;
         }
-        let contact = Contact { address, ..contact };
-        if let Some(index) = self.index.get(&address) {
-            self.contacts[*index] = contact;
+        let at = self.contacts.len();
+        let listed = self.index.entry(address).or_insert(Listed { at, connections: 0 });
+        listed.connections += 1;
+        if listed.at == at {
+            self.contacts.push(Contact { address, ..contact });
         } else {
-            self.index.insert(address, self.contacts.len());
-            self.contacts.push(contact);
+            let known = &mut self.contacts[listed.at];
+            known.flags = known.flags | contact.flags;
         }
     }
 
-    /// Takes out a peer that is no longer connected.
+    /// Takes out a peer that is no longer connected, with the last of its connections.
     pub fn remove(&mut self, address: SocketAddr) {
-        let Some(index) = self.index.remove(&canonical(address)) else { return };
-        self.contacts.swap_remove(index);
-        if let Some(moved) = self.contacts.get(index) {
-            self.index.insert(moved.address, index);
+        let Entry::Occupied(mut entry) = self.index.entry(canonical(address)) else { return };
+        entry.get_mut().connections -= 1;
+        if entry.get().connections > 0 {
+            return;
+        }
+        let Listed { at, .. } = entry.remove();
+        self.contacts.swap_remove(at);
+        if let Some(moved) = self.contacts.get(at).and_then(|moved| self.index.get_mut(&moved.address)) {
+            moved.at = at;
         }
     }
 
@@ -178,6 +198,24 @@ impl Roster {
         let start = usize::try_from(random % self.contacts.len().max(1) as u64).unwrap_or(0);
         let (before, after) = self.contacts.split_at(start.min(self.contacts.len()));
         after.iter().chain(before)
+    }
+}
+
+/// What one peer tells.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    last: Option<Instant>,
+}
+
+impl Hearing {
+    /// Reads a message of the peer; `None` if it comes less than [`LEAST_INTERVAL`] after the last one that was read, or
+    /// [can't be](PexMessage::parse).
+    pub fn message(&mut self, now: Instant, payload: &[u8]) -> Option<PexMessage> {
+        if self.last.is_some_and(|last| now < last + LEAST_INTERVAL) {
+            return None;
+        }
+        self.last = Some(now);
+        PexMessage::parse(payload).ok()
     }
 }
 

@@ -190,7 +190,7 @@ fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
         ("Addresses", if addresses.is_empty() { "not known".into() } else { addresses.join(", ") }),
         ("Page and web seed", format!("TCP port {} on {}", web.port(), web.ip())),
         ("Tracker", format!("TCP and UDP port {} on {}", tracker.port(), tracker.ip())),
-        ("Peers", format!("TCP port {} on {}", peer.port(), peer.ip())),
+        ("Peers", format!("TCP and UDP port {} on {}", peer.port(), peer.ip())),
         ("DHT", dht.map_or("not used".into(), |dht| format!("UDP port {} on {}", dht.port(), dht.ip()))),
     ]
 }
@@ -198,16 +198,16 @@ fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
 /// The configuration in force, without its secrets.
 fn config(config: &Config) -> Vec<(&'static str, String)> {
     let text = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
-    let network = &config.network;
+    let number = |value: Option<usize>, otherwise| text(value.map(|value| value.to_string()), otherwise);
+    let (limits, network) = (&config.limits, &config.network);
     let dns: Vec<_> = network.dns.iter().map(IpAddr::to_string).collect();
     let discovery = &config.discovery;
     let nodes: Vec<_> = discovery.dht_nodes.iter().map(HostPort::to_string).collect();
     vec![
         ("public_host", text(config.public_host.clone(), "not set: the host that a downloader asked for")),
-        (
-            "limits.upload_rate",
-            text(config.limits.upload_rate.map(|rate| rate.to_string()), "not set: no limit"),
-        ),
+        ("limits.upload_rate", text(limits.upload_rate.map(|rate| rate.to_string()), "not set: no limit")),
+        ("limits.connections", number(limits.connections, "not set: as many as the machine can have")),
+        ("limits.connections_per_address", number(limits.connections_per_address, "not set: a tenth of all")),
         ("members", words::count(config.members.len() as u64, "member", "members")),
         (
             "import.mode",
@@ -272,6 +272,8 @@ mod tests {
             "The disk is full: delete something.",
             "192.0.2.7",
             "TCP and UDP port 6969",
+            "TCP and UDP port 6881",
+            "as many as the machine can have",
             "1.0 MB free of 2.0 MB",
             "1 hour",
             "1 seeding, 1 failed",
@@ -294,10 +296,10 @@ mod tests {
 
     #[test]
     fn secrets_stay_secret() {
-        let text = "public_host = \"files.example.org\"\n[limits]\nupload_rate = \"8 MiB/s\"\n\
+        let text = "public_host = \"files.example.org\"\n[limits]\nupload_rate = \"8 MiB/s\"\nconnections = 1234\nconnections_per_address = 56\n\
                     [members]\nalice = \"AAAABBBBCCCCDDDD\"\n[admin]\npassword = \"geheim\"\n";
         let html = html(&Config::parse(text.as_bytes()).unwrap());
-        for part in ["files.example.org", "8 MiB/s", "1 member", "set (not shown)"] {
+        for part in ["files.example.org", "8 MiB/s", "1234", "56", "1 member", "set (not shown)"] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
         for secret in ["AAAABBBBCCCCDDDD", "geheim"] {

@@ -64,6 +64,7 @@ fn addresses_that_make_no_sense_are_not_called() {
         ("[::ffff:127.0.0.1]:6881", Source::Tracker, "127.0.0.1", false),
         ("127.0.0.1:51413", Source::Tracker, "127.0.0.1", true),
         ("192.168.1.2:51413", Source::Local, "192.168.1.2", true),
+        ("192.168.1.2:80", Source::Local, "192.168.1.2", false),
         ("192.168.1.2:51413", Source::Exchange, "192.168.1.3", true),
         ("192.168.1.2:51413", Source::Exchange, "198.51.100.2", false),
         ("127.0.0.1:51413", Source::Exchange, "192.168.1.3", false),
@@ -103,6 +104,53 @@ fn failures_back_off_and_are_forgotten_after_a_few() {
     assert_eq!(called, [0, 60, 360]);
     assert_eq!(candidates.poll(now + UNREACHABLE), None);
     assert!(candidates.is_empty(), "forgotten");
+}
+
+#[test]
+fn calls_that_could_not_be_made_are_no_failures() {
+    let mut now = start();
+    let mut candidates = Candidates::default();
+    candidates.add(now, &tip(numbered(1), Source::Exchange));
+    for _ in 0..10 {
+        assert_eq!(calls(&mut candidates, now), [numbered(1)]);
+        candidates.put_off(now, ITEM, numbered(1));
+        assert_eq!(candidates.poll(now), None);
+        now += PUT_OFF;
+    }
+    // What has become a connection is none of them.
+    assert_eq!(calls(&mut candidates, now), [numbered(1)]);
+    candidates.connected(ITEM, numbered(1));
+    candidates.put_off(now, ITEM, numbered(1));
+    assert_eq!(candidates.poll(now + PUT_OFF), None);
+}
+
+#[test]
+fn hearsay_that_failed_makes_room() {
+    let start = start();
+    let limits = Limits { per_item: 8, all: 12, half_open: 100, ..Limits::default() };
+    let mut candidates = Candidates::new(limits);
+    let mut fail = |info_hash, numbers: std::ops::Range<u16>| {
+        numbers.for_each(|n| {
+            candidates.add(start, &Tip { info_hash, ..tip(numbered(n), Source::Dht) });
+        });
+        let called = calls(&mut candidates, start);
+        for address in &called {
+            candidates.ended(start, info_hash, *address);
+        }
+        (called.len(), candidates.len())
+    };
+    assert_eq!(fail(ITEM, 0..10), (4, 4), "those who were not called yet hold their place");
+    assert_eq!(fail(ITEM, 10..12), (2, 4));
+    assert_eq!(fail(InfoHash([2; 20]), 0..4), (4, 6), "of another item too, where all are too many");
+    // Those who asked themselves keep theirs.
+    let limits = Limits { per_item: 2, ..Limits::default() };
+    let mut candidates = Candidates::new(limits);
+    (0..2).for_each(|n| candidates.add(start, &tip(numbered(n), Source::Tracker)));
+    for address in calls(&mut candidates, start + GRACE) {
+        candidates.ended(start + GRACE, ITEM, address);
+    }
+    candidates.add(start + GRACE, &tip(numbered(3), Source::Tracker));
+    assert_eq!(calls(&mut candidates, start + GRACE + GRACE), []);
 }
 
 #[test]

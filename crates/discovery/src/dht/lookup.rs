@@ -104,9 +104,11 @@ impl Lookup {
         Some(asked)
     }
 
-    /// A node has answered.
-    pub(crate) fn answered(&mut self, node: Node, token: Option<&[u8]>) {
+    /// A node has answered that was asked as `asked`, `None` for an entrance. If it is another by now, nobody else is to
+    /// be kept waiting for who was asked.
+    pub(crate) fn answered(&mut self, asked: Option<NodeId>, node: Node, token: Option<&[u8]>) {
         self.waiting = self.waiting.saturating_sub(1);
+        self.gone(asked.filter(|asked| *asked != node.id));
         self.add(node);
         if let Some(entry) = self.nodes.get_mut(&node.id.distance(&self.target))
             && entry.node == node
@@ -118,6 +120,10 @@ impl Lookup {
     /// A node has not answered; `None` for an entrance.
     pub(crate) fn failed(&mut self, id: Option<NodeId>) {
         self.waiting = self.waiting.saturating_sub(1);
+        self.gone(id);
+    }
+
+    fn gone(&mut self, id: Option<NodeId>) {
         if let Some(entry) = id.and_then(|id| self.nodes.get_mut(&id.distance(&self.target))) {
             entry.state = State::Failed;
         }

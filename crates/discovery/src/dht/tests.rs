@@ -287,3 +287,30 @@ fn an_id_that_does_not_fit_the_address_is_changed() {
     assert!(!node.is_alone());
     assert!(network.nodes[&address(3)].id().fits(address(3).ip()));
 }
+
+#[test]
+fn a_lookup_ends_even_if_chance_repeats_itself() {
+    let now = start();
+    let config = Config { id: NodeId([9; 20]), v6: false, port: 1, key: [0; 16], random: Box::new(|| 7) };
+    let mut node = Dht::new(now, config);
+    node.enter(now, (1..4).map(address));
+    let packets: Vec<_> = std::iter::from_fn(|| node.poll_transmit()).map(|(_, packet)| packet).collect();
+    let transactions = packets.iter().map(|packet| Message::parse(packet).unwrap().transaction);
+    assert_eq!(transactions.collect::<std::collections::BTreeSet<_>>().len(), 3);
+    node.handle_timeout(now + ANSWER_LIMIT);
+    assert_eq!(node.lookups(), 0);
+}
+
+#[test]
+fn who_answers_as_another_holds_nobodys_place() {
+    let mut lookup = Lookup::find(NodeId([0; 20]));
+    let nodes = (1..=12).map(|n| Node { id: NodeId([n; 20]), address: address(n.into()) });
+    nodes.for_each(|node| lookup.add(node));
+    let mut asked = 0;
+    while let Some((address, id)) = lookup.next() {
+        lookup.answered(id, Node { id: NodeId([0xff; 20]), address }, None);
+        asked += 1;
+    }
+    assert_eq!(asked, 12);
+    assert!(lookup.is_done());
+}

@@ -135,3 +135,28 @@ fn addresses_are_told_where_they_are_of_use() {
         assert_eq!(addresses, told, "{itself}");
     }
 }
+
+#[test]
+fn a_peer_is_told_of_until_its_last_connection_ends() {
+    let mut roster = roster(0..3);
+    roster.insert(Contact { address: numbered(1), flags: Flags::REACHABLE });
+    assert_eq!(roster.len(), 3);
+    let told = Telling::default().message(start(), &roster, numbered(99), 1).unwrap().added;
+    assert_eq!(told[0], Contact { address: numbered(1), flags: Flags::UTP | Flags::REACHABLE });
+    roster.remove(numbered(1));
+    assert_eq!(roster.len(), 3);
+    roster.remove(numbered(1));
+    roster.remove(numbered(1));
+    roster.remove(numbered(0));
+    let told = Telling::default().message(start(), &roster, numbered(99), 0).unwrap().added;
+    assert_eq!(told, [Contact { address: numbered(2), flags: Flags::UTP }]);
+}
+
+#[test]
+fn what_comes_too_often_is_not_heard() {
+    let (start, mut hearing) = (start(), Hearing::default());
+    let message = PexMessage { added: vec![contact("192.0.2.1:80", Flags::SEED)], dropped: vec![] };
+    let heard = [0, 1, 29, 30, 59, 60]
+        .map(|second| hearing.message(start + Duration::from_secs(second), &message.to_bytes()).is_some());
+    assert_eq!(heard, [true, false, false, true, false, true]);
+}

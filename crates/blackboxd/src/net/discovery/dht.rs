@@ -82,6 +82,11 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
     socket.writable().await?;
     loop {
         nodes.flush(&app, &socket);
+        if !nodes.is_any_alone() && pause > ENTER_AGAIN {
+            // Should one be alone again, it does not wait for what was long ago.
+            pause = ENTER_AGAIN;
+            entering = Box::pin(entrances_after(pause, &app.config.discovery.dht_nodes));
+        }
         tokio::select! {
             () = ending.cancelled() => break,
             received = socket.recv_from(&mut buffer) => match received {
@@ -91,7 +96,7 @@ pub async fn run(app: SharedApp, socket: Option<UdpSocket>, ending: Cancellation
             () = sleep_until(nodes.next_deadline().into()) => nodes.handle_timeout(),
             _ = turn.tick() => nodes.announce(&app),
             _ = saving.tick() => save(&app, nodes.to_save()).await,
-            found = &mut entering => {
+            found = &mut entering, if nodes.is_any_alone() => {
                 nodes.enter(&found);
                 nodes.enter(&entrances);
                 entering = Box::pin(entrances_after(pause, &app.config.discovery.dht_nodes));
@@ -148,6 +153,10 @@ impl Nodes {
             }
         }
         Ok(Self { nodes, is_v6_socket })
+    }
+
+    fn is_any_alone(&self) -> bool {
+        self.nodes.iter().any(|(dht, _)| dht.is_alone())
     }
 
     /// Enters the DHT where no other node is known.

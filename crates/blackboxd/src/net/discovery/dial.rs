@@ -61,6 +61,11 @@ impl Dialler {
         self.changed.notify_one();
     }
 
+    fn put_off(&self, info_hash: InfoHash, address: SocketAddr) {
+        self.lock().put_off(Instant::now(), info_hash, address);
+        self.changed.notify_one();
+    }
+
     fn ended(&self, info_hash: InfoHash, address: SocketAddr) {
         self.lock().ended(Instant::now(), info_hash, address);
         self.changed.notify_one();
@@ -100,8 +105,10 @@ pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
         while let Some((info_hash, address)) = app.dialler.next(&app) {
             let (app, ending) = (Arc::clone(&app), ending.clone());
             calls.spawn(async move {
-                ending.run_until_cancelled(peers::connect(&app, info_hash, address)).await;
-                app.dialler.ended(info_hash, address);
+                match ending.run_until_cancelled(peers::connect(&app, info_hash, address)).await {
+                    Some(false) => app.dialler.put_off(info_hash, address),
+                    Some(true) | None => app.dialler.ended(info_hash, address),
+                }
             });
         }
         let due = app.dialler.lock().next_due().unwrap_or(own_until).min(own_until);

@@ -6,14 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use discovery::candidates::{Source, Tip};
-use discovery::exchange::{Contact, Flags, INTERVAL, PexMessage, Roster, Telling};
-use seeder::PeerSession;
+use discovery::exchange::{Contact, Flags, Hearing, INTERVAL, Roster, Telling};
+use seeder::{PeerSession, SILENCE_LIMIT};
 use torrent::InfoHash;
 
 use crate::app::App;
 
-/// How often it is looked whether there is news, while there is none.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How often it is looked whether there are others, until the peer has been told of some.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The connected peers by what they want, as far as others can be told of them.
 #[derive(Debug, Default)]
@@ -36,14 +36,24 @@ pub(super) struct Acquaintance<'a> {
     is_called: bool,
     /// Where it can be reached, once that is known.
     listens_at: Option<SocketAddr>,
+    hearing: Hearing,
     telling: Telling,
-    next: Instant,
+    /// When it is looked whether there is news; `None` as long as the peer can't be told of it.
+    next: Option<Instant>,
 }
 
 impl<'a> Acquaintance<'a> {
     pub(super) fn new(app: &'a App, info_hash: InfoHash, address: SocketAddr, is_called: bool) -> Self {
-        let next = Instant::now();
-        Self { app, info_hash, address, is_called, listens_at: None, telling: Telling::default(), next }
+        Self {
+            app,
+            info_hash,
+            address,
+            is_called,
+            listens_at: None,
+            hearing: Hearing::default(),
+            telling: Telling::default(),
+            next: None,
+        }
     }
 
     /// Whether peers may be told of each other at all.
@@ -53,7 +63,8 @@ impl<'a> Acquaintance<'a> {
 
     /// When there may be something to [`tell`](Self::tell).
     pub(super) fn next_deadline(&self) -> Instant {
-        self.next
+        // The session is due before that in any case: who can't be told of others is not woken for it.
+        self.next.unwrap_or_else(|| Instant::now() + SILENCE_LIMIT)
     }
 
     /// Takes note of where the peer can be reached, and of what it has told.
@@ -67,7 +78,7 @@ impl<'a> Acquaintance<'a> {
             self.app.dht_told.add(SocketAddr::new(self.address.ip(), port));
         }
         let Some(payload) = session.poll_exchange() else { return };
-        let Ok(message) = PexMessage::parse(&payload) else { return };
+        let Some(message) = self.hearing.message(Instant::now(), &payload) else { return };
         for contact in message.added.iter().filter(|contact| !contact.flags.has(Flags::SEED)) {
             let (info_hash, teller) = (self.info_hash, self.address.ip());
             self.app.dialler.add(&Tip {
@@ -82,13 +93,14 @@ impl<'a> Acquaintance<'a> {
     /// Tells the peer of others, if it is time for that.
     pub(super) fn tell(&mut self, session: &mut PeerSession) {
         let now = Instant::now();
-        if now < self.next {
-            return;
-        }
-        self.next = now + PAUSE;
         if !session.can_exchange() {
+            self.next = None;
             return;
         }
+        if self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next = Some(now + if self.telling.next().is_some() { INTERVAL } else { FIRST_PAUSE });
         let rosters = self.app.peers.rosters.lock();
         let Some(roster) = rosters.get(&self.info_hash) else { return };
         let itself = self.listens_at.unwrap_or(self.address);
@@ -96,7 +108,7 @@ impl<'a> Acquaintance<'a> {
         if let Some(message) = self.telling.message(now, roster, itself, place) {
             drop(rosters);
             session.exchange(&message.to_bytes());
-            self.next = now + INTERVAL;
+            self.next = self.telling.next();
         }
     }
 

@@ -194,12 +194,14 @@ async fn listen(app: &SharedApp, stream: Stream, address: SocketAddr) -> End {
     }
 }
 
-/// Calls a peer that wants a torrent, and serves it until one side has enough.
-pub async fn connect(app: &SharedApp, info_hash: InfoHash, address: SocketAddr) {
+/// Calls a peer that wants a torrent, and serves it until one side has enough; tells whether there was a place for it,
+/// without which it is not called.
+pub async fn connect(app: &SharedApp, info_hash: InfoHash, address: SocketAddr) -> bool {
     let end = match speak(app, info_hash, address).await {
         Ok(end) | Err(end) => end,
     };
     tracing::debug!("{address}: called: {end}");
+    !matches!(end, End::TooMany)
 }
 
 async fn speak(app: &SharedApp, info_hash: InfoHash, address: SocketAddr) -> Result<End, End> {

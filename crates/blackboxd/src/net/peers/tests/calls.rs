@@ -87,7 +87,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 /// The box calls a peer at this address.
-fn call(seeding: &Seeding, address: SocketAddr) -> JoinHandle<()> {
+fn call(seeding: &Seeding, address: SocketAddr) -> JoinHandle<bool> {
     let (app, info_hash) = (Arc::clone(&seeding.app), seeding.content.info_hash());
     tokio::spawn(async move { peers::connect(&app, info_hash, address).await })
 }
@@ -115,7 +115,18 @@ async fn a_peer_that_wants_no_encryption_is_called_again_without() {
     assert_eq!((theirs.info_hash, theirs.peer_id), (seeding.content.info_hash(), seeding.app.peer_id));
     stream.write_all(&handshake(&seeding).to_bytes()).await.unwrap();
     check_served(&seeding, stream).await;
-    timeout(PATIENCE, called).await.expect("it ends when the peer hangs up").unwrap();
+    assert!(timeout(PATIENCE, called).await.expect("it ends when the peer hangs up").unwrap());
+}
+
+#[tokio::test]
+async fn without_a_free_place_nobody_is_called() {
+    let seeding = Seeding::new(1 << 20, None);
+    let (listener, address) = listener().await;
+    let taken: Vec<_> = std::iter::from_fn(|| seeding.app.peers.places.try_free()).collect();
+    assert!(!call(&seeding, address).await.unwrap());
+    drop(taken);
+    let _called = call(&seeding, address);
+    timeout(PATIENCE, listener.accept()).await.expect("it calls").unwrap();
 }
 
 #[tokio::test]
