@@ -149,15 +149,16 @@ impl Swarm {
         member
     }
 
-    /// The member has disconnected. What nobody else has is to be given out anew.
+    /// The member has disconnected. What nobody else has is to be given out anew; but who has everything has not fled
+    /// and seeds elsewhere now.
     pub fn leave(&mut self, now: Instant, member: Member) {
         let Some(peer) = self.members.remove(&member) else { return };
         self.ready -= usize::from(peer.is_ready());
         self.queued -= peer.queued;
-        if !peer.has.is_complete() {
+        if peer.is_incomplete() {
             self.record.put(now, peer.address, peer.debt() + peer.started() as f64);
+            self.pieces.forget(member, &peer.has);
         }
-        self.pieces.forget(member, &peer.has);
         self.touch(now);
     }
 

@@ -335,6 +335,33 @@ fn where_others_seed_everybody_is_told_of_everything() {
 }
 
 #[test]
+fn who_has_everything_and_leaves_has_not_fled() {
+    let mut seed = Seed::new();
+    let lone = seed.join(1);
+    seed.wait(3000);
+    for piece in seed.lengths.clone().pieces() {
+        seed.send(lone, piece);
+        seed.show(lone, piece);
+    }
+    seed.leave(lone);
+    seed.swarm.others_seed(seed.now, true);
+    // It was not seen for long.
+    seed.wait(5000);
+    seed.swarm.others_seed(seed.now, false);
+    let members = [1, 2].map(|host| seed.join(host));
+    for member in members {
+        assert!(!seed.free.contains(&member));
+        let is_first = |piece| seed.swarm.standing(member, seed.block(piece, 0)).is_first_copy();
+        assert!(!seed.told[&member].iter().any(|piece| is_first(*piece)), "others have it");
+    }
+    seed.work(5, &members, true);
+    // Nobody is told of what the other one has from us.
+    let taken: BTreeSet<_> =
+        seed.taken.iter().filter(|(of, _)| *of != lone).map(|(_, piece)| *piece).collect();
+    assert_eq!(taken.len(), PIECES as usize);
+}
+
+#[test]
 fn a_piece_that_nobody_else_wants_holds_up_nobody() {
     let mut seed = Seed::new();
     let (a, b) = (seed.join(1), seed.join(2));
