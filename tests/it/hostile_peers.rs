@@ -168,7 +168,6 @@ fn a_crowd_at_one_address() {
 }
 
 #[test]
-#[ignore = "a hand-out under a crowd takes others half as long again"]
 fn a_crowd_at_one_address_in_a_hand_out() {
     check_way(HANDED_OUT, attacks::crowd, PER_ADDRESS, 0);
 }
@@ -214,7 +213,6 @@ fn hoarding() {
 }
 
 #[test]
-#[ignore = "the last pieces are never given to those who lack them while somebody hoards"]
 fn hoarding_in_a_hand_out() {
     check_way(HANDED_OUT, attacks::hoard, 1, 1);
 }
