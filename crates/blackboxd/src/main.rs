@@ -15,6 +15,7 @@ mod net;
 mod options;
 mod priority;
 mod publish;
+mod random;
 mod runtimes;
 mod scrub;
 mod storage;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::nodes::{self, Family, Saved};
 use super::{hear, public_names};
 use crate::app::{App, SharedApp};
+use crate::random;
 
 /// How often each item is announced, if they are not too many for that; nodes forget after half an hour or more.
 const PERIOD: Duration = Duration::from_mins(20);
@@ -144,11 +145,11 @@ impl Nodes {
         let mut nodes = Vec::new();
         for (v6, family) in [(false, &saved.v4), (true, &saved.v6)] {
             if v6 == is_v6_socket || (is_v6_socket && address.ip().is_unspecified()) {
-                let id = family.id().map_or_else(|| random().map(NodeId), Ok)?;
+                let id = family.id().map_or_else(|| random::bytes().map(NodeId), Ok)?;
                 let port = app.listeners.peer.port();
                 // Only the first use of it may find the system without.
-                let random: Random = Box::new(|| random().map_or(0, u64::from_ne_bytes));
-                let config = Config { id, v6, port, key: self::random()?, random };
+                let chance: Random = Box::new(|| random::bytes().map_or(0, u64::from_ne_bytes));
+                let config = Config { id, v6, port, key: random::bytes()?, random: chance };
                 nodes.push((Dht::new(Instant::now(), config), Turns::new(PERIOD)));
             }
         }
@@ -232,10 +233,4 @@ fn mapped(address: SocketAddr, is_v6_socket: bool) -> SocketAddr {
         IpAddr::V4(ip) if is_v6_socket => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         _ => address,
     }
-}
-
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
 }

@@ -17,6 +17,7 @@ use tracker::address::Scope;
 use super::interfaces::{self, Interface};
 use super::{hear, public_names};
 use crate::app::{App, SharedApp};
+use crate::random;
 
 /// Time between two messages on a network, however many items there are (BEP 14).
 const MESSAGE: Duration = Duration::from_mins(1);
@@ -38,9 +39,7 @@ pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
         ending.cancelled().await;
         return Ok(());
     }
-    let mut cookie = [0; 4];
-    getrandom::fill(&mut cookie).map_err(io::Error::other)?;
-    let cookie = format!("{:08x}", u32::from_ne_bytes(cookie));
+    let cookie = format!("{:08x}", u32::from_ne_bytes(random::bytes()?));
     let open = |group: SocketAddr| {
         let opened = Group::open(group, listener);
         opened.inspect_err(|error| tracing::info!("there is no local discovery over {group}: {error}")).ok()

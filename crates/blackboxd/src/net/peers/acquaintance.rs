@@ -11,6 +11,7 @@ use seeder::{PeerSession, SILENCE_LIMIT};
 use torrent::InfoHash;
 
 use crate::app::App;
+use crate::random;
 
 /// How often it is looked whether there are others, until the peer has been told of some.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -104,7 +105,7 @@ impl<'a> Acquaintance<'a> {
         let rosters = self.app.peers.rosters.lock();
         let Some(roster) = rosters.get(&self.info_hash) else { return };
         let itself = self.listens_at.unwrap_or(self.address);
-        let place = u64::from_ne_bytes(random().unwrap_or_default());
+        let place = random::bytes().map_or(0, u64::from_ne_bytes);
         if let Some(message) = self.telling.message(now, roster, itself, place) {
             drop(rosters);
             session.exchange(&message.to_bytes());
@@ -144,9 +145,4 @@ impl Drop for Acquaintance<'_> {
             }
         }
     }
-}
-
-fn random() -> Option<[u8; 8]> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use seeder::mse::{self, Agreed, CHANCE, Initiator, Offer, Responder};
+use seeder::mse::{self, Agreed, Initiator, Offer, Responder};
 use seeder::{Close, Event, Handshake, PeerSession};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
@@ -14,6 +14,7 @@ use super::end::End;
 use super::stream::{Reader, Stream, Writer};
 use super::wanted::Wanted;
 use crate::app::App;
+use crate::random;
 
 /// Bytes read at once: a few hundred requests.
 const READ: usize = 8 * 1024;
@@ -149,7 +150,7 @@ impl Line<'_> {
         if is_plain {
             return Ok(self.session.receive(Instant::now(), &first)?);
         }
-        let mut responder = Responder::new(&chance()?);
+        let mut responder = Responder::new(&random::bytes()?);
         let find = |req2| self.app.catalog.snapshot().named_by_req2(&req2);
         loop {
             let mut answer = Vec::new();
@@ -166,7 +167,7 @@ impl Line<'_> {
     /// Offers encryption, with the handshake inside, and agrees on it.
     async fn offer_encryption(&mut self, handshake: Handshake) -> Result<(), End> {
         let mut to_send = Vec::new();
-        let mut initiator = Initiator::new(handshake, Offer::PlainOrRc4, &chance()?, &mut to_send);
+        let mut initiator = Initiator::new(handshake, Offer::PlainOrRc4, &random::bytes()?, &mut to_send);
         let mut received = Vec::new();
         loop {
             self.writer.write_all(&to_send).await?;
@@ -208,10 +209,4 @@ async fn in_time<T>(deadline: Instant, what: impl Future<Output = Result<T, End>
         done = what => done,
         () = sleep_until(deadline.into()) => Err(End::Protocol(Close::HandshakeTimeout)),
     }
-}
-
-fn chance() -> Result<[u8; CHANCE], End> {
-    let mut bytes = [0; CHANCE];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(bytes)
 }
