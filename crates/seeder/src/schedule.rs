@@ -1,12 +1,22 @@
 //! Who sends next, where one limit holds for everything that is given away.
 //!
-//! First copies, on which a whole swarm waits, come before all the rest. In each of the two classes items share
+//! First copies, on which a whole swarm waits, come before all the rest, which gets a small part all the same: the first
+//! copy of a large item may take days. In each of the two classes items share
 //! the uplink evenly, however many wait of each (start-time fair queueing: the item comes next that has had least
 //! since it was last away). Of an item who stands best comes next, and of equals who came first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use torrent::MAX_BLOCK;
 
 use crate::swarm::Standing;
+
+/// The part of the limit that other items get while first copies are sent: one byte of so many.
+const PART: u64 = 8;
+
+/// Bytes of first copies for which the others are owed something at a time. More is not saved up.
+const OWED: Range<u64> = (PART - 1) * MAX_BLOCK as u64..(PART - 1) << 20;
 
 /// Those who wait to send something, each of some item. `I` names items, `W` those who wait.
 #[derive(Debug)]
@@ -14,6 +24,8 @@ pub struct Schedule<I, W> {
     waiting: BTreeMap<W, Place<I>>,
     first_copies: Queue<I, W>,
     repeats: Queue<I, W>,
+    /// Bytes of first copies for which the others have not had their part.
+    ahead: u64,
     arrivals: u64,
 }
 
@@ -57,7 +69,7 @@ struct Item<W> {
 impl<I, W> Default for Schedule<I, W> {
     fn default() -> Self {
         let (first_copies, repeats) = (Queue::default(), Queue::default());
-        Self { waiting: BTreeMap::new(), first_copies, repeats, arrivals: 0 }
+        Self { waiting: BTreeMap::new(), first_copies, repeats, ahead: 0, arrivals: 0 }
     }
 }
 
@@ -78,13 +90,21 @@ impl<I: Ord + Copy, W: Ord + Copy> Schedule<I, W> {
 
     /// Whose turn it is; it does not wait any more.
     pub fn pop(&mut self) -> Option<Turn<I, W>> {
-        let (item, waiter) = self.first_copies.next().or_else(|| self.repeats.next())?;
+        let first = self.first_copies.next();
+        let owed =
+            first.filter(|_| self.ahead >= OWED.start).and_then(|(item, _)| self.repeats.next_but(item));
+        let (item, waiter) = owed.or(first).or_else(|| self.repeats.next())?;
         let Place { standing, .. } = self.leave(waiter)?;
         Some(Turn { waiter, item, standing })
     }
 
     /// Pays for a turn with what was sent in it.
     pub fn charge(&mut self, turn: Turn<I, W>, bytes: u64) {
+        self.ahead = if turn.standing.is_first_copy() {
+            self.ahead.saturating_add(bytes).min(OWED.end)
+        } else {
+            self.ahead.saturating_sub(bytes.saturating_mul(PART - 1))
+        };
         self.queue(turn.standing).charge(turn.item, bytes);
     }
 
@@ -125,7 +145,17 @@ impl<I: Ord + Copy, W: Ord + Copy> Queue<I, W> {
 
     /// Who is next. Those who were away up to now have had as much.
     fn next(&mut self) -> Option<(I, W)> {
-        let (had, item) = *self.waiting.first()?;
+        let next = *self.waiting.first()?;
+        self.first_of(next)
+    }
+
+    /// Who is next but for one item.
+    fn next_but(&mut self, other: I) -> Option<(I, W)> {
+        let next = *self.waiting.iter().find(|(_, item)| *item != other)?;
+        self.first_of(next)
+    }
+
+    fn first_of(&mut self, (had, item): (u64, I)) -> Option<(I, W)> {
         self.level = self.level.max(had);
         while let Some((_, behind)) = self.ahead.first().filter(|(had, _)| *had <= self.level).copied() {
             self.ahead.pop_first();
@@ -250,6 +280,21 @@ mod tests {
         assert_eq!(share(&turns(&mut schedule, 50, 10), 'a'), 50);
         schedule.push(1, 'a', repeat(0));
         assert_eq!(share(&turns(&mut schedule, 50, 10), 'a'), 25);
+    }
+
+    #[test]
+    fn first_copies_leave_a_part_to_other_items() {
+        let mut schedule = Schedule::default();
+        schedule.push(1, 'a', first());
+        // Alone it gets everything, and the others are not owed for that for ever.
+        turns(&mut schedule, 10_000, 16384);
+        schedule.push(2, 'b', repeat(0));
+        turns(&mut schedule, 100, 16384);
+        // Not to those who want the same item: they are given what is of use to all.
+        schedule.push(3, 'a', repeat(0));
+        let turns = turns(&mut schedule, 800, 16384);
+        assert_eq!(share(&turns, 'b'), 100);
+        assert!(!turns.contains(&('a', 3)));
     }
 
     #[test]

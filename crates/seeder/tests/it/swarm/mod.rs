@@ -204,7 +204,8 @@ fn items_share_the_uplink_and_first_copies_come_first() {
     }));
     let ratio = (world.now - 10 * SECOND) as f64 / SECOND as f64 / fresh.bound();
     println!("a new item among them: {ratio:.3} of its bound");
-    assert!(ratio <= 1.08);
+    // An eighth goes to the others all the while.
+    assert!(ratio <= 1.08 * 8.0 / 7.0);
 
     let (before, start) = (sent(&world), world.now);
     world.run(start + 10 * SECOND, |_| false);
