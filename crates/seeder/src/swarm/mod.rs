@@ -193,10 +193,12 @@ impl Swarm {
         self.touch(now);
     }
 
-    /// Whether the member is choked; at first it is not, since members should be unchoked at once. Whoever is
-    /// choked is given nothing, and what it was given is given to others.
+    /// Whether the member waits for a slot: it is interested, and choked. At first it does not, since members should be
+    /// unchoked at once. Whoever waits is given nothing, and what it was given is given to others; but who is not
+    /// interested must be told of something to become so.
     pub fn choked(&mut self, now: Instant, member: Member, choked: bool) {
-        let Some(peer) = self.members.get_mut(&member) else { return };
+        let changed = self.members.get_mut(&member).filter(|peer| peer.choked != choked);
+        let Some(peer) = changed else { return };
         peer.choked = choked;
         if choked {
             for (piece, _) in std::mem::take(&mut peer.open) {

@@ -135,6 +135,8 @@ pub(crate) struct Leecher {
     pub(crate) up: f64,
     pub(crate) slots: usize,
     pub(crate) connected: bool,
+    /// In what the seed has told it of.
+    pub(crate) interested: bool,
     pub(crate) has: Bits,
     pub(crate) count: u32,
     /// Pieces of which nothing was asked.
@@ -164,6 +166,7 @@ impl Leecher {
             up,
             slots,
             connected: false,
+            interested: false,
             has: Bits::new(pieces),
             count: 0,
             fresh,

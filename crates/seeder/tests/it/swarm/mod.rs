@@ -29,6 +29,8 @@ struct Case {
     seed_delay: Time,
     /// Blocks that wait in each socket, if the network is what limits.
     sockets: Option<usize>,
+    /// Whom the seed unchokes at once, if not everybody.
+    seed_slots: Option<usize>,
 }
 
 impl Default for Case {
@@ -44,6 +46,7 @@ impl Default for Case {
             leavers: 0,
             seed_delay: world::DELAY,
             sockets: None,
+            seed_slots: None,
         }
     }
 }
@@ -72,6 +75,7 @@ impl Case {
     /// In how much of the bound those who share have everything, and how often everything left the seed.
     fn run(&self) -> (f64, f64) {
         let mut world = World::new(self.uplink as f64, self.seed_delay, self.sockets);
+        world.slots = self.seed_slots;
         let item = world.add(self.total, PIECE, self.leechers());
         for leaver in 0..self.leavers {
             let at = (2 + leaver as Time) * SECOND;
@@ -157,6 +161,19 @@ fn who_leaves_and_comes_back_loses_nothing() {
     Case { leavers: 6, ..Case::default() }.check("6 of 20 leave and come back", 1.05, 1.04);
     // The bound counts on what they could have sent meanwhile.
     Case { leavers: 6, up: SLOW, ..Case::default() }.check("at 2 MiB/s", 1.07, ANY);
+}
+
+#[test]
+fn the_seed_needs_no_slot_for_everybody() {
+    let few = Case { seed_slots: Some(4), ..Case::default() };
+    few.check("the seed has 4 slots for 20", 1.05, 1.03);
+    Case { seed_slots: Some(4), stock: 15, others: 5, kind: Kind::Taker, ..Case::default() }.check(
+        "5 of 20 are takers",
+        1.05,
+        1.03,
+    );
+    Case { seed_slots: Some(4), total: 32 * MIB, stock: 0, others: 8, kind: Kind::Taker, ..Case::default() }
+        .check("8 takers", 1.03, 8.1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use seeder::{Member, Reveal, Schedule, Swarm, Uplink};
+use seeder::{Member, PeerStats, Reveal, Schedule, Swarm, Uplink, rank};
 use torrent::{Block, Lengths};
 
 use super::leecher::{BLOCK, BlockId, Conn, Kind, Leecher, SECOND, Time};
@@ -24,6 +24,8 @@ const CHOKER: Time = 10 * SECOND;
 enum Message {
     Have(u32),
     HaveAll,
+    /// Only the seed wants to know.
+    Interested(bool),
     Choke,
     Unchoke,
     Request(BlockId),
@@ -48,6 +50,8 @@ pub(crate) struct Item {
     pub(crate) swarm: Swarm,
     pub(crate) leechers: Vec<Leecher>,
     members: Vec<Option<Member>>,
+    /// What the seed's choker knows of them, if it has not a slot for everybody.
+    stats: Vec<PeerStats>,
     queues: Vec<Vec<BlockId>>,
     /// Blocks in sockets.
     written: Vec<usize>,
@@ -64,6 +68,8 @@ pub(crate) struct World {
     pub(crate) items: Vec<Item>,
     schedule: Schedule<usize, (usize, usize)>,
     uplink: f64,
+    /// Whom the seed unchokes at once, if not everybody.
+    pub(crate) slots: Option<usize>,
     /// Blocks that each socket takes before the network does, if the network is what limits.
     sockets: Option<usize>,
     /// Sockets that have something, by item and leecher; whose turn it is in the network.
@@ -86,6 +92,7 @@ impl World {
             items: Vec::new(),
             schedule: Schedule::default(),
             uplink,
+            slots: None,
             sockets,
             wire: VecDeque::new(),
             measured: Uplink::new(start, None),
@@ -109,11 +116,13 @@ impl World {
             swarm,
             leechers: leechers.into_iter().map(|(leecher, _)| leecher).collect(),
             members: vec![None; count],
+            stats: vec![no_stats(self.at(self.now), piece_length); count],
             queues: vec![Vec::new(); count],
             written: vec![0; count],
             sent: 0,
             lengths,
         });
+        self.push(CHOKER, at, count, Event::Choke);
         for (leecher, time) in joins.into_iter().enumerate() {
             self.push(time, at, leecher, Event::Join);
             self.push(time + CHOKER / 10, at, leecher, Event::Choke);
@@ -240,6 +249,7 @@ impl World {
         let id = of.queues[leecher].remove(0);
         of.swarm.sent(now, of.members[leecher].unwrap(), block(&of.lengths, id));
         of.sent += u64::from(BLOCK);
+        of.stats[leecher].sent_since_unchoked += u64::from(BLOCK);
         id
     }
 
@@ -278,6 +288,10 @@ impl World {
                 self.items[item].leechers[to].sending = false;
                 self.upload(item, to);
             }
+            Event::Choke if to == seed => {
+                self.push(self.now + CHOKER, item, seed, Event::Choke);
+                self.rank(item);
+            }
             Event::Choke => self.choke(item, to),
             Event::Ask => self.ask_all(item, to),
             Event::Message(from, message) if to == seed => self.tell_seed(item, from, message),
@@ -293,14 +307,17 @@ impl World {
         of.members[to] = Some(member);
         of.leechers[to].connected = true;
         let seed = of.leechers.len();
-        of.leechers[to].conns[seed].open = true;
+        of.leechers[to].conns[seed].open = self.slots.is_none();
+        of.stats[to] = no_stats(now, of.lengths.piece_length());
         let has: Vec<_> = of.leechers[to].has.all().collect();
         let says = of.leechers[to].kind != Kind::Silent;
         if says {
             let pieces: Vec<_> = has.iter().map(|piece| of.lengths.piece(*piece).unwrap()).collect();
             of.swarm.has_many(now, member, pieces);
         }
-        of.swarm.interested(now, member, true);
+        if self.slots.is_none() {
+            of.swarm.interested(now, member, true);
+        }
         for peer in (0..seed).filter(|peer| *peer != to) {
             if self.items[item].leechers[peer].connected {
                 self.connect(item, to, peer);
@@ -361,6 +378,14 @@ impl World {
                     self.completed(item, from);
                 }
             }
+            Message::Interested(interested) => {
+                of.stats[from].interested = interested;
+                of.stats[from].waiting_since = now;
+                of.swarm.interested(now, member, interested);
+                self.rank(item);
+            }
+            // It did not know yet.
+            Message::Request(_) if self.slots.is_some() && of.stats[from].choked => {}
             Message::Request(id) => {
                 of.swarm.requested(now, member, block(&of.lengths, id));
                 of.queues[from].push(id);
@@ -377,6 +402,45 @@ impl World {
         }
     }
 
+    /// Has the seed's slots go round.
+    fn rank(&mut self, item: usize) {
+        let Some(slots) = self.slots else { return };
+        let now = self.at(self.now);
+        let of = &self.items[item];
+        let present: Vec<_> = (0..of.members.len()).filter(|at| of.members[*at].is_some()).collect();
+        let stats: Vec<_> = present.iter().map(|at| (*at, of.stats[*at])).collect();
+        let chosen = rank(&stats, slots, now);
+        for at in present {
+            let (of, choked) = (&mut self.items[item], !chosen.contains(&at));
+            let (stats, member) = (&mut of.stats[at], of.members[at].unwrap());
+            let was_choked = std::mem::replace(&mut stats.choked, choked);
+            if was_choked && !choked {
+                (stats.last_unchoked, stats.sent_since_unchoked) = (Some(now), 0);
+            } else if !was_choked && choked {
+                stats.waiting_since = now;
+                for id in std::mem::take(&mut of.queues[at]) {
+                    of.swarm.cancelled(member, block(&of.lengths, id));
+                }
+                self.schedule.remove((item, at));
+            }
+            let (seed, waits) = (of.leechers.len(), choked && of.stats[at].interested);
+            of.swarm.choked(now, member, waits);
+            if was_choked != choked {
+                self.send(item, seed, at, if choked { Message::Choke } else { Message::Unchoke });
+            }
+        }
+    }
+
+    /// Tells the seed if a leecher has become interested, or is not any more.
+    fn show_interest(&mut self, item: usize, of: usize) {
+        let leecher = &mut self.items[item].leechers[of];
+        let seed = leecher.seed();
+        let interested = leecher.conns[seed].has.all().any(|piece| !leecher.has.has(piece));
+        if self.slots.is_some() && std::mem::replace(&mut leecher.interested, interested) != interested {
+            self.send(item, of, seed, Message::Interested(interested));
+        }
+    }
+
     /// Two seeds have nothing to say to each other.
     fn completed(&mut self, item: usize, from: usize) {
         let now = self.at(self.now);
@@ -389,6 +453,7 @@ impl World {
         of.members[from] = None;
         of.swarm.leave(now, member);
         of.swarm.others_seed(now, true);
+        self.rank(item);
     }
 
     fn tell(&mut self, item: usize, to: usize, from: usize, message: Message) {
@@ -403,10 +468,12 @@ impl World {
         match message {
             Message::Have(piece) => {
                 leecher.learn(from, piece);
+                self.show_interest(item, to);
                 self.ask(item, to, from);
             }
             Message::HaveAll => {
                 (0..of.lengths.piece_count()).for_each(|piece| leecher.learn(from, piece));
+                self.show_interest(item, to);
                 self.ask(item, to, from);
             }
             Message::Choke => {
@@ -437,6 +504,7 @@ impl World {
                 self.ask_all(item, to);
             }
             Message::Piece(id) => self.piece(item, to, from, id),
+            Message::Interested(_) => {}
         }
     }
 
@@ -453,6 +521,7 @@ impl World {
                 self.send(item, to, other, Message::Have(piece));
             }
         }
+        self.show_interest(item, to);
         if kind == Kind::Trickler {
             self.push(now + SECOND / 2, item, to, Event::Ask);
         }
@@ -541,4 +610,19 @@ impl World {
 
 fn block(lengths: &Lengths, id: BlockId) -> Block {
     lengths.block(id.0, id.1 * BLOCK, BLOCK).unwrap()
+}
+
+fn no_stats(now: Instant, piece_length: u32) -> PeerStats {
+    PeerStats {
+        interested: false,
+        choked: true,
+        backlogged: false,
+        bytes_sent: 0,
+        sent_since_unchoked: 0,
+        progress: 0.0,
+        piece_length,
+        connected: now,
+        waiting_since: now,
+        last_unchoked: None,
+    }
 }
