@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,8 +68,14 @@ pub(super) fn aria2(work: &Work) -> Command {
 }
 
 pub(super) fn transmission(work: &Work) -> Command {
-    let settings = r#"{ "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
-                        "port-forwarding-enabled": false, "rpc-enabled": false, "peer-port-random-on-start": true }"#;
+    // It draws ports from the time: two that start together would draw the same.
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let settings = format!(
+        r#"{{ "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+              "port-forwarding-enabled": false, "rpc-enabled": false, "peer-port-random-on-start": false,
+              "peer-port": {port} }}"#
+    );
     fs::write(work.own.join("settings.json"), settings).expect("new file");
     let mut command = Command::new("transmission-cli");
     command.arg("--config-dir").arg(work.own).arg("--finish").arg(work.done_script());
