@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,10 +66,15 @@ pub(super) fn aria2(work: &Work) -> Command {
     command
 }
 
+/// One that nobody has at the moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").and_then(|listener| listener.local_addr());
+    listener.expect("a free port").port()
+}
+
 pub(super) fn transmission(work: &Work) -> Command {
     // It draws ports from the time: two that start together would draw the same.
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
-    let port = listener.local_addr().expect("it is bound").port();
+    let port = free_port();
     let settings = format!(
         r#"{{ "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
               "port-forwarding-enabled": false, "rpc-enabled": false, "peer-port-random-on-start": false,
@@ -115,8 +119,7 @@ pub(super) fn qbittorrent(work: &Work) -> Command {
     fs::create_dir_all(&folder).expect("new folder");
     work.done_script();
     // It can't do without its page, nor with one on a port that is in use.
-    let page =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let page = free_port();
     // The script is run in this client's own folder; a path here would have to be written as Qt does.
     let protocol = if work.demand == Demand::Utp { "UTP" } else { "TCP" };
     let encryption = u8::from(work.demand == Demand::Rc4);
@@ -125,8 +128,7 @@ pub(super) fn qbittorrent(work: &Work) -> Command {
         [AutoRun]\nenabled=true\nprogram=./done.sh\n\
         [BitTorrent]\nSession\\UseRandomPort=true\nSession\\BTProtocol={protocol}\nSession\\Encryption={encryption}\n\
         Session\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\nSession\\MultiConnectionsPerIp=true\n\
-        [Preferences]\nWebUI\\Address=127.0.0.1\nWebUI\\Port={}\nConnection\\UPnP=false\n",
-        page.port()
+        [Preferences]\nWebUI\\Address=127.0.0.1\nWebUI\\Port={page}\nConnection\\UPnP=false\n"
     );
     fs::write(folder.join("qBittorrent.conf"), settings).expect("new file");
     let mut command = Command::new("qbittorrent-nox");
