@@ -65,16 +65,17 @@ impl Folder {
             app.catalog.set_online(id).map_err(|error| format!("The publish folder can't be used: {error}."))
         });
         let is_online = online.is_ok();
-        if !is_online {
-            app.catalog.set_offline();
-            app.storage.close_all();
-        }
         if let Err(sentence) = &online
             && app.health.publish_folder() != Some(online.clone())
         {
             tracing::error!("{sentence}");
         }
+        // First this: who sees that items are offline is told why.
         app.health.set_publish_folder(online);
+        if !is_online {
+            app.catalog.set_offline();
+            app.storage.close_all();
+        }
         if is_online {
             let made = || fs::metadata(&app.publish).map(|metadata| (metadata.dev(), metadata.ino())).ok();
             self.trusted = found.or_else(made);
