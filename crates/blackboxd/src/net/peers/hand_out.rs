@@ -87,6 +87,8 @@ impl HandOuts {
         if let Some(uplink) = uplink {
             state.swarm.set_uplink(now, uplink);
         }
+        // A member that had everything may have left for good: if the tracker knew of it, nobody would join any more.
+        state.swarm.others_seed(now, false);
         let member = state.swarm.join(now, address);
         let mailbox = Arc::<Mailbox>::default();
         state.mailboxes.insert(member, Arc::clone(&mailbox));
@@ -206,7 +208,7 @@ impl Membership<'_> {
         self.with(|swarm, member, now| swarm.choked(now, member, without));
     }
 
-    /// The peer has everything: from now on it can serve others as well as this side.
+    /// The peer has everything: it can serve the others who are here as well as this side.
     pub(super) fn has_all(&self) {
         self.with(|swarm, _, now| swarm.others_seed(now, true));
     }
