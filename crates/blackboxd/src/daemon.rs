@@ -24,6 +24,7 @@ use crate::net::peers::{self, Peers};
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
+use crate::random;
 use crate::runtimes::{Runtimes, Signals};
 use crate::scrub::{self, Suspects};
 use crate::storage::Storage;
@@ -63,14 +64,14 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         peers: Peers::new(&config.limits),
         config,
         listeners: sockets.addresses,
-        peer_id: seeder::peer_id(random()?),
+        peer_id: seeder::peer_id(random::bytes()?),
         dialler: Dialler::default(),
         dht_told: dht::Told::default(),
         hashed_bytes: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
         inbox: Arc::default(),
-        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random()?, Instant::now())),
+        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now())),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),
@@ -88,13 +89,6 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     threads.end(owner);
     runtimes.abandon();
     result
-}
-
-/// Bytes that nobody can guess.
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("no randomness")?;
-    Ok(bytes)
 }
 
 /// Thousands of peers need thousands of descriptors.

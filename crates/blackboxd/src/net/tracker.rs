@@ -11,6 +11,7 @@ use tracker::{Announce, Answer, Failure, NOT_PUBLISHED, Scrape};
 use super::public_host::PublicHost;
 use crate::app::SharedApp;
 use crate::catalog::Content;
+use crate::random;
 
 /// The tracker of this box, independent of the protocol.
 pub struct Tracker {
@@ -27,9 +28,8 @@ impl Tracker {
     /// When the system has no randomness.
     pub fn new(app: SharedApp) -> std::io::Result<Self> {
         let public_host = PublicHost::new(app.config.public_host.as_deref());
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
-        Ok(Self { app, public_host, random: Random(AtomicU64::new(u64::from_ne_bytes(seed))) })
+        let seed = u64::from_ne_bytes(random::bytes()?);
+        Ok(Self { app, public_host, random: Random(AtomicU64::new(seed)) })
     }
 
     /// Enters an announce and answers it.

@@ -12,6 +12,7 @@ use tracker::udp::{self as codec, MAX_PACKET, Reject, Request};
 use super::packet::{self, Received};
 use super::tracker::Tracker;
 use crate::app::SharedApp;
+use crate::random;
 
 /// Wait after a packet that the system could not deliver, so that a lasting error does not fill the log.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -22,10 +23,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// When the system has no randomness, or does not tell which address packets were sent to.
 pub async fn run(app: SharedApp, socket: UdpSocket, shutdown: CancellationToken) -> std::io::Result<()> {
     packet::prepare(&socket)?;
-    let mut key = [0; 16];
-    getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-    let desk =
-        Desk { tracker: Tracker::new(Arc::clone(&app))?, ids: ConnectionIds::new(&key, Instant::now()) };
+    let ids = ConnectionIds::new(&random::bytes()?, Instant::now());
+    let desk = Desk { tracker: Tracker::new(Arc::clone(&app))?, ids };
     tokio::select! {
         () = answer_all(&desk, &socket) => {}
         () = desk.tracker.public_host.watch() => {}

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::app::App;
 use crate::catalog::{Catalog, Item};
 use crate::identity::Identity;
+use crate::random;
 
 /// File in the publish folder whose last word is the folder's id (a dotfile: never published).
 const MARKER: &str = ".blackbox-publish-folder";
@@ -142,8 +143,7 @@ fn read_marker(publish: &Path) -> Marker {
 
 /// Gives the folder a new id; `None` when it can't be written.
 fn write_marker(publish: &Path) -> Option<String> {
-    let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).ok()?;
+    let random: [u8; 16] = random::bytes().ok()?;
     let id = random.iter().fold(String::new(), |mut id, byte| {
         let _ = write!(id, "{byte:02x}");
         id

@@ -1,8 +1,10 @@
 //! What is remembered of members that have left.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::subscriber::subscriber;
 
 /// Addresses that are remembered.
 const MAX_ADDRESSES: usize = 1024;
@@ -27,14 +29,14 @@ pub(super) struct Record {
 impl Record {
     /// The debt of a member at this address.
     pub(super) fn debt(&self, now: Instant, address: IpAddr) -> f64 {
-        let debt = self.debts.get(&network(address));
+        let debt = self.debts.get(&subscriber(address));
         debt.map_or(0.0, |(debt, since)| fade(*debt, now.saturating_duration_since(*since)))
     }
 
     /// Remembers the debt of a member that leaves, at the price of the smallest ones.
     pub(super) fn put(&mut self, now: Instant, address: IpAddr, debt: f64) {
         if debt >= NO_DEBT {
-            self.debts.insert(network(address), (debt, now));
+            self.debts.insert(subscriber(address), (debt, now));
         }
         if self.debts.len() > MAX_ADDRESSES {
             let left = |(debt, since): &(f64, Instant)| fade(*debt, now.saturating_duration_since(*since));
@@ -44,13 +46,5 @@ impl Record {
                 self.debts.remove(&address);
             }
         }
-    }
-}
-
-/// One subscriber's addresses are one: of IPv6 those with the same first half.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }

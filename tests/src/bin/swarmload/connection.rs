@@ -5,11 +5,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use seeder::mse::Agreed;
+use seeder::{Handshake, Reserved};
 use socket2::{Domain, Socket, Type};
 use system_tests::content::Chance;
+use torrent::PeerId;
 
 use crate::Content;
-use crate::encryption::{self, Ciphers};
+use crate::encryption;
 use crate::wire::{Cutter, Part};
 
 /// Bytes of a request.
@@ -60,7 +63,7 @@ pub struct Connection {
 
 /// What a connection knows of the other side, and what it does to it.
 struct Peer {
-    ciphers: Option<Ciphers>,
+    ciphers: Option<Agreed>,
     has: Vec<bool>,
     is_fast: bool,
     is_choked: bool,
@@ -89,12 +92,16 @@ impl Connection {
     ) -> Result<Self, String> {
         let at = |step: &'static str| move |error: std::io::Error| format!("{step}: {}", error.kind());
         let mut stream = connect(source, to).map_err(at("connect"))?;
-        let mut ours = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\x04".to_vec();
-        ours.extend(content.info_hash.as_bytes());
-        ours.extend(format!("-SL0100-{:012}", chance.below(1_000_000_000_000)).into_bytes());
+        let name = format!("-SL0100-{:012}", chance.below(1_000_000_000_000));
+        let handshake = Handshake {
+            reserved: Reserved([0, 0, 0, 0, 0, 0, 0, 4]),
+            info_hash: content.info_hash,
+            peer_id: PeerId(name.into_bytes().try_into().expect("20 bytes")),
+        };
+        let ours = handshake.to_bytes();
         let mut ciphers = None;
         if is_encrypted {
-            let agreed = encryption::initiate(&mut stream, &content.info_hash, &ours, &mut chance);
+            let agreed = encryption::initiate(&mut stream, handshake, &mut chance);
             ciphers = Some(agreed.map_err(at("encryption"))?);
         } else {
             stream.write_all(&ours).map_err(at("handshake"))?;
@@ -102,7 +109,7 @@ impl Connection {
         let mut theirs = [0; 68];
         stream.read_exact(&mut theirs).map_err(at("handshake"))?;
         if let Some(ciphers) = &mut ciphers {
-            ciphers.incoming.apply(&mut theirs);
+            ciphers.decrypt.apply(&mut theirs);
         }
         if theirs[..20] != ours[..20] || theirs[28..48] != ours[28..48] {
             return Err("handshake: of another torrent".to_owned());
@@ -141,7 +148,7 @@ impl Connection {
             Err(error) => return Err(format!("read: {}", error.kind())),
         };
         if let Some(ciphers) = &mut self.peer.ciphers {
-            ciphers.incoming.apply(&mut buffer[..count]);
+            ciphers.decrypt.apply(&mut buffer[..count]);
         }
         let (peer, counts) = (&mut self.peer, &mut self.counts);
         self.cutter.feed(&buffer[..count], |part| peer.take(part, content, counts))?;
@@ -201,8 +208,8 @@ impl Peer {
     fn send(&mut self, message: &[u8]) {
         let start = self.sending.len();
         self.sending.extend_from_slice(message);
-        if let Some(ciphers) = &mut self.ciphers {
-            ciphers.outgoing.apply(&mut self.sending[start..]);
+        if let Some(cipher) = self.ciphers.as_mut().and_then(|agreed| agreed.encrypt.as_mut()) {
+            cipher.apply(&mut self.sending[start..]);
         }
     }
 

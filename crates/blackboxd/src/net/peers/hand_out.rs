@@ -193,7 +193,7 @@ impl Membership<'_> {
 
     /// The peer did something.
     pub(super) fn tell(&self, event: Event, session: &PeerSession) {
-        self.with(|swarm, member, now| match event {
+        self.with(|State { swarm, .. }, member, now| match event {
             Event::Has(piece) => swarm.has(now, member, piece),
             Event::HasSeveral => swarm.has_many(now, member, session.have()),
             Event::Requested(block) => swarm.requested(now, member, block),
@@ -205,12 +205,12 @@ impl Membership<'_> {
 
     /// Whether the peer wants something and there is no slot for it.
     pub(super) fn set_without_slot(&self, without: bool) {
-        self.with(|swarm, member, now| swarm.choked(now, member, without));
+        self.with(|State { swarm, .. }, member, now| swarm.choked(now, member, without));
     }
 
     /// The peer has everything: it can serve the others who are here as well as this side.
     pub(super) fn has_all(&self) {
-        self.with(|swarm, _, now| swarm.others_seed(now, true));
+        self.with(|State { swarm, .. }, _, now| swarm.others_seed(now, true));
     }
 
     /// Blocks were sent to the peer, and whether its socket takes more.
@@ -219,8 +219,8 @@ impl Membership<'_> {
         if blocks.is_empty() && was_blocked == is_blocked {
             return;
         }
-        lock(&self.hand_out.state).has_sent |= !blocks.is_empty();
-        self.with(|swarm, member, now| {
+        self.with(|State { swarm, has_sent, .. }, member, now| {
+            *has_sent |= !blocks.is_empty();
             for block in blocks {
                 swarm.sent(now, member, *block);
             }
@@ -235,11 +235,11 @@ impl Membership<'_> {
         lock(&self.hand_out.state).swarm.standing(self.member, next)
     }
 
-    fn with(&self, change: impl FnOnce(&mut Swarm, Member, Instant)) {
+    fn with(&self, change: impl FnOnce(&mut State, Member, Instant)) {
         let now = Instant::now();
         let mut state = lock(&self.hand_out.state);
         let before = state.swarm.next_deadline();
-        change(&mut state.swarm, self.member, now);
+        change(&mut state, self.member, now);
         state.deliver(now);
         let is_sooner = match (state.swarm.next_deadline(), before) {
             (Some(after), Some(before)) => after < before,

@@ -1,9 +1,10 @@
 //! How many may be connected, in all and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use seeder::subscriber;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places for connected peers.
@@ -45,7 +46,7 @@ impl Places {
 
     /// Gives the place to a peer at this address; `None` if as many are connected from there as may be.
     pub(super) fn take(&self, place: FreePlace, address: IpAddr) -> Option<TakenPlace> {
-        let address = site(address);
+        let address = subscriber(address);
         let mut taken = lock(&self.taken);
         let count = taken.entry(address).or_default();
         // Others of this address keep the entry, as at least one place is for each.
@@ -66,15 +67,6 @@ impl Drop for TakenPlace {
                 taken.remove(&self.address);
             }
         }
-    }
-}
-
-/// What counts as one address: a host of IPv6 has all of a /64.
-fn site(address: IpAddr) -> IpAddr {
-    const HOST: u128 = u64::MAX as u128;
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !HOST).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
