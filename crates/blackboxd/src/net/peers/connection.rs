@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Instant;
 
 use seeder::{Close, Event, PeerSession, Standing, WRITE_LIMIT};
@@ -71,16 +72,21 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     end
 }
 
-/// Writes what is queued, as much as the peer takes.
+/// Writes what is queued, as much as the peer takes. `None` if its socket takes nothing, which is said only where that
+/// `is_news`: else it waits.
 async fn write(
     app: &App,
     wanted: &Wanted,
     outgoing: &mut Outgoing,
     writer: &mut Writer,
-) -> io::Result<Written> {
+    is_news: bool,
+) -> io::Result<Option<Written>> {
     poll_fn(|context| {
         let source = Source::new(&app.storage, &wanted.content);
-        outgoing.poll_write(context, writer, source)
+        match outgoing.poll_write(context, writer, source) {
+            Poll::Pending if is_news => Poll::Ready(Ok(None)),
+            polled => polled.map_ok(Some),
+        }
     })
     .await
 }
@@ -145,12 +151,12 @@ impl Connection<'_> {
             }
             self.fill();
             let can_write = !self.outgoing.is_empty() && self.disk.is_none() && !self.has_more;
+            let is_news = self.membership.as_ref().is_some_and(|membership| !membership.is_blocked());
             let deadline = self.next_deadline();
+            let writing = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer, is_news);
             tokio::select! {
                 received = receive(&mut self.reader, &mut self.session) => self.received(received)?,
-                written = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer), if can_write => {
-                    self.written(written?);
-                }
+                written = writing, if can_write => self.written(written?),
                 turn = arrival(&mut self.turn) => self.take(turn),
                 bytes = arrival(&mut self.disk) => self.outgoing.supply(bytes?),
                 found = arrival(&mut self.lookup) => self.answer(found),
@@ -206,14 +212,18 @@ impl Connection<'_> {
         }
     }
 
-    /// Takes note of what came of writing.
-    fn written(&mut self, written: Written) {
-        if let Written::NeedsDisk { offset, length } = written {
-            let Wanted { content, online, .. } = self.wanted;
-            self.disk = Some(Box::pin(self.app.peers.reads.read(self.app, content, online, offset, length)));
-            return;
+    /// Takes note of what came of writing: nothing, if the socket is full.
+    fn written(&mut self, written: Option<Written>) {
+        match written {
+            Some(Written::Some) => self.progress = Instant::now(),
+            Some(Written::NeedsDisk { offset, length }) => {
+                let Wanted { content, online, .. } = self.wanted;
+                let reads = &self.app.peers.reads;
+                self.disk = Some(Box::pin(reads.read(self.app, content, online, offset, length)));
+                return;
+            }
+            None => {}
         }
-        self.progress = Instant::now();
         let finished = self.outgoing.finished();
         if let Some(membership) = &mut self.membership {
             membership.sent(&finished, !self.outgoing.is_empty());

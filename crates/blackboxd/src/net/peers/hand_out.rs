@@ -213,6 +213,11 @@ impl Membership<'_> {
         self.with(|State { swarm, .. }, _, now| swarm.others_seed(now, true));
     }
 
+    /// Whether the peer's socket is known to take no more.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Blocks were sent to the peer, and whether its socket takes more.
     pub(super) fn sent(&mut self, blocks: &[Block], is_blocked: bool) {
         let was_blocked = std::mem::replace(&mut self.is_blocked, is_blocked);
