@@ -41,8 +41,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     if hand_out || app.upload.bytes_per_second().is_some() {
         writer.keep_queue_short();
     }
-    let membership =
-        hand_out.then(|| app.peers.hand_outs.join(info_hash, &wanted.torrent.lengths, address.ip()));
+    let membership = hand_out.then(|| app.peers.hand_outs.join(&wanted, address.ip()));
     let connection = Connection {
         app,
         reader,
@@ -341,6 +340,9 @@ impl Connection<'_> {
         }
         for piece in self.withheld.iter().filter(|piece| withheld.binary_search(piece).is_err()) {
             self.session.release(now, *piece);
+        }
+        if let Some(membership) = &self.membership {
+            membership.set_withheld(&withheld);
         }
         self.withheld = withheld;
         Ok(())
