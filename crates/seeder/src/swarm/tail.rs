@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use torrent::PieceIndex;
 
+use super::member::Open;
 use super::pieces::State;
 use super::{Member, Peer, Swarm};
 
@@ -54,7 +55,7 @@ impl Swarm {
             && tries < MAX_TRIES
             && let Some(Reverse((waiting, has, member))) = receivers.pop()
         {
-            let Some(piece) = self.rarest_for(member, idle) else {
+            let Some(piece) = self.rarest_for(now, member, idle) else {
                 tries += 1;
                 continue;
             };
@@ -93,7 +94,7 @@ impl Swarm {
     }
 
     /// The piece that fewest have, of those the member may be told of.
-    fn rarest_for(&mut self, member: Member, idle: Duration) -> Option<PieceIndex> {
+    fn rarest_for(&mut self, now: Instant, member: Member, idle: Duration) -> Option<PieceIndex> {
         let peer = self.members.get_mut(&member)?;
         if untold(peer, 0, self.pieces.count()).next().is_none_or(|index| index >= self.pieces.count()) {
             peer.revealed = None;
@@ -102,7 +103,7 @@ impl Swarm {
         let peer = self.members.get(&member)?;
         let may = |piece: PieceIndex| match self.pieces.state(piece) {
             State::New | State::Withheld => false,
-            State::Given(_) => idle > STUCK,
+            State::Given(giver) => idle > STUCK || self.is_left_alone(now, piece, giver),
             State::Unproven(giver) => idle > DESPERATE || !self.is_trusted(giver),
             State::Out => true,
         };
@@ -113,6 +114,13 @@ impl Swarm {
             .min_by_key(|piece| self.pieces.spread(*piece))?;
         self.tail_cursor = best.get() + 1;
         Some(best)
+    }
+
+    /// Whether the piece was given to somebody who does not ask for it and has not taken one yet.
+    fn is_left_alone(&self, now: Instant, piece: PieceIndex, giver: Member) -> bool {
+        let Some(peer) = self.members.get(&giver) else { return true };
+        let is_unused = |open: &Open| !open.asked && now.saturating_duration_since(open.since) >= YOUNG;
+        !peer.has_finished_one && peer.open.get(&piece).is_none_or(is_unused)
     }
 
     fn is_trusted(&self, member: Member) -> bool {
