@@ -110,32 +110,19 @@ impl Case {
 
     /// Who takes part, and what is not as usual.
     fn name(&self) -> String {
-        let mut name = self.stock.to_string();
-        if self.others > 0 {
-            name += &format!(" and {} {:?}", self.others, self.kind).to_lowercase();
-        }
-        if self.up < FAST {
-            name += &format!(" at {} MiB/s", self.up / MIB as f64);
-        }
-        if self.slots < usize::MAX {
-            name += &format!(" with {} slots", self.slots);
-        }
-        if self.leavers > 0 {
-            name += &format!(", {} leave and come back", self.leavers);
-        }
-        if self.seed_delay != world::DELAY {
-            name += &format!(", {} ms from the seed", 2 * self.seed_delay / 1000);
-        }
-        if self.uplink != UPLINK {
-            name += &format!(", uplink {} MiB/s", self.uplink / MIB);
-        }
-        if let Some(blocks) = self.sockets {
-            name += &format!(", limited by the network, {blocks} blocks in a socket");
-        }
-        if let Some(slots) = self.seed_slots {
-            name += &format!(", {slots} slots at the seed");
-        }
-        name
+        let parts = [
+            Some(self.stock.to_string()),
+            (self.others > 0).then(|| format!(" and {} {:?}", self.others, self.kind).to_lowercase()),
+            (self.up < FAST).then(|| format!(" at {} MiB/s", self.up / MIB as f64)),
+            (self.slots < usize::MAX).then(|| format!(" with {} slots", self.slots)),
+            (self.leavers > 0).then(|| format!(", {} leave and come back", self.leavers)),
+            (self.seed_delay != world::DELAY)
+                .then(|| format!(", {} ms from the seed", 2 * self.seed_delay / 1000)),
+            (self.uplink != UPLINK).then(|| format!(", uplink {} MiB/s", self.uplink / MIB)),
+            self.sockets.map(|blocks| format!(", no limit set, {blocks} blocks in a socket")),
+            self.seed_slots.map(|slots| format!(", {slots} slots at the seed")),
+        ];
+        parts.into_iter().flatten().collect()
     }
 }
 
