@@ -12,7 +12,7 @@ use seeder::{Close, Event, PeerSession, Standing, WRITE_LIMIT};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use torrent::{MAX_BLOCK, PieceIndex};
+use torrent::MAX_BLOCK;
 
 use super::acquaintance::Acquaintance;
 use super::end::End;
@@ -58,7 +58,6 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         turn: None,
         disk: None,
         lookup: None,
-        withheld: wanted.withheld.clone(),
         damage: wanted.damage.clone(),
     };
     let end = tokio::select! {
@@ -128,8 +127,7 @@ struct Connection<'a> {
     disk: Waiting<'a, Result<Vec<u8>, ServeError>>,
     /// Metadata or hashes that are on their way from the catalog.
     lookup: Waiting<'a, Found>,
-    /// Pieces that can't be given, and what tells of others.
-    withheld: Vec<PieceIndex>,
+    /// What tells of pieces that can't be given.
     damage: watch::Receiver<Vec<Range<u64>>>,
 }
 
@@ -324,16 +322,8 @@ impl Connection<'_> {
     /// Gives no more what has been found damaged, and again what is good again.
     fn damage_changed(&mut self) -> Result<(), End> {
         self.damage.mark_unchanged();
-        let now = Instant::now();
         let withheld = self.wanted.content.damage.pieces(&self.wanted.torrent.lengths);
-        for piece in withheld.iter().filter(|piece| self.withheld.binary_search(piece).is_err()) {
-            self.session.withhold(now, *piece)?;
-        }
-        for piece in self.withheld.iter().filter(|piece| withheld.binary_search(piece).is_err()) {
-            self.session.release(now, *piece);
-        }
-        self.withheld = withheld;
-        Ok(())
+        Ok(self.session.set_withheld(Instant::now(), &withheld)?)
     }
 
     fn update(&self) {
