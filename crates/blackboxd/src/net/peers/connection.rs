@@ -18,6 +18,7 @@ use super::acquaintance::Acquaintance;
 use super::end::End;
 use super::greet::{Greeted, receive};
 use super::hand_out::Membership;
+use super::identities::Claim;
 use super::metadata::Found;
 use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
 use super::registry::{Place, Verdict};
@@ -33,7 +34,7 @@ use crate::storage::ServeError;
 const FREE_MESSAGES: usize = 4 * 1024;
 
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
+pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) -> End {
     let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
     let info_hash = wanted.torrent.info_hash();
@@ -48,6 +49,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         writer,
         session,
         wanted: &wanted,
+        claim,
         place: app.peers.registry.enter(stats),
         acquaintance: Acquaintance::new(app, info_hash, address, is_called),
         membership,
@@ -63,6 +65,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     let end = tokio::select! {
         result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
         () = wanted.online.cancelled() => End::Offline,
+        () = claim.replaced() => End::Twice,
     };
     if let End::Serve(error) = &end {
         app.look_again(&wanted.content, error);
@@ -110,6 +113,7 @@ struct Connection<'a> {
     writer: Writer,
     session: PeerSession,
     wanted: &'a Wanted,
+    claim: &'a Claim<'a>,
     place: Place<'a>,
     acquaintance: Acquaintance<'a>,
     /// Where pieces are handed out.
@@ -179,6 +183,7 @@ impl Connection<'_> {
 
     /// Something has come, or the peer is to be left; what it said before that counts.
     fn received(&mut self, received: Result<(), End>) -> Result<(), End> {
+        self.claim.heard();
         if let Err(End::Protocol(Close::BothSeeds)) = &received {
             self.act_on_events();
             if let Some(membership) = &self.membership {
