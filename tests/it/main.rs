@@ -23,6 +23,7 @@ mod publish;
 mod restart;
 mod scale;
 mod seed;
+mod slow_disk;
 mod tidy;
 mod torture;
 mod web;
