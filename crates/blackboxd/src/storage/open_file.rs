@@ -89,6 +89,20 @@ impl OpenFile {
         read.map_err(|source| self.unreadable(source))
     }
 
+    /// As [`read`](Self::read), if the bytes are in memory; whether they are. Does not block.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub(super) fn read_present(&self, part: &mut [u8], offset: u64) -> Result<bool, ServeError> {
+        if self.presence != Presence::Whole {
+            let length = part.len();
+            let read = preadv2(&self.file, &mut [IoSliceMut::new(part)], offset, ReadWriteFlags::NOWAIT);
+            // What is wrong with the file shows to those who may wait.
+            return if read == Ok(length) { self.check().map(|()| true) } else { Ok(false) };
+        }
+        self.read(part, offset).map(|()| true)
+    }
+
     /// Whether the bytes at `offset`, which are at `at` in `mapping`, are in memory, so that reading them waits for nothing.
     pub(super) fn is_present(&self, offset: u64, length: usize, mapping: &Mapping, at: usize) -> bool {
         match self.presence {

@@ -144,6 +144,12 @@ impl Connection {
         self.receive(&bytes(&[message]))
     }
 
+    /// These pieces turn out to be damaged, and no others.
+    pub(crate) fn withhold(&mut self, pieces: &[u32]) -> Result<(), Close> {
+        let pieces: Vec<_> = pieces.iter().map(|index| piece(*index)).collect();
+        self.session.set_withheld(self.now, &pieces)
+    }
+
     /// The next message that is not a block, as it is on the wire.
     pub(crate) fn said(&mut self) -> Option<Vec<u8>> {
         if self.said.is_empty() {

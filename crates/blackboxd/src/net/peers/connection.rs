@@ -13,12 +13,13 @@ use seeder::{Close, Event, PeerSession, Standing, WRITE_LIMIT};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use torrent::{MAX_BLOCK, PieceIndex};
+use torrent::MAX_BLOCK;
 
 use super::acquaintance::Acquaintance;
 use super::end::End;
 use super::greet::{Greeted, receive};
 use super::hand_out::Membership;
+use super::identities::Claim;
 use super::metadata::Found;
 use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
 use super::registry::{Place, Verdict};
@@ -34,7 +35,7 @@ use crate::storage::ServeError;
 const FREE_MESSAGES: usize = 4 * 1024;
 
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
+pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) -> End {
     let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
     let info_hash = wanted.torrent.info_hash();
@@ -48,6 +49,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         writer,
         session,
         wanted: &wanted,
+        claim,
         place: app.peers.registry.enter(stats),
         acquaintance: Acquaintance::new(app, info_hash, address, is_called),
         membership,
@@ -58,12 +60,12 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
         turn: None,
         disk: None,
         lookup: None,
-        withheld: wanted.withheld.clone(),
         damage: wanted.damage.clone(),
     };
     let end = tokio::select! {
         result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
         () = wanted.online.cancelled() => End::Offline,
+        () = claim.replaced() => End::Twice,
     };
     if let End::Serve(error) = &end {
         app.look_again(&wanted.content, error);
@@ -116,6 +118,7 @@ struct Connection<'a> {
     writer: Writer,
     session: PeerSession,
     wanted: &'a Wanted,
+    claim: &'a Claim<'a>,
     place: Place<'a>,
     acquaintance: Acquaintance<'a>,
     /// Where pieces are handed out.
@@ -133,8 +136,7 @@ struct Connection<'a> {
     disk: Waiting<'a, Result<Vec<u8>, ServeError>>,
     /// Metadata or hashes that are on their way from the catalog.
     lookup: Waiting<'a, Found>,
-    /// Pieces that can't be given, and what tells of others.
-    withheld: Vec<PieceIndex>,
+    /// What tells of pieces that can't be given.
     damage: watch::Receiver<Vec<Range<u64>>>,
 }
 
@@ -186,6 +188,7 @@ impl Connection<'_> {
 
     /// Something has come, or the peer is to be left; what it said before that counts.
     fn received(&mut self, received: Result<(), End>) -> Result<(), End> {
+        self.claim.heard();
         if let Err(End::Protocol(Close::BothSeeds)) = &received {
             self.act_on_events();
             if let Some(membership) = &self.membership {
@@ -333,19 +336,11 @@ impl Connection<'_> {
     /// Gives no more what has been found damaged, and again what is good again.
     fn damage_changed(&mut self) -> Result<(), End> {
         self.damage.mark_unchanged();
-        let now = Instant::now();
         let withheld = self.wanted.content.damage.pieces(&self.wanted.torrent.lengths);
-        for piece in withheld.iter().filter(|piece| self.withheld.binary_search(piece).is_err()) {
-            self.session.withhold(now, *piece)?;
-        }
-        for piece in self.withheld.iter().filter(|piece| withheld.binary_search(piece).is_err()) {
-            self.session.release(now, *piece);
-        }
         if let Some(membership) = &self.membership {
             membership.set_withheld(&withheld);
         }
-        self.withheld = withheld;
-        Ok(())
+        Ok(self.session.set_withheld(Instant::now(), &withheld)?)
     }
 
     fn update(&self) {
