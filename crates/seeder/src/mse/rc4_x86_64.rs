@@ -22,6 +22,7 @@ macro_rules! read {
 }
 
 /// Exchanges the entry `$at` of the group with that at `j`, and puts the keystream's byte into its register.
+#[rustfmt::skip]
 macro_rules! exchange {
     ($at:literal, $entry:literal) => {
         concat!(
@@ -43,6 +44,7 @@ macro_rules! gather {
 }
 
 /// Goes to the label `$away` if the exchange that was just made hit one of the `$count` entries from `$next` on.
+#[rustfmt::skip]
 macro_rules! check {
     ($next:literal, $count:literal, $away:literal, $back:literal) => {
         concat!(
