@@ -9,7 +9,7 @@ mod open_file;
 pub mod tests;
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -167,12 +167,13 @@ impl View {
         slices.push_mapped(&self.mapping, self.at(offset), usize::try_from(length).unwrap_or(usize::MAX));
     }
 
-    /// Reads bytes of content that are covered. Blocks unless they are [here](Self::has).
+    /// Fills all parts with the bytes of content from `offset` on, which are covered. Blocks unless they are
+    /// [here](Self::has).
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub fn read(&self, part: &mut [u8], offset: u64) -> Result<(), ServeError> {
-        self.file.read(part, offset - self.file_start)
+    pub fn read(&self, parts: &mut [IoSliceMut<'_>], offset: u64) -> Result<(), ServeError> {
+        self.file.read_vectored(parts, offset - self.file_start)
     }
 
     fn at(&self, offset: u64) -> usize {
