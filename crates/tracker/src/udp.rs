@@ -391,6 +391,7 @@ mod tests {
             interval: Duration::from_mins(2),
             min_interval: Duration::from_mins(1),
             scrape,
+            has_finished: false,
             peers_v4: (0..peers).map(|port| SocketAddrV4::new([192, 0, 2, 1].into(), port)).collect(),
             peers_v6: (0..peers).map(|port| SocketAddrV6::new([0xffff; 8].into(), port, 0, 0)).collect(),
         }
