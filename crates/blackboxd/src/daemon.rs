@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
         inbox: Arc::default(),
-        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now())),
+        swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),
@@ -104,19 +104,19 @@ fn raise_file_limit() {
 type Ended = (&'static str, std::io::Result<()>);
 
 fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp, sockets: Sockets) {
-    let (net, peers) = (runtimes.net.handle(), runtimes.peers.handle());
+    let (net, tracker, peers) = (runtimes.net.handle(), runtimes.tracker.handle(), runtimes.peers.handle());
     let shared = || (Arc::clone(app), app.ending.clone());
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("web", web::run(app, sockets.web, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(
