@@ -15,6 +15,8 @@ use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
 use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
+use crate::net::port_mapping::PortMapping;
+use crate::net::public_host::PublicHost;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -33,6 +35,10 @@ pub struct App {
     pub config: Config,
     /// The listeners' real addresses.
     pub listeners: Listeners,
+    /// Where the peers' is for those outside.
+    pub public_host: PublicHost,
+    /// Whether a router forwards to them.
+    pub port_mapping: PortMapping,
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
     /// The connected peers.
@@ -177,6 +183,8 @@ pub mod testing {
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
+            public_host: PublicHost::new(None, nowhere.port()),
+            port_mapping: PortMapping::new(false),
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),
             dialler: Dialler::default(),

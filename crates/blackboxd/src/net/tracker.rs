@@ -8,7 +8,6 @@ use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
 use tracker::{Announce, Answer, Failure, NOT_PUBLISHED, Scrape};
 
-use super::public_host::PublicHost;
 use crate::app::SharedApp;
 use crate::catalog::Content;
 use crate::random;
@@ -16,8 +15,6 @@ use crate::random;
 /// The tracker of this box, independent of the protocol.
 pub struct Tracker {
     app: SharedApp,
-    /// Where the box is for those outside.
-    pub public_host: PublicHost,
     random: Random,
 }
 
@@ -27,9 +24,8 @@ impl Tracker {
     /// # Errors
     /// When the system has no randomness.
     pub fn new(app: SharedApp) -> std::io::Result<Self> {
-        let public_host = PublicHost::new(app.config.public_host.as_deref());
         let seed = u64::from_ne_bytes(random::bytes()?);
-        Ok(Self { app, public_host, random: Random(AtomicU64::new(seed)) })
+        Ok(Self { app, random: Random(AtomicU64::new(seed)) })
     }
 
     /// Enters an announce and answers it.
@@ -80,7 +76,7 @@ impl Tracker {
     }
 
     fn own_address(&self, approach: &Approach) -> Option<SocketAddr> {
-        seed_address(self.app.listeners.peer, &self.public_host.addresses(), approach)
+        seed_address(self.app.listeners.peer, &self.app.public_host.addresses(), approach)
     }
 }
 

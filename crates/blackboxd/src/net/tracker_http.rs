@@ -23,15 +23,14 @@ const EXPIRE: Duration = Duration::from_mins(1);
 /// When the system has no randomness.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let tracker = Arc::new(Tracker::new(Arc::clone(&app))?);
-    let shared = Arc::clone(&tracker);
     let handler = move |request| {
-        let tracker = Arc::clone(&shared);
+        let tracker = Arc::clone(&tracker);
         async move { respond(&tracker, &request) }
     };
     tokio::select! {
         () = http::serve(listener, handler, shutdown) => {}
         // These two never end.
-        ((), ()) = async { tokio::join!(expire(&app), tracker.public_host.watch()) } => {}
+        ((), ()) = async { tokio::join!(expire(&app), app.public_host.watch()) } => {}
     }
     Ok(())
 }

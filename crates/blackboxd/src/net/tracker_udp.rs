@@ -27,7 +27,6 @@ pub async fn run(app: SharedApp, socket: UdpSocket, shutdown: CancellationToken)
     let desk = Desk { tracker: Tracker::new(Arc::clone(&app))?, ids };
     tokio::select! {
         () = answer_all(&desk, &socket) => {}
-        () = desk.tracker.public_host.watch() => {}
         () = shutdown.cancelled() => {}
     }
     Ok(())
