@@ -28,7 +28,7 @@ mod testing;
 pub mod udp;
 
 pub use announce::{Announce, Answer, Event, Scrape};
-pub use failure::{Failure, NOT_PUBLISHED, Retry};
+pub use failure::{CHANGING, Failure, NOT_PUBLISHED, RETIRED, Retry};
 pub use swarm::SwarmStore;
 
 /// Most info hashes in one scrape, over HTTP and UDP alike: as many as fit into a UDP packet (BEP 15).
