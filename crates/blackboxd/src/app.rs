@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use appliance::Config;
@@ -56,7 +56,7 @@ pub struct App {
     /// Where to say that an item should be looked at again.
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
-    pub swarms: Mutex<SwarmStore>,
+    pub swarms: SwarmStore,
     /// The one limit on everything that is given away.
     pub upload: RateLimit,
     /// What is wrong with the box.
@@ -151,11 +151,6 @@ impl App {
         self.storage.close(content);
         self.inbox.item(name.as_ref());
     }
-
-    /// The swarms, locked; held only for one look-up or announce.
-    pub fn swarms(&self) -> std::sync::MutexGuard<'_, SwarmStore> {
-        self.swarms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// How everybody holds it.
@@ -193,7 +188,7 @@ pub mod testing {
             scrubbed_bytes: AtomicU64::new(0),
             suspects: Suspects::default(),
             inbox: Arc::default(),
-            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
+            swarms: SwarmStore::new(Limits::default(), &[0; 16], Instant::now()),
             health: Health::default(),
             started: Instant::now(),
             ending: CancellationToken::new(),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
         inbox: Arc::default(),
-        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now())),
+        swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),

@@ -54,7 +54,7 @@ pub enum Event {
 }
 
 /// What a peer is told in return.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// When to announce again.
     pub interval: Duration,
@@ -62,6 +62,8 @@ pub struct Answer {
     pub min_interval: Duration,
     /// The swarm, the asker and the box included.
     pub scrape: Scrape,
+    /// Whether this announce ended a download that was not counted before.
+    pub has_finished: bool,
     /// Peers with an IPv4 address; the box first if it has one that the asker can use.
     pub peers_v4: Vec<SocketAddrV4>,
     /// Peers with an IPv6 address; the box first if it has one that the asker can use.

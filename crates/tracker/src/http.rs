@@ -367,6 +367,7 @@ mod tests {
             interval: Duration::from_mins(2),
             min_interval: Duration::from_mins(1),
             scrape: Scrape { complete: 3, incomplete: 2, downloaded: 1 },
+            has_finished: false,
             peers_v4: vec![SocketAddrV4::new([97, 98, 99, 100].into(), 0x6566)],
             peers_v6: vec![SocketAddrV6::new([0x3031; 8].into(), 0x6566, 0, 0)],
         }

@@ -18,6 +18,7 @@
 
 pub mod address;
 pub mod announce;
+mod array;
 pub mod connection_id;
 mod failure;
 pub mod http;

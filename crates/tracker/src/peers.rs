@@ -2,24 +2,50 @@
 //!
 //! Each combination of scope and role has an array of its own, so that the peers an asker may be told are whole
 //! arrays and nothing has to be filtered: choosing costs as many steps as peers are wanted, however large the
-//! swarm. Each array is sorted by tag, which is found by bisection and makes an index unnecessary.
+//! swarm. Arrays are sorted by tag (see [`array`](crate::array)), which makes an index unnecessary.
 
 use crate::address::Scope;
+use crate::array::Array;
 
 /// Stands for a peer id and key: a keyed hash, so that nobody can aim at another peer's tag. Two peers of the same
 /// tag displace each other; that takes a swarm of 65,536 to be likely for any, and does no lasting harm.
 pub(crate) type Tag = u32;
 
-/// One peer. 16 bytes with an IPv4 address, 28 with an IPv6 one.
+/// One peer. 12 bytes with an IPv4 address, 24 with an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer<A> {
     pub(crate) tag: Tag,
-    /// Seconds since the store's start after which it counts as gone.
-    pub(crate) expires: u32,
     pub(crate) address: A,
     pub(crate) port: u16,
-    /// Its download must not be counted (again): it was counted, or the peer came with everything.
-    pub(crate) counted: bool,
+    pub(crate) stay: Stay,
+}
+
+/// How long a peer stays, and whether its download must not be counted (again): it was counted, or the peer came with
+/// everything. 15 bits of seconds, which begin anew every nine hours, and one for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stay(u16);
+
+/// Nobody stays longer (seconds) without another announce. What ends later than that ended before: so `expire` must be
+/// called more often than every six hours.
+pub(crate) const LONGEST_STAY: u32 = 1 << 13;
+
+impl Stay {
+    const SECONDS: u32 = (1 << 15) - 1;
+
+    /// Until `expires`, in seconds since the store's start.
+    #[expect(clippy::cast_possible_truncation, reason = "15 bits")]
+    pub(crate) fn until(expires: u32, is_counted: bool) -> Self {
+        Self(((expires & Self::SECONDS) as u16) << 1 | u16::from(is_counted))
+    }
+
+    pub(crate) fn is_counted(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(self, now: u32) -> bool {
+        u32::from(self.0 >> 1).wrapping_sub(now) & Self::SECONDS > LONGEST_STAY
+    }
 }
 
 /// Which array: who may be told of a peer, and whether it has everything.
@@ -39,63 +65,49 @@ impl Place {
 
 #[derive(Debug)]
 pub(crate) struct Peers<A> {
-    /// By [`Place::index`]; each sorted by tag, no tag in two of them.
-    arrays: [Vec<Peer<A>>; PLACES],
+    /// By [`Place::index`]; no tag is in two of them.
+    arrays: [Array<A>; PLACES],
 }
 
-impl<A> Default for Peers<A> {
+impl<A: Copy> Default for Peers<A> {
     fn default() -> Self {
-        Self { arrays: [const { Vec::new() }; PLACES] }
+        Self { arrays: [const { Array::new() }; PLACES] }
     }
 }
 
-impl<A: Copy + PartialEq> Peers<A> {
+impl<A: Copy> Peers<A> {
     pub(crate) fn len(&self) -> usize {
-        self.arrays.iter().map(Vec::len).sum()
+        self.arrays.iter().map(Array::len).sum()
     }
 
     /// How many peers have everything.
     pub(crate) fn complete(&self) -> usize {
-        self.arrays.iter().skip(1).step_by(2).map(Vec::len).sum()
+        self.arrays.iter().skip(1).step_by(2).map(Array::len).sum()
     }
 
     pub(crate) fn get(&self, tag: Tag) -> Option<&Peer<A>> {
-        let (array, index) = self.find(tag)?;
-        Some(&self.arrays[array][index])
+        self.arrays.iter().find_map(|array| array.get(tag))
     }
 
     /// Enters a peer, or replaces what was known of it.
     pub(crate) fn put(&mut self, place: Place, peer: Peer<A>) {
-        let found = self.find(peer.tag);
-        if let Some((array, index)) = found.filter(|(array, _)| *array == place.index()) {
-            self.arrays[array][index] = peer;
-            return;
+        if self.arrays[place.index()].put(peer) {
+            for (index, array) in self.arrays.iter_mut().enumerate() {
+                if index != place.index() && array.remove(peer.tag) {
+                    break;
+                }
+            }
         }
-        if let Some((array, index)) = found {
-            self.arrays[array].remove(index);
-        }
-        let array = &mut self.arrays[place.index()];
-        if array.len() == array.capacity() {
-            // By an eighth instead of doubling: a large swarm's memory is what its peers need.
-            array.reserve_exact(array.len() / 8 + 4);
-        }
-        let index = array.partition_point(|other| other.tag < peer.tag);
-        array.insert(index, peer);
     }
 
     /// Whether there was such a peer.
     pub(crate) fn remove(&mut self, tag: Tag) -> bool {
-        self.find(tag).map(|(array, index)| self.arrays[array].remove(index)).is_some()
+        self.arrays.iter_mut().any(|array| array.remove(tag))
     }
 
     /// Removes the peers whose time is over.
-    pub(crate) fn expire(&mut self, seconds: u32) {
-        for array in &mut self.arrays {
-            array.retain(|peer| peer.expires >= seconds);
-            if array.len() < array.capacity() / 2 {
-                array.shrink_to(array.len() + array.len() / 8);
-            }
-        }
+    pub(crate) fn expire(&mut self, now: u32) {
+        self.arrays.iter_mut().for_each(|array| array.retain(|peer| !peer.stay.is_over(now)));
     }
 
     /// At most `count` peers for an asker in `asker`: each that it may be told is as likely as the other, none
@@ -126,8 +138,7 @@ impl<A: Copy + PartialEq> Peers<A> {
     }
 
     fn find(&self, tag: Tag) -> Option<(usize, usize)> {
-        let search = |array: &Vec<Peer<A>>| array.binary_search_by_key(&tag, |peer| peer.tag).ok();
-        self.arrays.iter().enumerate().find_map(|(array, peers)| Some((array, search(peers)?)))
+        self.arrays.iter().enumerate().find_map(|(array, peers)| Some((array, peers.position(tag)?)))
     }
 
     fn lengths(&self, places: impl Iterator<Item = usize>) -> usize {
@@ -137,7 +148,7 @@ impl<A: Copy + PartialEq> Peers<A> {
     fn nth(&self, places: impl Iterator<Item = usize>, mut index: usize) -> Option<(A, u16)> {
         for place in places {
             let array = &self.arrays[place];
-            if let Some(peer) = array.get(index) {
+            if let Some(peer) = array.nth(index) {
                 return Some((peer.address, peer.port));
             }
             index -= array.len();
@@ -165,7 +176,7 @@ mod tests {
     const LOCAL: Place = Place { scope: Scope::Local, complete: false };
 
     fn peer(tag: Tag) -> Peer<u32> {
-        Peer { tag, expires: tag, address: tag, port: 1, counted: false }
+        Peer { tag, address: tag, port: 1, stay: Stay::until(tag, false) }
     }
 
     fn peers(place: Place, tags: impl IntoIterator<Item = Tag>) -> Peers<u32> {
@@ -176,10 +187,7 @@ mod tests {
 
     #[test]
     fn a_peer_takes_little_memory() {
-        assert_eq!((size_of::<Peer<Ipv4Addr>>(), size_of::<Peer<Ipv6Addr>>()), (16, 28));
-        let peers = peers(GLOBAL, 0..10_000);
-        let room: usize = peers.arrays.iter().map(Vec::capacity).sum();
-        assert!(room < 11_300, "room for {room} peers");
+        assert_eq!((size_of::<Peer<Ipv4Addr>>(), size_of::<Peer<Ipv6Addr>>()), (12, 24));
     }
 
     #[test]
@@ -201,7 +209,21 @@ mod tests {
         peers.expire(990);
         assert_eq!(peers.len(), 10);
         assert_eq!((peers.get(989), peers.get(990).map(|peer| peer.tag)), (None, Some(990)));
-        assert!(peers.arrays[GLOBAL.index()].capacity() < 100, "memory is given back");
+    }
+
+    #[test]
+    fn a_stay_ends_when_it_should_however_late_it_is() {
+        for start in [0, 1, 32_767, 32_768, 100_000, u32::MAX - 40_000] {
+            for is_counted in [false, true] {
+                let stay = Stay::until(start + LONGEST_STAY, is_counted);
+                assert_eq!(stay.is_counted(), is_counted);
+                for (seconds, over) in
+                    [(0, false), (LONGEST_STAY, false), (LONGEST_STAY + 1, true), (30_000, true)]
+                {
+                    assert_eq!(stay.is_over(start + seconds), over, "{start}, {seconds} s later");
+                }
+            }
+        }
     }
 
     #[test]

@@ -41,16 +41,10 @@ impl Tracker {
         let content = self.content(&announce.info_hash);
         let content = content.ok_or_else(|| self.refusal(&announce.info_hash, approach))?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
-        let mut swarms = self.app.swarms();
-        let downloaded = |scrape: Option<Scrape>| scrape.unwrap_or_default().downloaded;
-        let before = downloaded(swarms.scrape(&announce.info_hash));
-        let mut answer = swarms.announce(now, announce, own, &mut || self.random.next());
-        let after = downloaded(swarms.scrape(&announce.info_hash));
-        drop(swarms);
+        let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
             self.app.dialler.announced(announce);
-            let finished = u64::from(after.saturating_sub(before));
-            content.counters.completed.fetch_add(finished, Ordering::Relaxed);
+            content.counters.completed.fetch_add(answer.has_finished.into(), Ordering::Relaxed);
             answer.scrape.downloaded = completed(&content);
         }
         Ok(answer)
@@ -59,7 +53,7 @@ impl Tracker {
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
         let content = self.content(info_hash)?;
-        let known = self.app.swarms().scrape(info_hash);
+        let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
         scrape.complete = scrape.complete.saturating_add(1);
@@ -119,14 +113,24 @@ fn completed(content: &Content) -> u32 {
 /// which peers of a swarm come next, which is no secret.
 struct Random(AtomicU64);
 
+/// What is added between two numbers.
+const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl Random {
-    fn next(&self) -> u64 {
-        const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut bits = self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
+    /// Numbers for one announce, from where the ones before were begun.
+    fn stream(&self) -> impl FnMut() -> u64 {
+        let mut state = mix(self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA));
+        move || {
+            state = state.wrapping_add(GAMMA);
+            mix(state)
+        }
     }
+}
+
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]
@@ -137,7 +141,9 @@ mod tests {
     fn random_numbers_are_those_of_splitmix64() {
         // The first numbers after seed 1234567, as published with the algorithm.
         let random = Random(AtomicU64::new(1_234_567));
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(mix(1_234_567_u64.wrapping_add(GAMMA)), 6_457_827_717_110_365_317);
+        assert_eq!(mix(1_234_567_u64.wrapping_add(GAMMA.wrapping_mul(2))), 3_203_168_211_198_807_973);
+        let (mut first, mut second) = (random.stream(), random.stream());
+        assert!((0..100).all(|_| first() != second()), "two announces draw different numbers");
     }
 }

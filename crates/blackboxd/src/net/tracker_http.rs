@@ -38,7 +38,7 @@ pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationTo
 async fn expire(app: &SharedApp) {
     loop {
         tokio::time::sleep(EXPIRE).await;
-        app.swarms().expire(Instant::now());
+        app.swarms.expire(Instant::now());
     }
 }
 

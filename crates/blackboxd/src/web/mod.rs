@@ -117,7 +117,7 @@ async fn metrics(app: &App) -> metrics::Facts {
         problems: app.health.problems().len(),
         uptime: app.started.elapsed(),
         peers: app.peers.len(),
-        tracker_peers: app.swarms().peer_count(),
+        tracker_peers: app.swarms.peer_count(),
         port_mapping: app.port_mapping.state().name(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
         scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),

@@ -49,7 +49,7 @@ impl Wanted {
     /// for. The uplink to those nearby is not, unless it is limited.
     pub(super) fn is_handed_out(&self, app: &App, address: IpAddr) -> bool {
         let is_limited = app.upload.bytes_per_second().is_some() || Scope::of(address) == Some(Scope::Global);
-        let others = app.swarms().scrape(&self.torrent.info_hash()).unwrap_or_default();
+        let others = app.swarms.scrape(&self.torrent.info_hash()).unwrap_or_default();
         is_limited && others.complete == 0
     }
 

@@ -129,7 +129,7 @@ fn announce_another_seed(app: &SharedApp, info_hash: InfoHash) {
         key: 0,
         compact: true,
     };
-    app.swarms().announce(Instant::now(), &announce, None, &mut || 0);
+    app.swarms.announce(Instant::now(), &announce, None, &mut || 0);
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
