@@ -10,6 +10,7 @@ use appliance::Config;
 use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
@@ -57,6 +58,8 @@ pub struct App {
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
     pub swarms: SwarmStore,
+    /// How fast requests to the tracker may come from one network.
+    pub pace: Pace,
     /// The one limit on everything that is given away.
     pub upload: RateLimit,
     /// What is wrong with the box.
@@ -189,6 +192,7 @@ pub mod testing {
             suspects: Suspects::default(),
             inbox: Arc::default(),
             swarms: SwarmStore::new(Limits::default(), &[0; 16], Instant::now()),
+            pace: Pace::new(&[0; 16], Instant::now()),
             health: Health::default(),
             started: Instant::now(),
             ending: CancellationToken::new(),

@@ -13,6 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 use tracker::swarm::Limits;
 
 use crate::app::{App, Health, Listeners, SharedApp};
@@ -76,6 +77,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         suspects: Suspects::default(),
         inbox: Arc::default(),
         swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
+        pace: Pace::new(&random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),

@@ -26,6 +26,10 @@ pub enum Retry {
 pub const NOT_PUBLISHED: Failure =
     Failure { reason: Cow::Borrowed("this torrent is not published here"), retry: Retry::Minutes(5) };
 
+/// The failure for a network that asks more often than anybody needs to (see [`prefix`](crate::prefix)).
+pub const TOO_MANY: Failure =
+    Failure { reason: Cow::Borrowed("too many requests from your network"), retry: Retry::Minutes(1) };
+
 /// The failure for a torrent that was published and is not any more.
 pub const RETIRED: Failure =
     Failure { reason: Cow::Borrowed("this torrent is no longer published here"), retry: Retry::Minutes(5) };

@@ -1,6 +1,6 @@
 //! What HTTP and UDP tracker have in common: which torrents are tracked, and where the box itself is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +26,11 @@ impl Tracker {
     pub fn new(app: SharedApp) -> std::io::Result<Self> {
         let seed = u64::from_ne_bytes(random::bytes()?);
         Ok(Self { app, random: Random(AtomicU64::new(seed)) })
+    }
+
+    /// Whether somebody there may be answered: its network has not asked too often. Only for whom the source is proven.
+    pub fn admits(&self, now: std::time::Instant, asker: IpAddr) -> bool {
+        self.app.pace.admits(now, asker)
     }
 
     /// Enters an announce and answers it.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::HOST;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracker::address::{Approach, host_address};
-use tracker::{Failure, http as codec};
+use tracker::{Failure, TOO_MANY, http as codec};
 
 use super::http::{self, Request, Response};
 use super::tracker::Tracker;
@@ -44,6 +44,12 @@ async fn expire(app: &SharedApp) {
 
 fn respond(tracker: &Tracker, request: &Request) -> Response {
     if let Some(refusal) = http::refuse_method(&request.head.method) {
+        return refusal;
+    }
+    if !tracker.admits(Instant::now(), request.peer.ip()) {
+        let mut refusal = http::response(StatusCode::OK, "text/plain", codec::failure(&TOO_MANY));
+        // Whoever does not stop has to connect anew each time.
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return refusal;
     }
     let query = request.head.uri.query().unwrap_or_default();

@@ -70,6 +70,10 @@ impl Desk {
             }
             Err(Reject::Silent) => return,
         };
+        // Clients ask again later by themselves, each time after twice as long.
+        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(now, asker) {
+            return;
+        }
         match request {
             Request::Connect(transaction) => {
                 codec::connect_response(answer, transaction, self.ids.issue(now, asker));
