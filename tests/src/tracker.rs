@@ -142,10 +142,7 @@ fn peers(answer: Dictionary<'_>) -> Vec<SocketAddr> {
         _ => {}
     }
     if let Some(compact) = answer.get(b"peers6").and_then(Value::as_bytes) {
-        found.extend(compact.as_chunks::<18>().0.iter().map(|peer| {
-            let ip: [u8; 16] = peer[..16].try_into().expect("16 bytes");
-            SocketAddr::new(IpAddr::from(ip), u16::from_be_bytes([peer[16], peer[17]]))
-        }));
+        found.extend(compact_v6(compact));
     }
     found
 }
@@ -155,6 +152,15 @@ fn compact_v4(compact: &[u8]) -> impl Iterator<Item = SocketAddr> {
     assert!(rest.is_empty(), "six bytes a peer");
     peers.iter().map(|&[a, b, c, d, e, f]| {
         SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f])).into()
+    })
+}
+
+fn compact_v6(compact: &[u8]) -> impl Iterator<Item = SocketAddr> {
+    let (peers, rest) = compact.as_chunks::<18>();
+    assert!(rest.is_empty(), "eighteen bytes a peer");
+    peers.iter().map(|peer| {
+        let ip: [u8; 16] = peer[..16].try_into().expect("16 bytes");
+        SocketAddr::new(IpAddr::from(ip), u16::from_be_bytes([peer[16], peer[17]]))
     })
 }
 
@@ -206,7 +212,9 @@ impl UdpClient {
         let answer = self.request(1, &body)?;
         let number =
             |at: usize| i64::from(u32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes")));
-        let mut peers: Vec<_> = compact_v4(&answer[12..]).collect();
+        let is_v4 = self.socket.local_addr().expect("bound").is_ipv4();
+        let mut peers: Vec<_> =
+            if is_v4 { compact_v4(&answer[12..]).collect() } else { compact_v6(&answer[12..]).collect() };
         peers.sort_unstable();
         Ok(Answer { failure: None, interval: number(0), incomplete: number(4), complete: number(8), peers })
     }

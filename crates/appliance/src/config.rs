@@ -42,7 +42,7 @@ pub struct Config {
     pub import: Import,
     /// The admin page.
     pub admin: Admin,
-    /// Static addresses; without them DHCP.
+    /// Static addresses, without them DHCP; and what is asked of the router.
     pub network: Network,
     /// Which swarms the tracker serves.
     pub tracker: Tracker,
@@ -144,6 +144,8 @@ pub struct Network {
     pub gateway: Option<IpAddr>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
+    /// Whether the router is asked to forward the ports of peers and tracker (PCP, NAT-PMP, UPnP).
+    pub port_mapping: bool,
 }
 
 /// `[tracker]`
@@ -403,6 +405,7 @@ mod tests {
             [import]\r\nmode = \"image\"\r\neject = false\r\n\
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
+            port_mapping = true\r\n\
             [tracker]\r\nopen = true\r\n\
             [scrub]\r\ndays = 7\r\n\
             [discovery]\r\ndht = false\r\ndht_nodes = [\"dht.example.org:6881\", \"[2001:db8::1]:1\"]\r\n\
@@ -416,6 +419,7 @@ mod tests {
         assert_eq!(config.admin.password.as_deref(), Some("x"));
         assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
         assert_eq!(config.network.dns.len(), 1);
+        assert!(config.network.port_mapping);
         assert!(config.tracker.open);
         assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
         assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);

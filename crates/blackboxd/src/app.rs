@@ -10,11 +10,14 @@ use appliance::Config;
 use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
 use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
+use crate::net::port_mapping::PortMapping;
+use crate::net::public_host::PublicHost;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -33,6 +36,10 @@ pub struct App {
     pub config: Config,
     /// The listeners' real addresses.
     pub listeners: Listeners,
+    /// Where the peers' is for those outside.
+    pub public_host: PublicHost,
+    /// Whether a router forwards to them.
+    pub port_mapping: PortMapping,
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
     /// The connected peers.
@@ -51,6 +58,8 @@ pub struct App {
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
     pub swarms: SwarmStore,
+    /// How fast requests to the tracker may come from one network.
+    pub pace: Pace,
     /// The one limit on everything that is given away.
     pub upload: RateLimit,
     /// What is wrong with the box.
@@ -172,6 +181,8 @@ pub mod testing {
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
+            public_host: PublicHost::new(None, nowhere.port()),
+            port_mapping: PortMapping::new(false),
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),
             dialler: Dialler::default(),
@@ -181,6 +192,7 @@ pub mod testing {
             suspects: Suspects::default(),
             inbox: Arc::default(),
             swarms: SwarmStore::new(Limits::default(), &[0; 16], Instant::now()),
+            pace: Pace::new(&[0; 16], Instant::now()),
             health: Health::default(),
             started: Instant::now(),
             ending: CancellationToken::new(),

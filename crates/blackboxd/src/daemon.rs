@@ -13,6 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 use tracker::swarm::Limits;
 
 use crate::app::{App, Health, Listeners, SharedApp};
@@ -21,6 +22,8 @@ use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
 use crate::net::discovery::{Dialler, dht, dial, local};
 use crate::net::peers::{self, Peers};
+use crate::net::port_mapping::{self, PortMapping};
+use crate::net::public_host::PublicHost;
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
@@ -62,6 +65,8 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
         peers: Peers::new(&config.limits),
+        public_host: PublicHost::new(config.public_host.as_deref(), sockets.addresses.peer.port()),
+        port_mapping: PortMapping::new(config.network.port_mapping),
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random::bytes()?),
@@ -72,6 +77,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         suspects: Suspects::default(),
         inbox: Arc::default(),
         swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
+        pace: Pace::new(&random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),
@@ -128,6 +134,8 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
     );
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("calls to peers", dial::run(app, ending).await) }, peers);
+    let (app, ending) = shared();
+    tasks.spawn_on(async move { ("port mapping", port_mapping::run(app, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);
     let (app, ending) = shared();

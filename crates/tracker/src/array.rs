@@ -59,6 +59,11 @@ impl<A: Copy> Array<A> {
         (position - run.start < run.peers.len()).then_some((run.start, &run.peers))
     }
 
+    /// All of them, in the order of their tags.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer<A>> {
+        self.runs.iter().flat_map(|run| &run.peers)
+    }
+
     /// Enters a peer, or replaces what was known of it; whether it is new.
     pub(crate) fn put(&mut self, peer: Peer<A>) -> bool {
         if self.len() >= LONG * self.runs.len() {

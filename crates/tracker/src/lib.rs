@@ -8,6 +8,7 @@
 //! - [`address`]: which addresses are told to whom, and the box's own
 //! - [`http`]: query string to announce or scrape, answer to bencode (BEP 3, 7, 23, 24, 31, 48)
 //! - [`udp`]: packet to request, answer to packet (BEP 15)
+//! - [`prefix`]: what one network may take of time and memory
 //! - [`connection_id`]: connection ids that need no memory (BEP 15)
 //!
 //! Invariants:
@@ -23,13 +24,14 @@ pub mod connection_id;
 mod failure;
 pub mod http;
 mod peers;
+pub mod prefix;
 pub mod swarm;
 #[cfg(test)]
 mod testing;
 pub mod udp;
 
 pub use announce::{Announce, Answer, Event, Scrape};
-pub use failure::{Failure, NOT_PUBLISHED, Retry};
+pub use failure::{CHANGING, Failure, NOT_PUBLISHED, RETIRED, Retry, TOO_MANY};
 pub use swarm::SwarmStore;
 
 /// Most info hashes in one scrape, over HTTP and UDP alike: as many as fit into a UDP packet (BEP 15).

@@ -101,14 +101,26 @@ impl<A: Copy> Peers<A> {
         }
     }
 
+    /// Where all of them are.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = A> {
+        self.arrays.iter().flat_map(Array::iter).map(|peer| peer.address)
+    }
+
     /// Whether there was such a peer.
     pub(crate) fn remove(&mut self, tag: Tag) -> bool {
         self.arrays.iter_mut().any(|array| array.remove(tag))
     }
 
-    /// Removes the peers whose time is over.
-    pub(crate) fn expire(&mut self, now: u32) {
-        self.arrays.iter_mut().for_each(|array| array.retain(|peer| !peer.stay.is_over(now)));
+    /// Removes the peers whose time is over, and tells `gone` of each.
+    pub(crate) fn expire(&mut self, now: u32, gone: impl Fn(A)) {
+        let keep = |peer: &Peer<A>| {
+            let is_over = peer.stay.is_over(now);
+            if is_over {
+                gone(peer.address);
+            }
+            !is_over
+        };
+        self.arrays.iter_mut().for_each(|array| array.retain(keep));
     }
 
     /// Tells of at most `count` peers, an asker in `asker` whose own tag is `tag`: each that it may be told is as likely as
@@ -255,7 +267,9 @@ mod tests {
     #[test]
     fn a_peer_expires_after_its_time() {
         let mut peers = peers(GLOBAL, 0..1_000);
-        peers.expire(990);
+        let gone = std::cell::Cell::new(0);
+        peers.expire(990, |_| gone.set(gone.get() + 1));
+        assert_eq!(gone.get(), 990, "each is told of");
         assert_eq!(peers.len(), 10);
         assert_eq!((peers.get(989), peers.get(990).map(|peer| peer.tag)), (None, Some(990)));
     }

@@ -17,6 +17,7 @@ use torrent::InfoHash;
 
 use crate::address::Scope;
 use crate::peers::{LONGEST_STAY, Peer, Peers, Place, Stay, Tag};
+use crate::prefix::Shares;
 use crate::{Announce, Answer, Event, Scrape};
 
 /// Peers given to those who don't say how many they want.
@@ -62,12 +63,22 @@ pub struct Limits {
     pub peers: usize,
     /// Peers in one swarm.
     pub peers_per_swarm: usize,
+    /// Peers of one network (see [`prefix`](crate::prefix)) in one swarm: more than a campus behind one address has.
+    pub peers_per_swarm_and_network: usize,
+    /// Peers of one network in all swarms together: 500 clients with 1,000 torrents each.
+    pub peers_per_network: usize,
 }
 
 impl Default for Limits {
     /// About 45 MB when full of IPv4 peers, 75 MB when full of IPv6 ones.
     fn default() -> Self {
-        Self { swarms: 50_000, peers: 2_000_000, peers_per_swarm: 200_000 }
+        Self {
+            swarms: 50_000,
+            peers: 2_000_000,
+            peers_per_swarm: 200_000,
+            peers_per_swarm_and_network: 5_000,
+            peers_per_network: 500_000,
+        }
     }
 }
 
@@ -79,6 +90,7 @@ pub struct SwarmStore {
     swarms: AtomicUsize,
     /// Peers in all swarms.
     peers: AtomicUsize,
+    shares: Shares,
     limits: Limits,
     start: Instant,
     hash: Keyed,
@@ -111,7 +123,8 @@ impl SwarmStore {
     pub fn new(limits: Limits, key: &[u8; 16], start: Instant) -> Self {
         let hash = Keyed(SipHasher13::new_with_key(key));
         let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hash)));
-        Self { shards, swarms: AtomicUsize::new(0), peers: AtomicUsize::new(0), limits, start, hash }
+        let [swarms, peers] = [0, 0].map(AtomicUsize::new);
+        Self { shards, swarms, peers, shares: Shares::new(key), limits, start, hash }
     }
 
     /// Enters what the peer says and answers it. Whether this torrent is tracked at all has been decided before.
@@ -152,10 +165,10 @@ impl SwarmStore {
     pub fn expire(&self, now: Instant) {
         let seconds = seconds(self.start, now);
         for shard in &self.shards {
-            lock(shard).retain(|_, swarm| {
+            lock(shard).retain(|info_hash, swarm| {
                 let before = swarm.len();
-                swarm.v4.expire(seconds);
-                swarm.v6.expire(seconds);
+                swarm.v4.expire(seconds, |address| self.shares.give_back(info_hash, address.into()));
+                swarm.v6.expire(seconds, |address| self.shares.give_back(info_hash, address.into()));
                 self.peers.fetch_sub(before - swarm.len(), Ordering::Relaxed);
                 // Counts of finished downloads are kept while there is room.
                 let full = self.swarm_count() >= self.limits.swarms;
@@ -168,7 +181,9 @@ impl SwarmStore {
 
     /// Forgets a swarm with all its counts: its torrent is no longer published.
     pub fn forget(&self, info_hash: &InfoHash) {
-        if let Some(swarm) = self.shard(info_hash).remove(info_hash) {
+        let forgotten = self.shard(info_hash).remove(info_hash);
+        if let Some(swarm) = forgotten {
+            swarm.addresses().for_each(|address| self.shares.give_back(info_hash, address));
             self.swarms.fetch_sub(1, Ordering::Relaxed);
             self.peers.fetch_sub(swarm.len(), Ordering::Relaxed);
         }
@@ -219,14 +234,36 @@ impl SwarmStore {
     /// Whether a download has ended that was not counted before.
     fn update(&self, swarm: &mut Swarm, announce: &Announce, tag: Tag, expires: u32) -> bool {
         let Some(place) = place_of(announce) else {
-            self.peers.fetch_sub(usize::from(swarm.remove(announce.address, tag)), Ordering::Relaxed);
+            if let Some(known) = swarm.address(announce.address, tag) {
+                swarm.remove(announce.address, tag);
+                self.peers.fetch_sub(1, Ordering::Relaxed);
+                self.shares.give_back(&announce.info_hash, known);
+            }
             return false;
         };
-        let has_room = swarm.len() < self.limits.peers_per_swarm;
-        if !swarm.knows(announce.address, tag) && !(has_room && take_one(&self.peers, self.limits.peers)) {
+        let address = announce.address.to_canonical();
+        if let Some(known) = swarm.address(address, tag) {
+            self.shares.exchange(&announce.info_hash, known, address);
+        } else if !self.has_room(swarm, &announce.info_hash, address) {
             return false;
         }
         swarm.enter(announce, place, tag, expires)
+    }
+
+    /// Counts one more peer, if there is room for it.
+    fn has_room(&self, swarm: &Swarm, info_hash: &InfoHash, address: IpAddr) -> bool {
+        let Limits { peers, peers_per_swarm, peers_per_swarm_and_network, peers_per_network, .. } =
+            self.limits;
+        if swarm.len() >= peers_per_swarm
+            || !self.shares.take(info_hash, address, peers_per_swarm_and_network, peers_per_network)
+        {
+            return false;
+        }
+        let has_room = take_one(&self.peers, peers);
+        if !has_room {
+            self.shares.give_back(info_hash, address);
+        }
+        has_room
     }
 }
 
@@ -270,11 +307,17 @@ impl Swarm {
         }
     }
 
-    fn knows(&self, address: IpAddr, tag: Tag) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(_) => self.v4.get(tag).is_some(),
-            IpAddr::V6(_) => self.v6.get(tag).is_some(),
+    /// The address at which a peer is known, of the same family as this one.
+    fn address(&self, like: IpAddr, tag: Tag) -> Option<IpAddr> {
+        match like.to_canonical() {
+            IpAddr::V4(_) => self.v4.get(tag).map(|peer| peer.address.into()),
+            IpAddr::V6(_) => self.v6.get(tag).map(|peer| peer.address.into()),
         }
+    }
+
+    /// The addresses of all peers, in both families.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.addresses().map(IpAddr::from).chain(self.v6.addresses().map(IpAddr::from))
     }
 
     /// Enters a peer. Whether its download has ended and was not counted before.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use torrent::InfoHash;
 
 use super::content::Sums;
+use super::gone::Gone;
 use super::handle::{Command, Handle, Key};
 use super::record::{Past, Record};
 use super::store::{Store, StoreError};
@@ -37,6 +38,7 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
     let mut owner = Owner {
         store,
         items: items.into_iter().map(|(key, item)| (key, Arc::new(item))).collect(),
+        gone: Arc::new(loaded.gone),
         is_online: false,
         folder_id: loaded.folder_id,
         saved: HashMap::new(),
@@ -55,6 +57,7 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
 struct Owner {
     store: Store,
     items: BTreeMap<Key, Arc<Item>>,
+    gone: Arc<Gone>,
     /// Whether the publish folder is there.
     is_online: bool,
     folder_id: Option<String>,
@@ -175,10 +178,11 @@ impl Owner {
         self.store.put_damage(name, &ranges)
     }
 
-    /// Ends all connections that serve the item of that name.
-    fn withdraw(&self, key: &Key) {
+    /// Ends all connections that serve the item of that name, and remembers that there was one.
+    fn withdraw(&mut self, key: &Key) {
         if let Some(content) = self.items.get(key).and_then(|item| item.content.as_ref()) {
             content.retired.cancel();
+            Arc::make_mut(&mut self.gone).remember(&key.0, content.names_on_the_wire());
         }
     }
 
@@ -247,7 +251,11 @@ impl Owner {
     fn announce(&mut self) {
         self.is_news = false;
         let items = self.items.values().cloned().collect();
-        self.publisher.send_replace(Arc::new(Catalog::new(items, self.folder_id.clone())));
+        self.publisher.send_replace(Arc::new(Catalog::new(
+            items,
+            Arc::clone(&self.gone),
+            self.folder_id.clone(),
+        )));
     }
 }
 
@@ -263,6 +271,7 @@ fn key(item: &Item) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Fate;
     use crate::catalog::testing::published;
     use std::sync::atomic::Ordering;
 
@@ -441,6 +450,52 @@ mod tests {
             assert_eq!(back.content.counters.sums().uploaded, 99);
             assert_eq!(back.content.similar(), [new.content.info_hash()]);
             assert_eq!(catalog.snapshot().named("one").map(|item| item.added), added);
+        });
+    }
+
+    #[test]
+    fn what_became_of_a_torrent_is_known_after_a_restart_too() {
+        let state = tempfile::tempdir().unwrap();
+        let (old, new) = (published("one", &[]), published("one", &[("a", 1)]));
+        let check = |catalog: &Handle, expected: &str| {
+            let snapshot = catalog.snapshot();
+            // Of either version.
+            for name in old.content.names_on_the_wire() {
+                let fate = match snapshot.fate(&name) {
+                    None => "here",
+                    Some(Fate::Changing) => "changing",
+                    Some(Fate::Retired) => "retired",
+                    Some(Fate::Replaced(item)) => {
+                        assert_eq!(item.content.as_ref().unwrap().info_hash(), new.content.info_hash());
+                        "replaced"
+                    }
+                };
+                assert_eq!(fate, expected);
+            }
+            assert!(snapshot.fate(&InfoHash([5; 20])).is_none(), "what never was here");
+        };
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", old.clone()).unwrap();
+            check(catalog, "here");
+            catalog.retire("one").unwrap();
+            check(catalog, "retired");
+        });
+        with_catalog(state.path(), |catalog| {
+            check(catalog, "retired");
+            catalog.show(Item::unpublished("one", Timestamp::now(), State::Hashing));
+            // Answered after all commands before it.
+            catalog.retire("another").unwrap();
+            check(catalog, "changing");
+            catalog.publish("one", new.clone()).unwrap();
+            check(catalog, "replaced");
+        });
+        with_catalog(state.path(), |catalog| {
+            check(catalog, "replaced");
+            catalog.retire("one").unwrap();
+            catalog.publish("one", published("one", &[])).unwrap();
+            check(catalog, "here");
+            catalog.set_offline();
+            check(catalog, "here");
         });
     }
 

@@ -36,6 +36,9 @@ struct TorrentRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Past {
     info_hash: String,
+    /// Its other names on the wire.
+    #[serde(default)]
+    also: Vec<String>,
     pub(super) added: Timestamp,
     pub(super) sums: Sums,
 }
@@ -101,9 +104,16 @@ impl TorrentRecord {
 impl Past {
     /// `history` (newest first) with what is published now before it.
     pub(super) fn with(history: Vec<Self>, added: Timestamp, content: &Content) -> Vec<Self> {
-        let now = Self { info_hash: content.info_hash().to_string(), added, sums: content.counters.sums() };
+        let mut names = content.names_on_the_wire().map(|name| name.to_string());
+        let info_hash = names.next().expect("invariant: every torrent has a name");
+        let now = Self { info_hash, also: names.collect(), added, sums: content.counters.sums() };
         let others = history.into_iter().filter(|past| past.info_hash != now.info_hash);
         [now.clone()].into_iter().chain(others).take(MAX_PAST).collect()
+    }
+
+    /// All its names on the wire.
+    pub(super) fn names_on_the_wire(&self) -> impl Iterator<Item = InfoHash> {
+        [&self.info_hash].into_iter().chain(&self.also).filter_map(|name| name.parse().ok())
     }
 
     /// Its torrent.

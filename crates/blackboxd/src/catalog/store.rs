@@ -13,6 +13,7 @@ use redb::{
 };
 use torrent::InfoHash;
 
+use super::gone::Gone;
 use super::record::{Past, Record};
 use super::reserve::Reserve;
 use super::{Item, Metadata};
@@ -74,6 +75,7 @@ pub enum StoreError {
 #[derive(Default)]
 pub(super) struct Loaded {
     pub items: Vec<Item>,
+    pub gone: Gone,
     pub folder_id: Option<String>,
 }
 
@@ -321,8 +323,11 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
     let counters = transaction.open_table(COUNTERS)?;
     let damage = transaction.open_table(DAMAGE)?;
     let layers = transaction.open_table(LAYERS)?;
+    let mut gone = Gone::default();
     for entry in transaction.open_table(HISTORY)?.iter()? {
-        entry?;
+        let (name, history) = entry?;
+        let history: Vec<Past> = serde_json::from_slice(history.value()).unwrap_or_default();
+        gone.remember(name.value(), history.iter().flat_map(Past::names_on_the_wire));
     }
     let mut items = Vec::new();
     for entry in transaction.open_table(RECORDS)?.iter()? {
@@ -358,7 +363,7 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
         items.push(item);
     }
     let folder_id = transaction.open_table(SETTINGS)?.get(FOLDER_ID)?.map(|id| id.value().to_owned());
-    Ok(Loaded { items, folder_id })
+    Ok(Loaded { items, gone, folder_id })
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {

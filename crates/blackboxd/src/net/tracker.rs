@@ -1,23 +1,20 @@
 //! What HTTP and UDP tracker have in common: which torrents are tracked, and where the box itself is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
-use tracker::{Announce, Answer, Failure, NOT_PUBLISHED, Scrape};
+use tracker::{Announce, Answer, CHANGING, Failure, NOT_PUBLISHED, RETIRED, Scrape};
 
-use super::public_host::PublicHost;
 use crate::app::SharedApp;
-use crate::catalog::Content;
+use crate::catalog::{Content, Fate};
 use crate::random;
 
 /// The tracker of this box, independent of the protocol.
 pub struct Tracker {
     app: SharedApp,
-    /// Where the box is for those outside.
-    pub public_host: PublicHost,
     random: Random,
 }
 
@@ -27,22 +24,27 @@ impl Tracker {
     /// # Errors
     /// When the system has no randomness.
     pub fn new(app: SharedApp) -> std::io::Result<Self> {
-        let public_host = PublicHost::new(app.config.public_host.as_deref());
         let seed = u64::from_ne_bytes(random::bytes()?);
-        Ok(Self { app, public_host, random: Random(AtomicU64::new(seed)) })
+        Ok(Self { app, random: Random(AtomicU64::new(seed)) })
+    }
+
+    /// Whether somebody there may be answered: its network has not asked too often. Only for whom the source is proven.
+    pub fn admits(&self, now: std::time::Instant, asker: IpAddr) -> bool {
+        self.app.pace.admits(now, asker)
     }
 
     /// Enters an announce and answers it.
     ///
     /// # Errors
-    /// [`NOT_PUBLISHED`] unless the torrent is in the catalog or the tracker is open to all.
+    /// Unless the torrent is in the catalog or the tracker is open to all, what became of it.
     pub fn announce(
         &self,
         now: std::time::Instant,
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
-        let content = self.content(&announce.info_hash)?;
+        let content = self.content(&announce.info_hash);
+        let content = content.ok_or_else(|| self.refusal(&announce.info_hash, approach))?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
@@ -55,7 +57,7 @@ impl Tracker {
 
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = self.content(info_hash).ok()?;
+        let content = self.content(info_hash)?;
         let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
@@ -64,17 +66,46 @@ impl Tracker {
         Some(scrape)
     }
 
-    /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.
-    fn content(&self, info_hash: &InfoHash) -> Result<Option<Arc<Content>>, Failure> {
+    /// The content of a torrent that is tracked; inside, `None` for a foreign one on a tracker that is open to all.
+    fn content(&self, info_hash: &InfoHash) -> Option<Option<Arc<Content>>> {
         match self.app.catalog.snapshot().seeding(info_hash) {
-            Some(item) => Ok(item.content.clone()),
-            None if self.app.config.tracker.open => Ok(None),
-            None => Err(NOT_PUBLISHED),
+            Some(item) => Some(item.content.clone()),
+            None => self.app.config.tracker.open.then_some(None),
         }
     }
 
+    /// Why a torrent is not tracked.
+    fn refusal(&self, info_hash: &InfoHash, approach: &Approach) -> Failure {
+        let catalog = self.app.catalog.snapshot();
+        let item = match catalog.fate(info_hash) {
+            Some(Fate::Replaced(item)) => item,
+            Some(Fate::Changing) => return CHANGING,
+            Some(Fate::Retired) => return RETIRED,
+            None => return NOT_PUBLISHED,
+        };
+        // What is for members has its name told to them alone, on the page.
+        let successor =
+            item.content.as_ref().filter(|_| self.app.is_public()).map(|content| content.info_hash());
+        let url = successor.and_then(|new| Some(format!("{}/torrents/{new}.torrent", self.page(approach)?)));
+        Failure::replaced(successor.map(|new| (item.name.as_str(), new)), url.as_deref())
+    }
+
+    /// The page as this asker reaches it.
+    fn page(&self, approach: &Approach) -> Option<String> {
+        let web = self.app.listeners.web;
+        let Some(host) = &self.app.config.public_host else {
+            return Some(format!("http://{}", seed_address(web, &[], approach)?));
+        };
+        let port = web.port();
+        Some(if host.contains(':') {
+            format!("http://[{host}]:{port}")
+        } else {
+            format!("http://{host}:{port}")
+        })
+    }
+
     fn own_address(&self, approach: &Approach) -> Option<SocketAddr> {
-        seed_address(self.app.listeners.peer, &self.public_host.addresses(), approach)
+        seed_address(self.app.listeners.peer, &self.app.public_host.addresses(), approach)
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::HOST;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracker::address::{Approach, host_address};
-use tracker::{Failure, http as codec};
+use tracker::{Failure, TOO_MANY, http as codec};
 
 use super::http::{self, Request, Response};
 use super::tracker::Tracker;
@@ -23,15 +23,14 @@ const EXPIRE: Duration = Duration::from_mins(1);
 /// When the system has no randomness.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let tracker = Arc::new(Tracker::new(Arc::clone(&app))?);
-    let shared = Arc::clone(&tracker);
     let handler = move |request| {
-        let tracker = Arc::clone(&shared);
+        let tracker = Arc::clone(&tracker);
         async move { respond(&tracker, &request) }
     };
     tokio::select! {
         () = http::serve(listener, handler, shutdown) => {}
         // These two never end.
-        ((), ()) = async { tokio::join!(expire(&app), tracker.public_host.watch()) } => {}
+        ((), ()) = async { tokio::join!(expire(&app), app.public_host.watch()) } => {}
     }
     Ok(())
 }
@@ -45,6 +44,12 @@ async fn expire(app: &SharedApp) {
 
 fn respond(tracker: &Tracker, request: &Request) -> Response {
     if let Some(refusal) = http::refuse_method(&request.head.method) {
+        return refusal;
+    }
+    if !tracker.admits(Instant::now(), request.peer.ip()) {
+        let mut refusal = http::response(StatusCode::OK, "text/plain", codec::failure(&TOO_MANY));
+        // Whoever does not stop has to connect anew each time.
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return refusal;
     }
     let query = request.head.uri.query().unwrap_or_default();

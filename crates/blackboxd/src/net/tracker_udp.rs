@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
@@ -32,13 +31,8 @@ const LONGEST: usize = MAX_PACKET + 1;
 pub async fn run(app: SharedApp, socket: UdpSocket, shutdown: CancellationToken) -> std::io::Result<()> {
     packet::prepare(&socket, PATIENCE)?;
     let ids = ConnectionIds::new(&random::bytes()?, Instant::now());
-    let desk = Arc::new(Desk { tracker: Tracker::new(Arc::clone(&app))?, ids });
-    let (shared, ending) = (Arc::clone(&desk), shutdown.clone());
-    let answering = spawn_blocking(move || answer_all(&shared, &socket, &ending));
-    tokio::select! {
-        ended = answering => ended?,
-        () = desk.tracker.public_host.watch() => Ok(()),
-    }
+    let desk = Desk { tracker: Tracker::new(app)?, ids };
+    spawn_blocking(move || answer_all(&desk, &socket, &shutdown)).await?
 }
 
 fn answer_all(desk: &Desk, socket: &UdpSocket, shutdown: &CancellationToken) -> std::io::Result<()> {
@@ -76,6 +70,10 @@ impl Desk {
             }
             Err(Reject::Silent) => return,
         };
+        // Clients ask again later by themselves, each time after twice as long.
+        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(now, asker) {
+            return;
+        }
         match request {
             Request::Connect(transaction) => {
                 codec::connect_response(answer, transaction, self.ids.issue(now, asker));

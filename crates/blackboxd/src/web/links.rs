@@ -1,6 +1,6 @@
 //! Absolute URLs of what the box gives away, for the one who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use torrent::Magnet;
@@ -20,22 +20,44 @@ pub(super) struct Links {
     announce: Vec<String>,
 }
 
+/// Where a router maps the tracker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MappedTracker {
+    pub(super) tracker: SocketAddr,
+    /// Whether the public host is there.
+    pub(super) is_public_host: bool,
+}
+
 impl Links {
     /// The page's port is the one the client used, which need not be the listener's behind a router that forwards;
-    /// under another name than the public host's it is the listener's. The tracker's is always its listener's.
+    /// under another name than the public host's it is the listener's. The tracker's is its listener's,
+    /// or the one that a router maps to it at that name.
     ///
     /// `local` is the address at which the request arrived. If the client used another one, somebody forwards, and the
     /// UDP tracker is left out: its packets do not say which address the asker used, so its answers would name one of
     /// the box that is of no use to the asker, and many clients ask no further tracker then.
-    pub(super) fn new(public_host: Option<&str>, asked: &Host, local: IpAddr, listeners: &Listeners) -> Self {
+    pub(super) fn new(
+        public_host: Option<&str>,
+        asked: &Host,
+        local: IpAddr,
+        listeners: &Listeners,
+        mapped: Option<MappedTracker>,
+    ) -> Self {
         let (name, port) = match public_host {
             Some(public) if !public.eq_ignore_ascii_case(asked.name()) => (public, listeners.web.port()),
             Some(public) => (public, asked.port()),
             None => (asked.name(), asked.port()),
         };
         let host = UrlHost(name);
-        let tracker = listeners.tracker.port();
-        let is_forwarded = public_host.is_none() && asked.address().is_some_and(|address| address != local);
+        let mapped = mapped.filter(|mapped| match public_host {
+            Some(_) => mapped.is_public_host,
+            None => asked.address() == Some(mapped.tracker.ip()),
+        });
+        let tracker = mapped.map_or(listeners.tracker.port(), |mapped| mapped.tracker.port());
+        // Where it is mapped, answers name the address that is mapped.
+        let is_forwarded = public_host.is_none()
+            && mapped.is_none()
+            && asked.address().is_some_and(|address| address != local);
         let http = format!("http://{host}:{tracker}/announce");
         let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}"));
         Self {
@@ -117,7 +139,7 @@ pub(super) mod tests {
         };
         let asked = Host::parse(asked).unwrap();
         let local = asked.address().unwrap_or(IpAddr::from([192, 168, 1, 10]));
-        Links::new(public_host, &asked, local, &listeners)
+        Links::new(public_host, &asked, local, &listeners, None)
     }
 
     #[test]
@@ -135,7 +157,7 @@ pub(super) mod tests {
             (Some("a.org"), "127.0.0.1", 2),
         ] {
             let asked = Host::parse(asked).unwrap();
-            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets);
+            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets, None);
             assert_eq!(links.announce().len(), count, "{public_host:?} {asked:?}");
             assert!(links.announce()[0].starts_with("http://"));
         }
@@ -155,6 +177,30 @@ pub(super) mod tests {
             assert_eq!(links.web_seed(), format!("{page}/files/"), "{asked}");
             assert_eq!(links.announce()[0], format!("http://{tracker}/announce"), "{asked}");
             assert_eq!(links.announce()[1], format!("udp://{tracker}"), "{asked}");
+        }
+    }
+
+    #[test]
+    fn who_comes_through_the_router_is_told_the_port_that_it_maps() {
+        let sockets = Listeners {
+            web: "[::]:80".parse().unwrap(),
+            tracker: "[::]:6969".parse().unwrap(),
+            peer: "[::]:6881".parse().unwrap(),
+            dht: None,
+        };
+        for (public_host, is_public_host, asked, tracker) in [
+            (None, false, "203.0.113.1:8080", "203.0.113.1:40002"),
+            (None, false, "192.168.1.10", "192.168.1.10:6969"),
+            (None, false, "box.local", "box.local:6969"),
+            (Some("example.org"), true, "192.168.1.10", "example.org:40002"),
+            (Some("example.org"), false, "192.168.1.10", "example.org:6969"),
+            (Some("203.0.113.1"), true, "203.0.113.1", "203.0.113.1:40002"),
+        ] {
+            let mapped = MappedTracker { tracker: "203.0.113.1:40002".parse().unwrap(), is_public_host };
+            let asked = Host::parse(asked).unwrap();
+            let links = Links::new(public_host, &asked, [192, 168, 1, 10].into(), &sockets, Some(mapped));
+            let expected = [format!("http://{tracker}/announce"), format!("udp://{tracker}")];
+            assert_eq!(links.announce(), expected, "{public_host:?} {asked:?}");
         }
     }
 

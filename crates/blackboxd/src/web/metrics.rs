@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::memory::Memory;
 use super::space::Space;
 use super::view::{Listed, STATES, state_name};
+use crate::net::port_mapping;
 
 /// What the metrics are made of.
 pub(super) struct Facts {
@@ -19,6 +20,8 @@ pub(super) struct Facts {
     pub(super) peers: usize,
     /// Peers that the tracker knows.
     pub(super) tracker_peers: usize,
+    /// How port mapping stands, as one of [`STATES`](port_mapping::STATES).
+    pub(super) port_mapping: &'static str,
     /// Bytes read to hash them since the daemon started.
     pub(super) hashed: u64,
     /// Bytes compared with what was hashed since the daemon started.
@@ -56,6 +59,11 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
         let help = "Memory of the machine that programs could still have.";
         gauge(text, "blackbox_memory_available_bytes", help, memory.available)?;
         gauge(text, "blackbox_memory_size_bytes", "Memory of the machine.", memory.total)?;
+    }
+    family(text, "blackbox_port_mapping", "gauge", "1 for how it stands, 0 for how it could.")?;
+    for state in port_mapping::STATES {
+        let is_so = u8::from(state == facts.port_mapping);
+        writeln!(text, "blackbox_port_mapping{{state=\"{state}\"}} {is_so}")?;
     }
     family(text, "blackbox_items", "gauge", "Items in each state.")?;
     for state in STATES {
@@ -133,6 +141,7 @@ mod tests {
             uptime: Duration::from_millis(61_500),
             peers: 3,
             tracker_peers: 4,
+            port_mapping: "mapped",
             hashed: 5,
             scrubbed: 6,
             space: Some(Space { free: 10, total: 100 }),
@@ -149,6 +158,8 @@ mod tests {
             "blackbox_problems 2",
             "blackbox_peers 3",
             "blackbox_tracker_peers 4",
+            "blackbox_port_mapping{state=\"mapped\"} 1",
+            "blackbox_port_mapping{state=\"refused\"} 0",
             "# TYPE blackbox_hashed_bytes_total counter",
             "blackbox_hashed_bytes_total 5",
             "blackbox_publish_free_bytes 10",

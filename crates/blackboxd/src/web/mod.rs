@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, SharedApp};
 use crate::net::http::{self, Request, Response};
 use host::Host;
-use links::Links;
+use links::{Links, MappedTracker};
 
 /// Downloads over `/files` at once; more are told to come back, so that the page stays in reach. With the parts that
 /// are read ahead ([`download::MAX_PART`]) they hold at most 48 MB.
@@ -72,7 +72,12 @@ async fn respond(web: &Web, request: &Request) -> Response {
     }
     let Some(host) = Host::of(&request.head, request.local) else { return reply::bad_host() };
     let app = &web.app;
-    let links = Links::new(app.config.public_host.as_deref(), &host, request.local.ip(), &app.listeners);
+    let mapped = app.port_mapping.tracker().map(|tracker| {
+        let is_public_host = app.public_host.is_at(tracker.ip());
+        MappedTracker { tracker, is_public_host }
+    });
+    let public_host = app.config.public_host.as_deref();
+    let links = Links::new(public_host, &host, request.local.ip(), &app.listeners, mapped);
     let path = request.head.uri.path();
     match path {
         "/" => index::respond(app, request, &links),
@@ -113,6 +118,7 @@ async fn metrics(app: &App) -> metrics::Facts {
         uptime: app.started.elapsed(),
         peers: app.peers.len(),
         tracker_peers: app.swarms.peer_count(),
+        port_mapping: app.port_mapping.state().name(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
         scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),
         space,
