@@ -167,7 +167,7 @@ pub mod testing {
     /// A box whose folders are in `folder` and that listens nowhere.
     pub fn app(folder: &Path, upload_rate: Option<ByteRate>) -> SharedApp {
         let (publish, state) = (folder.join("publish"), folder.join("state"));
-        let (catalog, _owner) = catalog::open(&state).unwrap();
+        let (catalog, _owner) = catalog::open(&state, false).unwrap();
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         Arc::new(App {
             catalog,

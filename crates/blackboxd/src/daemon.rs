@@ -54,7 +54,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     let mut signals = Signals::install(&runtimes.main)?;
     let with_dht = config.discovery.dht && config.members.is_empty();
     let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, with_dht)?;
-    let (catalog, owner) = catalog::open(&options.state)?;
+    let (catalog, owner) = catalog::open(&options.state, !config.members.is_empty())?;
     let app = Arc::new(App {
         catalog,
         storage: Storage::new(publish.clone()),

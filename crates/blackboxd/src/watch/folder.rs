@@ -183,7 +183,7 @@ mod tests {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             let publish = root.path().join("publish");
-            let (catalog, _) = catalog::open(&root.path().join("state")).unwrap();
+            let (catalog, _) = catalog::open(&root.path().join("state"), false).unwrap();
             let id = check(&publish, &catalog.snapshot()).expect("a new box makes its folder");
             catalog.set_online(id).unwrap();
             fs::write(publish.join("one"), "123").unwrap();
