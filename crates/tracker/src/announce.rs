@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use torrent::{InfoHash, PeerId};
 
+use crate::members::Passkey;
+
 /// A peer tells where it is and how far it has got (BEP 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
@@ -30,6 +32,8 @@ pub struct Announce {
     pub key: u32,
     /// Whether the HTTP answer lists peers as packed bytes (BEP 23) instead of dictionaries.
     pub compact: bool,
+    /// What it shows to be a member, if anything: it is in the path over HTTP, which is read apart from the query.
+    pub passkey: Option<Passkey>,
 }
 
 impl Announce {

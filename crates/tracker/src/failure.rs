@@ -24,6 +24,16 @@ pub enum Retry {
 pub const NOT_PUBLISHED: Failure =
     Failure { reason: Cow::Borrowed("this torrent is not published here"), retry: Retry::Minutes(5) };
 
+/// The failure for who shows no member's passkey. Somebody who was removed by mistake may be a member again soon, so clients
+/// are asked to look again.
+pub const NOT_A_MEMBER: Failure = Failure {
+    reason: Cow::Borrowed(
+        "this tracker is for members: the torrent's tracker address has no passkey, or one that is not valid (any more); \
+         get the torrent again from the box's page",
+    ),
+    retry: Retry::Minutes(30),
+};
+
 impl Failure {
     /// The client made a mistake; it would make it again.
     pub(crate) fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
