@@ -13,7 +13,9 @@ pub mod exit;
 pub mod message;
 pub mod partitions;
 pub mod paths;
+mod passkey;
 mod rate;
 
 pub use config::Config;
+pub use passkey::{MAX_PASSKEY, MIN_PASSKEY, Passkey};
 pub use rate::ByteRate;
