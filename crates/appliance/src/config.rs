@@ -456,7 +456,9 @@ mod tests {
     fn keys_are_not_shown() {
         let text = "[members]\nalice = \"AAAABBBBCCCCDDDD\"\n";
         assert!(!format!("{:?}", Config::parse(text.as_bytes()).unwrap()).contains("AAAA"));
-        for wrong in ["\"AAAABBBBCCCCDDDD+\"", "12345678901234567", "[\"AAAABBBBCCCCDDDD\"]", "AAAABBBBCCCCDDDD"] {
+        for wrong in
+            ["\"AAAABBBBCCCCDDDD+\"", "12345678901234567", "[\"AAAABBBBCCCCDDDD\"]", "AAAABBBBCCCCDDDD"]
+        {
             let error = Config::parse(format!("[members]\nalice = {wrong}\n").as_bytes()).unwrap_err();
             assert!(!error.to_string().contains(&wrong[2..10]), "{error}");
         }

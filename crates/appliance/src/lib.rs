@@ -12,8 +12,8 @@ pub mod config;
 pub mod exit;
 pub mod message;
 pub mod partitions;
-pub mod paths;
 mod passkey;
+pub mod paths;
 mod rate;
 
 pub use config::Config;

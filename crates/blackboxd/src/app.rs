@@ -13,6 +13,7 @@ use tracker::SwarmStore;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
+use crate::members::Members;
 use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
 use crate::scrub::Suspects;
@@ -35,6 +36,8 @@ pub struct App {
     pub listeners: Listeners,
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
+    /// Who may have what is published, unless everybody may.
+    pub members: Members,
     /// The connected peers.
     pub peers: Peers,
     /// Whom the box is to connect to.
@@ -157,6 +160,7 @@ pub type SharedApp = Arc<App>;
 
 #[cfg(test)]
 pub mod testing {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use appliance::ByteRate;
@@ -176,6 +180,7 @@ pub mod testing {
             state,
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
+            members: Members::new(&BTreeMap::new(), &[0; 16], &BTreeMap::new()),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),

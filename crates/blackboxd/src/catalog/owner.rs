@@ -17,6 +17,7 @@ use super::handle::{Command, Handle, Key};
 use super::record::{Past, Record};
 use super::store::{Store, StoreError};
 use super::{Catalog, Content, Item, Publication, State, damage};
+use crate::members::Account;
 
 /// How long a change that makes nothing public may wait for others before there is a new snapshot: making one costs as
 /// much for one change as for a thousand.
@@ -41,6 +42,7 @@ pub fn open(state: &Path, is_private: bool) -> Result<(Handle, JoinHandle<()>), 
         is_online: false,
         folder_id: loaded.folder_id,
         saved: HashMap::new(),
+        accounts: loaded.accounts,
         is_news: false,
         publisher: watch::Sender::new(Arc::default()),
     };
@@ -61,6 +63,8 @@ struct Owner {
     folder_id: Option<String>,
     /// The counters as they are on disk.
     saved: HashMap<Key, Sums>,
+    /// What is known of members, as it is on disk.
+    accounts: BTreeMap<String, Account>,
     /// Whether something changed since the last snapshot.
     is_news: bool,
     publisher: watch::Sender<Arc<Catalog>>,
@@ -110,6 +114,11 @@ impl Owner {
             Command::Show(item) => return self.show(*item),
             Command::Hide(key) => return self.hide(&key),
             Command::SaveCounters => return self.save_counters(),
+            Command::SaveAccounts(accounts) => return self.save_accounts(accounts),
+            Command::Accounts { answer } => {
+                let _ = answer.send(Ok(self.accounts.clone()));
+                return;
+            }
             Command::Close => return,
         };
         self.announce();
@@ -241,6 +250,16 @@ impl Owner {
             Err(error) => {
                 tracing::warn!("{error}; uploaded and completed may count too little after a restart");
             }
+        }
+    }
+
+    fn save_accounts(&mut self, accounts: BTreeMap<String, Account>) {
+        if accounts == self.accounts {
+            return;
+        }
+        match self.store.put_accounts(&accounts) {
+            Ok(()) => self.accounts = accounts,
+            Err(error) => tracing::warn!("{error}; members' figures may be too small after a restart"),
         }
     }
 

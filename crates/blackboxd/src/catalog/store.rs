@@ -3,6 +3,7 @@
 mod privacy;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -17,7 +18,10 @@ use super::record::{Past, Record};
 use super::reserve::Reserve;
 use super::{Item, Metadata};
 use crate::catalog::content::Sums;
-use tables::{COUNTERS, DAMAGE, FOLDER_ID, HISTORY, INFOS, LAYERS, NAMES, RECORDS, SETTINGS, Tables};
+use crate::members::Account;
+use tables::{
+    COUNTERS, DAMAGE, FOLDER_ID, HISTORY, INFOS, LAYERS, MEMBERS, NAMES, RECORDS, SETTINGS, Tables,
+};
 
 /// Name of the catalog's file in the state folder.
 const FILE: &str = "catalog.redb";
@@ -59,6 +63,7 @@ pub enum StoreError {
 pub(super) struct Loaded {
     pub items: Vec<Item>,
     pub folder_id: Option<String>,
+    pub accounts: BTreeMap<String, Account>,
 }
 
 pub(super) struct Store {
@@ -191,6 +196,17 @@ impl Store {
         self.write(|tables| tables.settings.insert(FOLDER_ID, id).map(drop))
     }
 
+    /// Remembers what is known of members, and nothing of others.
+    pub(super) fn put_accounts(&mut self, accounts: &BTreeMap<String, Account>) -> Result<(), StoreError> {
+        self.write(|tables| {
+            tables.members.retain(|name, _| accounts.contains_key(name))?;
+            for (name, account) in accounts {
+                tables.members.insert(name.as_str(), json(account).as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
     /// Sees to it that the next full disk finds the reserve filled.
     pub(super) fn refill_reserve(&self) {
         self.reserve.refill();
@@ -298,7 +314,12 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
         items.push(item);
     }
     let folder_id = transaction.open_table(SETTINGS)?.get(FOLDER_ID)?.map(|id| id.value().to_owned());
-    Ok(Loaded { items, folder_id })
+    let mut accounts = BTreeMap::new();
+    for entry in transaction.open_table(MEMBERS)?.iter()? {
+        let (name, account) = entry?;
+        accounts.insert(name.value().to_owned(), serde_json::from_slice(account.value()).unwrap_or_default());
+    }
+    Ok(Loaded { items, folder_id, accounts })
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {

@@ -1,12 +1,13 @@
 //! What HTTP and UDP tracker have in common: which torrents are tracked, and where the box itself is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
-use tracker::{Announce, Answer, Failure, NOT_PUBLISHED, Scrape};
+use tracker::members::{MemberId, Passkey};
+use tracker::{Announce, Answer, Failure, NOT_A_MEMBER, NOT_PUBLISHED, Scrape};
 
 use super::public_host::PublicHost;
 use crate::app::SharedApp;
@@ -35,13 +36,15 @@ impl Tracker {
     /// Enters an announce and answers it.
     ///
     /// # Errors
-    /// [`NOT_PUBLISHED`] unless the torrent is in the catalog or the tracker is open to all.
+    /// [`NOT_A_MEMBER`] where there are members and the asker is none; [`NOT_PUBLISHED`] unless the torrent is in the catalog
+    /// or the tracker is open to all torrents.
     pub fn announce(
         &self,
         now: std::time::Instant,
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
+        let member = self.member(announce.passkey.as_ref())?;
         let content = self.content(&announce.info_hash)?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut swarms = self.app.swarms();
@@ -51,6 +54,11 @@ impl Tracker {
         let after = downloaded(swarms.scrape(&announce.info_hash));
         drop(swarms);
         if let Some(content) = content {
+            if let Some(member) = member {
+                // Before it is called.
+                let item = content.info_hash();
+                self.app.members.announced(now, member, item, announce, answer.interval)?;
+            }
             self.app.dialler.announced(announce);
             let finished = u64::from(after.saturating_sub(before));
             content.counters.completed.fetch_add(finished, Ordering::Relaxed);
@@ -68,6 +76,28 @@ impl Tracker {
         scrape.complete = scrape.complete.saturating_add(1);
         scrape.downloaded = completed(&content);
         Some(scrape)
+    }
+
+    /// The member whose passkey this is; `None` where everything is public.
+    ///
+    /// # Errors
+    /// [`NOT_A_MEMBER`]
+    pub fn member(&self, passkey: Option<&Passkey>) -> Result<Option<MemberId>, Failure> {
+        if self.app.is_public() {
+            return Ok(None);
+        }
+        let member = passkey.and_then(|passkey| self.app.members.find(passkey));
+        member.map(Some).ok_or(NOT_A_MEMBER)
+    }
+
+    /// As [`scrape`](Self::scrape), for who has no way to show a passkey (BEP 41 has none for a scrape): of what is for
+    /// members, those at addresses where one has announced it are told.
+    pub fn scrape_from(&self, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
+        let content = || self.content(info_hash).ok()?;
+        let may_know = self.app.is_public()
+            || content()
+                .is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some());
+        may_know.then(|| self.scrape(info_hash))?
     }
 
     /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.

@@ -12,11 +12,14 @@ use crate::catalog::{Content, Torrent};
 /// Everything in a path segment but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// URLs under the configured public host, or else the host that the request came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// URLs under the configured public host, or else the host that the request came to. A member's begin with its passkey: clients
+/// use them without being asked who they are for.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Links {
     /// Scheme, host and port of the page, without a slash at the end.
     page: String,
+    /// What all paths begin with: nothing, or a slash and a member's passkey.
+    base: String,
     announce: Vec<String>,
 }
 
@@ -27,7 +30,13 @@ impl Links {
     /// `local` is the address at which the request arrived. If the client used another one, somebody forwards, and the
     /// UDP tracker is left out: its packets do not say which address the asker used, so its answers would name one of
     /// the box that is of no use to the asker, and many clients ask no further tracker then.
-    pub(super) fn new(public_host: Option<&str>, asked: &Host, local: IpAddr, listeners: &Listeners) -> Self {
+    pub(super) fn new(
+        public_host: Option<&str>,
+        asked: &Host,
+        local: IpAddr,
+        listeners: &Listeners,
+        passkey: Option<&str>,
+    ) -> Self {
         let (name, port) = match public_host {
             Some(public) if !public.eq_ignore_ascii_case(asked.name()) => (public, listeners.web.port()),
             Some(public) => (public, asked.port()),
@@ -36,9 +45,13 @@ impl Links {
         let host = UrlHost(name);
         let tracker = listeners.tracker.port();
         let is_forwarded = public_host.is_none() && asked.address().is_some_and(|address| address != local);
-        let http = format!("http://{host}:{tracker}/announce");
-        let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}"));
+        let base = passkey.map(|passkey| format!("/{passkey}")).unwrap_or_default();
+        let http = format!("http://{host}:{tracker}{base}/announce");
+        // Clients give the path along (BEP 41). Not all of them do, which is one reason why HTTP comes first.
+        let path = passkey.map(|_| format!("{base}/announce")).unwrap_or_default();
+        let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}{path}"));
         Self {
+            base,
             page: if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") },
             announce: [http].into_iter().chain(udp).collect(),
         }
@@ -46,7 +59,12 @@ impl Links {
 
     /// `path`, which starts with a slash, on this box.
     pub(super) fn to(&self, path: &str) -> String {
-        format!("{}{path}", self.page)
+        format!("{}{}{path}", self.page, self.base)
+    }
+
+    /// `path`, which starts with a slash, for a link on a page of this box.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// The `.torrent` of a torrent.
@@ -108,16 +126,20 @@ pub(super) mod tests {
     use super::*;
     use crate::catalog::testing::published;
 
-    pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
-        let listeners = Listeners {
+    fn sockets() -> Listeners {
+        Listeners {
             web: "[::]:8080".parse().unwrap(),
             tracker: "[::]:6969".parse().unwrap(),
             peer: "[::]:6881".parse().unwrap(),
             dht: None,
-        };
+        }
+    }
+
+    pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
+        let listeners = sockets();
         let asked = Host::parse(asked).unwrap();
         let local = asked.address().unwrap_or(IpAddr::from([192, 168, 1, 10]));
-        Links::new(public_host, &asked, local, &listeners)
+        Links::new(public_host, &asked, local, &listeners, None)
     }
 
     #[test]
@@ -135,7 +157,7 @@ pub(super) mod tests {
             (Some("a.org"), "127.0.0.1", 2),
         ] {
             let asked = Host::parse(asked).unwrap();
-            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets);
+            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets, None);
             assert_eq!(links.announce().len(), count, "{public_host:?} {asked:?}");
             assert!(links.announce()[0].starts_with("http://"));
         }
@@ -156,6 +178,23 @@ pub(super) mod tests {
             assert_eq!(links.announce()[0], format!("http://{tracker}/announce"), "{asked}");
             assert_eq!(links.announce()[1], format!("udp://{tracker}"), "{asked}");
         }
+    }
+
+    #[test]
+    fn a_members_urls_have_its_passkey_where_clients_keep_it() {
+        let content = published("item", &[]).content;
+        let (torrent, hash) = (content.torrent(), content.info_hash());
+        let links = Links { base: "/KEY".into(), ..links(None, "box.local:8080") };
+        let base = "http://box.local:8080/KEY";
+        assert_eq!(links.torrent(torrent), format!("{base}/torrents/{hash}.torrent"));
+        assert_eq!(links.web_seed(), format!("{base}/files/"));
+        assert_eq!((links.to("/"), links.path("/feed.xml")), (format!("{base}/"), "/KEY/feed.xml".into()));
+        let asked = Host::parse("box.local").unwrap();
+        let local = IpAddr::from([192, 168, 1, 10]);
+        let links = Links::new(None, &asked, local, &sockets(), Some("KEY"));
+        let trackers = ["http://box.local:6969/KEY/announce", "udp://box.local:6969/KEY/announce"];
+        assert_eq!(links.announce(), trackers);
+        assert_eq!(links.magnet(&content).matches("%2FKEY%2F").count(), 3);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) const COUNTERS: TableDefinition<&str, &[u8]> = TableDefinition::new("
 pub(super) const DAMAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("damage");
 /// Item name -> what was published under that name before, a list of [`Past`] as JSON.
 pub(super) const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("history");
+/// Member's name -> [`Account`](crate::members::Account) as JSON.
+pub(super) const MEMBERS: TableDefinition<&str, &[u8]> = TableDefinition::new("members");
 /// Facts about the catalog as a whole, by name.
 pub(super) const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
 /// The setting that holds the id of the publish folder.
@@ -31,12 +33,13 @@ pub(super) struct Tables<'a> {
     pub(super) counters: Table<'a, &'static str, &'static [u8]>,
     pub(super) damage: Table<'a, &'static str, &'static [u8]>,
     pub(super) history: Table<'a, &'static str, &'static [u8]>,
+    pub(super) members: Table<'a, &'static str, &'static [u8]>,
     pub(super) settings: Table<'a, &'static str, &'static str>,
 }
 
 /// The names of all tables. A table of another name is of another version of this program, and left alone.
-pub(super) const NAMES: [&str; 7] =
-    ["items", "info dictionaries", "piece layers", "sums", "damage", "history", "settings"];
+pub(super) const NAMES: [&str; 8] =
+    ["items", "info dictionaries", "piece layers", "sums", "damage", "history", "members", "settings"];
 
 impl<'a> Tables<'a> {
     pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
@@ -47,6 +50,7 @@ impl<'a> Tables<'a> {
             counters: transaction.open_table(COUNTERS)?,
             damage: transaction.open_table(DAMAGE)?,
             history: transaction.open_table(HISTORY)?,
+            members: transaction.open_table(MEMBERS)?,
             settings: transaction.open_table(SETTINGS)?,
         })
     }
