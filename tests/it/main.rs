@@ -17,6 +17,7 @@ mod import;
 mod import_mishaps;
 mod interop;
 mod kills;
+mod members;
 mod pictures;
 mod power_cut;
 mod publish;

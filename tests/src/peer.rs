@@ -61,7 +61,14 @@ impl Peer {
     /// # Errors
     /// The box hangs up, or does not answer with the same info hash.
     pub fn connect(address: SocketAddr, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::shake_hands(TcpStream::connect_timeout(&address, PATIENCE)?, info_hash, is_fast)
+    }
+
+    /// As [`Peer::connect`], over a connection that was made before.
+    ///
+    /// # Errors
+    /// The box hangs up, or does not answer with the same info hash.
+    pub fn shake_hands(mut stream: TcpStream, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut ours = b"\x13BitTorrent protocol\0\0\0\0\0\0\0".to_vec();

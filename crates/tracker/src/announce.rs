@@ -6,6 +6,7 @@ use std::time::Duration;
 use torrent::{InfoHash, PeerId};
 
 use crate::members::Passkey;
+use crate::swarm::MAX_INTERVAL;
 
 /// A peer tells where it is and how far it has got (BEP 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// For who leaves without ever having been there: it tells of nobody.
+    pub fn to_nobody() -> Self {
+        Self {
+            interval: MAX_INTERVAL,
+            min_interval: MAX_INTERVAL,
+            scrape: Scrape::default(),
+            peers_v4: Vec::new(),
+            peers_v6: Vec::new(),
+        }
+    }
+
     /// Adds a peer to those of its address family.
     pub(crate) fn push(&mut self, peer: SocketAddr) {
         match peer.ip().to_canonical() {

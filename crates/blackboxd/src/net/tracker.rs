@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
 use tracker::members::{MemberId, Passkey};
-use tracker::{Announce, Answer, Failure, NOT_A_MEMBER, NOT_PUBLISHED, Scrape};
+use tracker::{Announce, Answer, Event, Failure, NOT_A_MEMBER, NOT_PUBLISHED, Scrape};
 
 use super::public_host::PublicHost;
 use crate::app::SharedApp;
@@ -44,7 +44,12 @@ impl Tracker {
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
-        let member = self.member(announce.passkey.as_ref())?;
+        let member = match self.member(announce.passkey.as_ref()) {
+            // Transmission first says that it stops, and never starts if it is refused that: which it is over UDP, where it
+            // does not send the path. It tries HTTP when it is refused to start.
+            Err(_) if announce.event == Event::Stopped => return Ok(Answer::to_nobody()),
+            member => member?,
+        };
         let content = self.content(&announce.info_hash)?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut swarms = self.app.swarms();
