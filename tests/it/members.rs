@@ -37,7 +37,7 @@ fn site() -> Site {
 fn publish(site: Site) -> Box {
     write_file(&mut Chance::fresh(), &site.publish().join("secret.bin"), (1 << 20) + 12_345);
     let daemon = site.start();
-    Box { daemon, site }
+    Box { site, daemon }
 }
 
 impl Box {

@@ -18,7 +18,7 @@ use tracker::{Announce, Failure};
 #[derive(Debug)]
 pub struct Members {
     keys: Keys,
-    members: Vec<Member>,
+    known: Vec<Member>,
     clients: Mutex<Clients>,
 }
 
@@ -85,7 +85,7 @@ impl Members {
         };
         Self {
             keys: Keys::new(configured.values().map(appliance::Passkey::as_str), key),
-            members: configured.iter().map(member).collect(),
+            known: configured.iter().map(member).collect(),
             clients: Mutex::new(clients),
         }
     }
@@ -93,13 +93,13 @@ impl Members {
     /// The member whose passkey this is.
     pub fn find(&self, passkey: &Passkey) -> Option<MemberId> {
         let member = self.keys.find(passkey)?;
-        self.members[member.0].last_seen.store(Timestamp::now().as_second(), Ordering::Relaxed);
+        self.known[member.0].last_seen.store(Timestamp::now().as_second(), Ordering::Relaxed);
         Some(member)
     }
 
     /// The passkey of a member, for URLs that nobody else is given.
     pub fn passkey(&self, member: MemberId) -> &str {
-        self.members[member.0].passkey.as_str()
+        self.known[member.0].passkey.as_str()
     }
 
     /// A member has announced an item, and was told to do so again after `interval`: its address is admitted.
@@ -119,7 +119,7 @@ impl Members {
         let Claimed { uploaded, downloaded } =
             clients.claims.hear(now, item, announce, admission::patience(interval));
         drop(clients);
-        let member = &self.members[member.0];
+        let member = &self.known[member.0];
         add(&member.claimed_uploaded, uploaded);
         add(&member.claimed_downloaded, downloaded);
         Ok(())
@@ -127,7 +127,7 @@ impl Members {
 
     /// The member who is admitted at this address for an item.
     pub fn admitted(&self, item: InfoHash, address: IpAddr) -> Option<MemberId> {
-        if self.members.is_empty() {
+        if self.known.is_empty() {
             return None;
         }
         self.clients().admissions.admitted(Instant::now(), item, address)
@@ -135,7 +135,7 @@ impl Members {
 
     /// Bytes of content were sent to a member.
     pub fn sent(&self, member: MemberId, bytes: u64) {
-        add(&self.members[member.0].sent, bytes);
+        add(&self.known[member.0].sent, bytes);
     }
 
     /// Forgets clients that no longer announce. Due every minute or so.
@@ -153,12 +153,12 @@ impl Members {
             account: member.account(),
             clients: clients.admissions.count(MemberId(number)),
         };
-        self.members.iter().enumerate().map(standing).collect()
+        self.known.iter().enumerate().map(standing).collect()
     }
 
     /// What is to be kept over a restart.
     pub fn accounts(&self) -> BTreeMap<String, Account> {
-        self.members.iter().map(|member| (member.name.clone(), member.account())).collect()
+        self.known.iter().map(|member| (member.name.clone(), member.account())).collect()
     }
 
     fn clients(&self) -> MutexGuard<'_, Clients> {

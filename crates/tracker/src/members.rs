@@ -64,7 +64,7 @@ impl Members {
     pub fn find(&self, passkey: &Passkey) -> Option<MemberId> {
         let shown = hashed(&self.hash, &passkey.0);
         let found = self.hashes.iter().zip(1..).fold(0, |found, (known, number): (&u128, usize)| {
-            found | number * usize::from(black_box(shown ^ known) == 0)
+            found | (number * usize::from(black_box(shown ^ known) == 0))
         });
         found.checked_sub(1).map(MemberId)
     }

@@ -23,35 +23,47 @@ pub(super) struct Visit<'a> {
     pub(super) member: Option<MemberId>,
 }
 
-/// Lets everybody in where everything is public, and otherwise members; others are told how they could be.
-///
-/// # Errors
-/// The answer for who may not come in.
-pub(super) fn enter<'a>(app: &App, request: &'a Request) -> Result<Visit<'a>, Response> {
+/// Why somebody may not come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Shows no passkey, or has mistyped it.
+    NoMember,
+    /// Uses a link of somebody who is not a member (any more). Asking for a password would not mend it.
+    StaleLink,
+}
+
+impl Refusal {
+    /// What the visitor is told.
+    pub(super) fn response(self) -> Response {
+        match self {
+            Self::NoMember => {
+                let challenge = "Basic realm=\"P2P Black Box: members\", charset=\"UTF-8\"";
+                let sentence = "This box is for its members. Your passkey is the password, any user name will do. Programs \
+                                that can't be given a password take the passkey in front of the path, as in \
+                                http://this-box/PASSKEY/feed.xml.";
+                let response = reply::error(StatusCode::UNAUTHORIZED, sentence);
+                reply::with(response, WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+            }
+            Self::StaleLink => reply::error(
+                StatusCode::FORBIDDEN,
+                "The passkey in this address is not valid (any more). Ask whoever runs this box for one.",
+            ),
+        }
+    }
+}
+
+/// Lets everybody in where everything is public, and otherwise members.
+pub(super) fn enter<'a>(app: &App, request: &'a Request) -> Result<Visit<'a>, Refusal> {
     let path = request.head.uri.path();
     if app.is_public() || OPEN.contains(&path) {
         return Ok(Visit { path, member: None });
     }
     let (in_path, rest) = Passkey::before(path);
-    let is_in_path = in_path.is_some();
+    let refusal = if in_path.is_some() { Refusal::StaleLink } else { Refusal::NoMember };
     let shown = in_path.or_else(|| {
         let field = request.head.headers.get(AUTHORIZATION)?;
         Passkey::parse(&basic_auth::presented(field.as_bytes())?)
     });
-    match shown.and_then(|passkey| app.members.find(&passkey)) {
-        Some(member) => Ok(Visit { path: rest, member: Some(member) }),
-        // A link of somebody who is not a member (any more). Asking for a password would not mend it.
-        None if is_in_path => Err(reply::error(
-            StatusCode::FORBIDDEN,
-            "The passkey in this address is not valid (any more). Ask whoever runs this box for one.",
-        )),
-        None => Err(ask()),
-    }
-}
-
-fn ask() -> Response {
-    let sentence = "This box is for its members. Your passkey is the password, any user name will do. Programs that can't \
-                    be given a password take the passkey in front of the path, as in http://this-box/PASSKEY/feed.xml.";
-    let challenge = HeaderValue::from_static("Basic realm=\"P2P Black Box: members\", charset=\"UTF-8\"");
-    reply::with(reply::error(StatusCode::UNAUTHORIZED, sentence), WWW_AUTHENTICATE, challenge)
+    let member = shown.and_then(|passkey| app.members.find(&passkey)).ok_or(refusal)?;
+    Ok(Visit { path: rest, member: Some(member) })
 }

@@ -77,7 +77,7 @@ async fn respond(web: &Web, request: &Request) -> Response {
     let app = &web.app;
     let visit = match door::enter(app, request) {
         Ok(visit) => visit,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.response(),
     };
     let response = answer(web, request, &host, visit).await;
     if visit.member.is_none() || response.headers().get(CACHE_CONTROL).is_some_and(|it| it == "no-store") {
