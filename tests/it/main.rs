@@ -18,6 +18,7 @@ mod import_mishaps;
 mod interop;
 mod kills;
 mod many_peers;
+mod members;
 mod pictures;
 mod port_mapping;
 mod power_cut;

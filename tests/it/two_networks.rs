@@ -42,7 +42,7 @@ fn publish(home: Home, config: &str) -> Box {
     let daemon = site.start();
     // As the home sees it: the links on its page lead to where they were asked for.
     let address = SocketAddr::new(ip(rooms::BOX), daemon.api.address.port());
-    let item = Api { address }.seeding("file");
+    let item = Api::new(address).seeding("file");
     Box { home, site, path, daemon, item }
 }
 

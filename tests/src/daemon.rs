@@ -139,7 +139,7 @@ impl Site {
             line.starts_with("ready ").then(|| line.to_owned())
         });
         let [web, tracker, peer] = addresses(&line);
-        Daemon { process, api: Api { address: web }, tracker, peer, _folder: Arc::clone(&self.folder) }
+        Daemon { process, api: Api::new(web), tracker, peer, _folder: Arc::clone(&self.folder) }
     }
 }
 

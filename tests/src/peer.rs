@@ -62,7 +62,7 @@ impl Peer {
     /// # Errors
     /// The box hangs up, or does not answer with the same info hash.
     pub fn connect(address: SocketAddr, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
-        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?, info_hash, is_fast)
+        Self::shake_hands(TcpStream::connect_timeout(&address, PATIENCE)?, info_hash, is_fast)
     }
 
     /// As [`connect`](Self::connect), from that address of this machine, as a client that knows the fast extension.
@@ -73,10 +73,14 @@ impl Peer {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.connect_timeout(&address.into(), PATIENCE)?;
-        Self::over(socket.into(), info_hash, true)
+        Self::shake_hands(socket.into(), info_hash, true)
     }
 
-    fn over(mut stream: TcpStream, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
+    /// As [`Peer::connect`], over a connection that was made before.
+    ///
+    /// # Errors
+    /// The box hangs up, or does not answer with the same info hash.
+    pub fn shake_hands(mut stream: TcpStream, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut ours = b"\x13BitTorrent protocol\0\0\0\0\0\0\0".to_vec();

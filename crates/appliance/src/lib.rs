@@ -12,8 +12,10 @@ pub mod config;
 pub mod exit;
 pub mod message;
 pub mod partitions;
+mod passkey;
 pub mod paths;
 mod rate;
 
 pub use config::Config;
+pub use passkey::{MAX_PASSKEY, MIN_PASSKEY, Passkey};
 pub use rate::ByteRate;

@@ -14,6 +14,7 @@ use tracker::prefix::Pace;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
+use crate::members::Members;
 use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
 use crate::net::port_mapping::PortMapping;
@@ -42,6 +43,8 @@ pub struct App {
     pub port_mapping: PortMapping,
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
+    /// Who may have what is published, unless everybody may.
+    pub members: Members,
     /// The connected peers.
     pub peers: Peers,
     /// Whom the box is to connect to.
@@ -161,6 +164,7 @@ pub type SharedApp = Arc<App>;
 
 #[cfg(test)]
 pub mod testing {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use appliance::ByteRate;
@@ -171,7 +175,7 @@ pub mod testing {
     /// A box whose folders are in `folder` and that listens nowhere.
     pub fn app(folder: &Path, upload_rate: Option<ByteRate>) -> SharedApp {
         let (publish, state) = (folder.join("publish"), folder.join("state"));
-        let (catalog, _owner) = catalog::open(&state).unwrap();
+        let (catalog, _owner) = catalog::open(&state, false).unwrap();
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         Arc::new(App {
             catalog,
@@ -180,6 +184,7 @@ pub mod testing {
             state,
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
+            members: Members::new(&BTreeMap::new(), &[0; 16], &BTreeMap::new()),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
             public_host: PublicHost::new(None, nowhere.port()),
             port_mapping: PortMapping::new(false),

@@ -20,6 +20,7 @@ use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
+use crate::members::Members;
 use crate::net::discovery::{Dialler, dht, dial, local};
 use crate::net::peers::{self, Peers};
 use crate::net::port_mapping::{self, PortMapping};
@@ -57,13 +58,15 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     let mut signals = Signals::install(&runtimes.main)?;
     let with_dht = config.discovery.dht && config.members.is_empty();
     let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, with_dht)?;
-    let (catalog, owner) = catalog::open(&options.state)?;
+    let (catalog, owner) = catalog::open(&options.state, !config.members.is_empty())?;
+    let accounts = catalog.accounts()?;
     let app = Arc::new(App {
         catalog,
         storage: Storage::new(publish.clone()),
         publish,
         state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
+        members: Members::new(&config.members, &random::bytes()?, &accounts),
         peers: Peers::new(&config.limits),
         public_host: PublicHost::new(config.public_host.as_deref(), sockets.addresses.peer.port()),
         port_mapping: PortMapping::new(config.network.port_mapping),
@@ -206,6 +209,7 @@ impl Threads {
         self.housekeeper.thread().unpark();
         self.scrub.thread().unpark();
         join_in_time([self.publisher, self.listener, self.housekeeper, self.scrub]);
+        save_counters(&self.app);
         self.app.catalog.close();
         join_in_time([owner]);
     }
@@ -229,6 +233,15 @@ fn join_in_time<const N: usize>(threads: [JoinHandle<()>; N]) {
     }
 }
 
+/// Writes what was counted to disk.
+fn save_counters(app: &App) {
+    app.catalog.save_counters();
+    // Where there are none, those of another time are kept.
+    if !app.is_public() {
+        app.catalog.save_accounts(app.members.accounts());
+    }
+}
+
 /// Draws the screen and saves the counters.
 fn keep_house(app: &SharedApp, link: &InitLink) {
     let mut screen = Screen::default();
@@ -236,7 +249,8 @@ fn keep_house(app: &SharedApp, link: &InitLink) {
     while !app.is_ending() {
         screen.draw(app, link);
         if saved.elapsed() >= SAVE_COUNTERS {
-            app.catalog.save_counters();
+            save_counters(app);
+            app.members.expire(Instant::now());
             saved = Instant::now();
         }
         thread::park_timeout(SCREEN);

@@ -40,6 +40,16 @@ pub const CHANGING: Failure = Failure {
     retry: Retry::Minutes(5),
 };
 
+/// The failure for who shows no member's passkey. Somebody who was removed by mistake may be a member again soon, so clients
+/// are asked to look again.
+pub const NOT_A_MEMBER: Failure = Failure {
+    reason: Cow::Borrowed(
+        "this tracker is for members: the torrent's tracker address has no passkey, or one that is not valid (any more); \
+         get the torrent again from the box's page",
+    ),
+    retry: Retry::Minutes(30),
+};
+
 impl Failure {
     /// For a torrent whose files have changed. `successor` is what the new version is called, by name and info hash,
     /// and `url` where its `.torrent` is, as far as these may be told.

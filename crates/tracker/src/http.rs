@@ -45,6 +45,7 @@ pub fn parse_announce(query: &str, source: IpAddr) -> Result<Announce, Failure> 
         // which is no secret.
         key: one(query, "key")?.and_then(|key| u32::from_str_radix(key, 16).ok()).unwrap_or(0),
         compact: one(query, "compact")? != Some("0"),
+        passkey: None,
     })
 }
 

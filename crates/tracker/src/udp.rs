@@ -3,6 +3,8 @@
 //! A packet with a forged source must not make us send anything worth sending to its victim. So whoever has not
 //! shown a connection id that was sent to that source gets at most 16 bytes for 16 bytes.
 
+mod options;
+
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
 use torrent::{InfoHash, PeerId};
@@ -49,7 +51,7 @@ pub enum Reject {
 
 /// Reads a packet from `source`; `accepts` says whether a connection id was issued to that source.
 ///
-/// Bytes after an announce are left alone (BEP 41 puts options there).
+/// Of the options after an announce (BEP 41) only a passkey in the URL's path counts.
 ///
 /// # Errors
 /// [`Reject::Answer`] only if the connection id was accepted.
@@ -199,6 +201,7 @@ impl Fields<'_> {
             numwant,
             key,
             compact: true,
+            passkey: options::passkey(self.0),
         })
     }
 }

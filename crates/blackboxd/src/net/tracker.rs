@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
-use tracker::{Announce, Answer, CHANGING, Failure, NOT_PUBLISHED, RETIRED, Scrape};
+use tracker::members::{MemberId, Passkey};
+use tracker::{Announce, Answer, CHANGING, Event, Failure, NOT_A_MEMBER, NOT_PUBLISHED, RETIRED, Scrape};
 
 use crate::app::SharedApp;
 use crate::catalog::{Content, Fate};
@@ -36,18 +37,30 @@ impl Tracker {
     /// Enters an announce and answers it.
     ///
     /// # Errors
-    /// Unless the torrent is in the catalog or the tracker is open to all, what became of it.
+    /// [`NOT_A_MEMBER`] where there are members and the asker is none; unless the torrent is in the catalog or the tracker is
+    /// open to all torrents, what became of it.
     pub fn announce(
         &self,
         now: std::time::Instant,
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
+        let member = match self.member(announce.passkey.as_ref()) {
+            // Transmission first says that it stops, and never starts if it is refused that: which it is over UDP, where it
+            // does not send the path. It tries HTTP when it is refused to start.
+            Err(_) if announce.event == Event::Stopped => return Ok(Answer::to_nobody()),
+            member => member?,
+        };
         let content = self.content(&announce.info_hash);
         let content = content.ok_or_else(|| self.refusal(&announce.info_hash, approach))?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
+            if let Some(member) = member {
+                // Before it is called.
+                let item = content.info_hash();
+                self.app.members.announced(now, member, item, announce, answer.interval)?;
+            }
             self.app.dialler.announced(announce);
             content.counters.completed.fetch_add(answer.has_finished.into(), Ordering::Relaxed);
             answer.scrape.downloaded = completed(&content);
@@ -64,6 +77,28 @@ impl Tracker {
         scrape.complete = scrape.complete.saturating_add(1);
         scrape.downloaded = completed(&content);
         Some(scrape)
+    }
+
+    /// The member whose passkey this is; `None` where everything is public.
+    ///
+    /// # Errors
+    /// [`NOT_A_MEMBER`]
+    pub fn member(&self, passkey: Option<&Passkey>) -> Result<Option<MemberId>, Failure> {
+        if self.app.is_public() {
+            return Ok(None);
+        }
+        let member = passkey.and_then(|passkey| self.app.members.find(passkey));
+        member.map(Some).ok_or(NOT_A_MEMBER)
+    }
+
+    /// As [`scrape`](Self::scrape), for who has no way to show a passkey (BEP 41 has none for a scrape): of what is for
+    /// members, those at addresses where one has announced it are told.
+    pub fn scrape_from(&self, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
+        let content = || self.content(info_hash)?;
+        let may_know = self.app.is_public()
+            || content()
+                .is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some());
+        may_know.then(|| self.scrape(info_hash))?
     }
 
     /// The content of a torrent that is tracked; inside, `None` for a foreign one on a tracker that is open to all.

@@ -8,7 +8,8 @@ use hyper::header::{CONNECTION, HOST, HeaderValue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracker::address::{Approach, host_address};
-use tracker::{Failure, TOO_MANY, http as codec};
+use tracker::members::Passkey;
+use tracker::{Announce, Failure, TOO_MANY, http as codec};
 
 use super::http::{self, Request, Response};
 use super::tracker::Tracker;
@@ -53,9 +54,10 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
         return refusal;
     }
     let query = request.head.uri.query().unwrap_or_default();
-    let body = match request.head.uri.path() {
-        "/announce" => announce(tracker, request, query),
-        "/scrape" => scrape(tracker, query),
+    let (passkey, path) = Passkey::before(request.head.uri.path());
+    let body = match path {
+        "/announce" => announce(tracker, request, query, passkey),
+        "/scrape" => scrape(tracker, query, passkey.as_ref()),
         _ => {
             let sentence = "This is the tracker: /announce and /scrape. The page is on another port.\n";
             return http::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", sentence);
@@ -65,14 +67,20 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
     http::response(StatusCode::OK, "text/plain", body.unwrap_or_else(|failure| codec::failure(&failure)))
 }
 
-fn announce(tracker: &Tracker, request: &Request, query: &str) -> Result<Vec<u8>, Failure> {
-    let announce = codec::parse_announce(query, request.peer.ip())?;
+fn announce(
+    tracker: &Tracker,
+    request: &Request,
+    query: &str,
+    passkey: Option<Passkey>,
+) -> Result<Vec<u8>, Failure> {
+    let announce = Announce { passkey, ..codec::parse_announce(query, request.peer.ip())? };
     let approach = Approach { asker: request.peer.ip(), local: request.local.ip(), host: host(request) };
     let answer = tracker.announce(Instant::now(), &announce, &approach)?;
     Ok(codec::announce_response(&answer, &announce))
 }
 
-fn scrape(tracker: &Tracker, query: &str) -> Result<Vec<u8>, Failure> {
+fn scrape(tracker: &Tracker, query: &str, passkey: Option<&Passkey>) -> Result<Vec<u8>, Failure> {
+    tracker.member(passkey)?;
     let swarms: Vec<_> = codec::parse_scrape(query)?
         .into_iter()
         .filter_map(|info_hash| Some((info_hash, tracker.scrape(&info_hash)?)))

@@ -86,9 +86,11 @@ impl Desk {
                 }
             }
             Request::Scrape(transaction, hashes) => {
-                let swarms: Vec<_> =
-                    hashes.iter().map(|hash| self.tracker.scrape(hash).unwrap_or_default()).collect();
-                codec::scrape_response(answer, transaction, &swarms);
+                let swarms: Vec<_> = hashes
+                    .iter()
+                    .map(|hash| self.tracker.scrape_from(asker, hash).unwrap_or_default())
+                    .collect();
+                codec::scrape_response(answer, transaction, &swarms)
             }
         }
     }

@@ -68,7 +68,7 @@ impl Publisher {
     pub fn new(app: SharedApp) -> Self {
         let mut folder = Folder::default();
         folder.look(&app);
-        let lanes = Lanes::new(&app.state);
+        let lanes = Lanes::new(&app.state, !app.is_public());
         Self { app, folder, items: Items::default(), lanes, watcher: None, next_rescan: Instant::now() }
     }
 

@@ -241,6 +241,9 @@ impl Connection<'_> {
         }
         self.wanted.content.counters.uploaded.fetch_add(bytes, Ordering::Relaxed);
         self.app.peers.uploaded.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(member) = self.wanted.member {
+            self.app.members.sent(member, bytes);
+        }
         self.has_more = finished.len() >= MAX_BLOCKS / 2;
         self.update();
     }

@@ -20,6 +20,8 @@ pub(super) enum End {
     Twice,
     #[error("{0} is not published here")]
     Unknown(InfoHash),
+    #[error("no member has announced {0} there")]
+    NotAdmitted(InfoHash),
     #[error("the item is no longer served")]
     Offline,
     #[error(transparent)]

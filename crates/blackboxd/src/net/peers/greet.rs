@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ struct Line<'a> {
     reader: Reader,
     writer: Writer,
     session: PeerSession,
+    /// Where the peer is.
+    address: IpAddr,
 }
 
 /// Gives the session what arrives next.
@@ -68,7 +70,7 @@ async fn read(reader: &mut Reader, mut take: impl FnMut(&[u8]) -> Result<(), End
 pub(super) async fn answer(app: &App, stream: Stream, address: SocketAddr) -> Result<Greeted, End> {
     let (reader, writer) = stream.split();
     let session = PeerSession::new(Instant::now(), app.peer_id);
-    let mut line = Line { app, reader, writer, session };
+    let mut line = Line { app, reader, writer, session, address: address.ip() };
     let wanted = in_time(line.session.next_deadline(), line.listen()).await?;
     let terms = wanted.terms(app, address.ip());
     let hand_out = terms.hand_out;
@@ -110,11 +112,11 @@ async fn introduce(
     is_encrypted: bool,
 ) -> Result<Greeted, End> {
     let (reader, writer) = stream.split();
-    let wanted = Wanted::find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
+    let wanted = Wanted::find(app, &info_hash, address.ip())?;
     let terms = wanted.terms(app, address.ip());
     let hand_out = terms.hand_out;
     let session = PeerSession::call(Instant::now(), app.peer_id, info_hash, terms);
-    let mut line = Line { app, reader, writer, session };
+    let mut line = Line { app, reader, writer, session, address: address.ip() };
     in_time(line.session.next_deadline(), line.speak(is_encrypted)).await?;
     app.dialler.connected(info_hash, address);
     let Line { reader, writer, session, .. } = line;
@@ -127,7 +129,7 @@ impl Line<'_> {
         self.decide_encryption().await?;
         loop {
             if let Some(Event::Handshake { info_hash, .. }) = self.session.poll_event() {
-                return Wanted::find(self.app, &info_hash).ok_or(End::Unknown(info_hash));
+                return Wanted::find(self.app, &info_hash, self.address);
             }
             receive(&mut self.reader, &mut self.session).await?;
         }
@@ -159,7 +161,12 @@ impl Line<'_> {
             return Ok(self.session.receive(Instant::now(), &first)?);
         }
         let mut responder = Responder::new(&random::bytes()?);
-        let find = |req2| self.app.catalog.snapshot().named_by_req2(&req2);
+        // Who may not have it is not even shown that it is here.
+        let (app, address) = (self.app, self.address);
+        let find = |req2| {
+            let name = app.catalog.snapshot().named_by_req2(&req2)?;
+            Wanted::find(app, &name, address).ok().map(|_| name)
+        };
         loop {
             let mut answer = Vec::new();
             let agreed = responder.receive(&first, find, &mut answer)?;

@@ -135,6 +135,7 @@ fn announce_another_seed(app: &SharedApp, info_hash: InfoHash) {
         numwant: None,
         key: 0,
         compact: true,
+        passkey: None,
     };
     app.swarms.announce(Instant::now(), &announce, None, &mut || 0);
 }
