@@ -61,7 +61,9 @@ fn thousands_of_peers_are_served_at_once_and_take_little_memory() {
         .collect();
     figure("thousands of peers, connected", count);
     let unchoked = |message: &Message| (*message == Message::Unchoke).then_some(());
-    peers.iter_mut().for_each(|peer| peer.interested().unwrap());
+    for peer in &mut peers {
+        peer.interested().unwrap();
+    }
     // Nobody waits for a slot, and what they ask for is different for each of many.
     let offset = |number: usize| u32::try_from(number).unwrap() * BLOCK % (16 << 20);
     for (number, peer) in peers.iter_mut().enumerate() {

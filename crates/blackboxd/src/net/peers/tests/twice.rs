@@ -1,11 +1,13 @@
 //! One peer over several connections.
 
+use std::net::Ipv4Addr;
+
 use super::calls::{call, handshake, listener};
 use super::*;
 
 const PEER: PeerId = PeerId([7; 20]);
-const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
-const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// How often a peer says something that is not to be taken for dead.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
