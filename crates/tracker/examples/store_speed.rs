@@ -26,6 +26,7 @@ fn announce(number: u32, swarms: u32) -> Announce {
         numwant: Some(50),
         key: 0,
         compact: true,
+        passkey: None,
     }
 }
 
