@@ -21,7 +21,7 @@ use super::greet::{Greeted, receive};
 use super::hand_out::Membership;
 use super::identities::Claim;
 use super::metadata::Found;
-use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
+use super::outgoing::{Outgoing, Written};
 use super::registry::{Place, Verdict};
 use super::source::Source;
 use super::stream::{Reader, Writer};
@@ -33,6 +33,9 @@ use crate::storage::ServeError;
 /// Bytes of messages that are sent without a turn under the upload limit. A peer can cause as many as it likes, by requests
 /// that are rejected: beyond this it waits for its turn as for blocks.
 const FREE_MESSAGES: usize = 4 * 1024;
+
+/// Bytes of blocks that are written to a peer who takes them all, before others have the processor.
+const BURST: u64 = 1 << 20;
 
 /// Serves a peer until one side has enough; tells why.
 pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) -> End {
@@ -55,6 +58,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) 
         membership,
         outgoing: Outgoing::default(),
         progress: Instant::now(),
+        burst: 0,
         has_more: false,
         owed: 0,
         turn: None,
@@ -126,7 +130,9 @@ struct Connection<'a> {
     outgoing: Outgoing,
     /// When the peer last took something, or there was nothing for it.
     progress: Instant,
-    /// There may be more to write, but others should have the processor before.
+    /// Bytes of blocks written since there was last nothing more to write.
+    burst: u64,
+    /// There is more to write, but others should have the processor before.
     has_more: bool,
     /// Bytes of messages that no turn was spent on yet.
     owed: usize,
@@ -244,7 +250,10 @@ impl Connection<'_> {
         if let Some(member) = self.wanted.member {
             self.app.members.sent(member, bytes);
         }
-        self.has_more = finished.len() >= MAX_BLOCKS / 2;
+        self.burst = if self.session.has_payload() { self.burst + bytes } else { 0 };
+        if self.burst >= BURST {
+            (self.burst, self.has_more) = (0, true);
+        }
         self.update();
     }
 

@@ -16,7 +16,7 @@ use super::stream::{Writer, poll_write_slices};
 
 /// Blocks that are queued here at most: these can't be cancelled any more. As many bytes pass through a core's cache on their
 /// way to the peer; twice as many would not, and cost a fifth more.
-pub(super) const MAX_BLOCKS: usize = 32;
+const MAX_BLOCKS: usize = 32;
 
 /// Bytes of messages above which nothing more is queued here.
 const MAX_BYTES: usize = 32 * 1024;
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 32 * 1024;
 /// Bytes that are copied, for connections that can't be given slices, before they are written: many to those who take them
 /// at once, but most peers are slow, there may be thousands, and what they don't take has to be kept.
 const MIN_STAGE: usize = 16 * 1024;
-const MAX_STAGE: usize = 128 * 1024;
+const MAX_STAGE: usize = 256 * 1024;
 
 thread_local! {
     /// Where that is copied to, by turns for all connections: so it stays in the core's cache.
