@@ -110,19 +110,19 @@ fn raise_file_limit() {
 type Ended = (&'static str, std::io::Result<()>);
 
 fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp, sockets: Sockets) {
-    let (net, peers) = (runtimes.net.handle(), runtimes.peers.handle());
+    let (net, tracker, peers) = (runtimes.net.handle(), runtimes.tracker.handle(), runtimes.peers.handle());
     let shared = || (Arc::clone(app), app.ending.clone());
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("web", web::run(app, sockets.web, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(

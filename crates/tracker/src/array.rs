@@ -45,13 +45,18 @@ impl<A: Copy> Array<A> {
         Some(self.runs[run].start + index)
     }
 
-    /// The peer that so many others come before.
-    pub(crate) fn nth(&self, position: usize) -> Option<&Peer<A>> {
-        let run = match &self.runs[..] {
-            [run] => run,
-            runs => runs.get(runs.partition_point(|run| run.start <= position).checked_sub(1)?)?,
-        };
-        run.peers.get(position - run.start)
+    /// The run with the peer that so many others come before, and how many come before that run.
+    pub(crate) fn run_at(&self, position: usize) -> Option<(usize, &[Peer<A>])> {
+        // Runs are of equal length, more or less.
+        let mut number = position.checked_mul(self.runs.len())?.checked_div(self.len())?;
+        while number > 0 && self.runs.get(number).is_none_or(|run| run.start > position) {
+            number -= 1;
+        }
+        while self.runs.get(number + 1).is_some_and(|next| next.start <= position) {
+            number += 1;
+        }
+        let run = self.runs.get(number)?;
+        (position - run.start < run.peers.len()).then_some((run.start, &run.peers))
     }
 
     /// All of them, in the order of their tags.
@@ -228,7 +233,8 @@ mod tests {
             if turn % 1_000 == 0 {
                 array.retain(|peer| peer.port != 77);
                 map.retain(|_, peer| peer.port != 77);
-                assert!((0..).map_while(|at| array.nth(at)).eq(map.values()), "turn {turn}");
+                let nth = |at| array.run_at(at).map(|(before, run)| run[at - before]);
+                assert!((0..).map_while(nth).eq(map.values().copied()), "turn {turn}");
                 for (position, tag) in map.keys().enumerate() {
                     assert_eq!((array.position(*tag), array.get(*tag)), (Some(position), map.get(tag)));
                 }

@@ -6,6 +6,7 @@
 
 use crate::address::Scope;
 use crate::array::Array;
+use crate::swarm::MAX_NUMWANT;
 
 /// Stands for a peer id and key: a keyed hash, so that nobody can aim at another peer's tag. Two peers of the same
 /// tag displace each other; that takes a swarm of 65,536 to be likely for any, and does no lasting harm.
@@ -122,31 +123,38 @@ impl<A: Copy> Peers<A> {
         self.arrays.iter_mut().for_each(|array| array.retain(keep));
     }
 
-    /// At most `count` peers for an asker in `asker`: each that it may be told is as likely as the other, none
-    /// comes twice, and `tag`, which is its own, never. A complete asker has no use for complete peers.
+    /// Tells of at most `count` peers, an asker in `asker` whose own tag is `tag`: each that it may be told is as likely as
+    /// the other, none comes twice, and itself never. A complete asker has no use for complete peers.
     pub(crate) fn choose(
         &self,
         count: usize,
         asker: Place,
         tag: Tag,
         random: &mut impl FnMut() -> u64,
-    ) -> impl Iterator<Item = (A, u16)> {
+        mut tell: impl FnMut(A, u16),
+    ) {
         let nearest = 2 * asker.scope as usize;
         let step = if asker.complete { 2 } else { 1 };
         let visible = move || (nearest..PLACES).step_by(step);
         let own = self.find(tag).filter(|(array, _)| visible().any(|place| place == *array));
         let own = own.map(|(array, index)| self.lengths(visible().take_while(|p| *p < array)) + index);
         let total = self.lengths(visible()) - usize::from(own.is_some());
-        let count = count.min(total);
-        // One from each of `count` equal stretches of a circle that starts anywhere.
-        let start = below(total, random);
-        let pick = move |turn: usize| {
-            let (from, to) = (turn * total / count, (turn + 1) * total / count);
-            let index = (start + from + below(to - from, random)) % total;
+        let own = own.unwrap_or(usize::MAX);
+        // All first, and then what is there: so memory is asked for many of them at once.
+        let mut positions = [0; MAX_NUMWANT as usize];
+        let count = count.min(total).min(positions.len());
+        spread(&mut positions[..count], total, random);
+        let (mut before, mut run): (usize, &[Peer<A>]) = (0, &[]);
+        for position in &positions[..count] {
             // The asker itself is stepped over.
-            index + usize::from(own.is_some_and(|own| index >= own))
-        };
-        (0..count).map(pick).filter_map(move |index| self.nth(visible(), index))
+            let position = position + usize::from(*position >= own);
+            if position.wrapping_sub(before) >= run.len() {
+                (before, run) = self.run_at(visible(), position);
+            }
+            if let Some(peer) = run.get(position - before) {
+                tell(peer.address, peer.port);
+            }
+        }
     }
 
     fn find(&self, tag: Tag) -> Option<(usize, usize)> {
@@ -157,22 +165,48 @@ impl<A: Copy> Peers<A> {
         places.map(|place| self.arrays[place].len()).sum()
     }
 
-    fn nth(&self, places: impl Iterator<Item = usize>, mut index: usize) -> Option<(A, u16)> {
-        for place in places {
-            let array = &self.arrays[place];
-            if let Some(peer) = array.nth(index) {
-                return Some((peer.address, peer.port));
+    /// The run with the peer at that position of all in these places, and how many come before that run.
+    fn run_at(&self, places: impl Iterator<Item = usize>, position: usize) -> (usize, &[Peer<A>]) {
+        let mut before = 0;
+        for array in places.map(|place| &self.arrays[place]) {
+            if let Some((start, run)) = array.run_at(position - before) {
+                return (before + start, run);
             }
-            index -= array.len();
+            before += array.len();
         }
-        None
+        (before, &[])
     }
 }
 
-/// A number below `limit`, or 0.
+/// Neighbours that are told together in large swarms. They have nothing in common but that their memory is read at once,
+/// which is most of what choosing takes.
+const GROUP: usize = 8;
+
+/// Fills in different numbers below `total`, which is not less than how many: groups of successive ones, or single ones
+/// where those are few. There is one group in each of as many equal stretches of a circle that starts anywhere.
+#[expect(clippy::cast_possible_truncation, reason = "what is left of 32 bits above the point")]
+fn spread(positions: &mut [usize], total: usize, random: &mut impl FnMut() -> u64) {
+    let group = if total >= GROUP * positions.len() { GROUP } else { 1 };
+    let groups = positions.chunks_mut(group);
+    let start = below(total, random());
+    // Where stretches end is counted in parts of 2^-32: dividing for each would take longer than everything else. What that
+    // cuts off is less than a part for each.
+    let stretch = (((total / group) as u64) << 32) / (groups.len().max(1) as u64);
+    let mut end = 1 << 16;
+    for group_of in groups {
+        let from = (end >> 32) as usize;
+        end += stretch;
+        let drawn = start + group * (from + below((end >> 32) as usize - from, random()));
+        for (position, next) in group_of.iter_mut().zip(drawn..) {
+            *position = if next < total { next } else { next - total };
+        }
+    }
+}
+
+/// A number below `limit`, which is less than 2^32, or 0.
 #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below `limit`")]
-fn below(limit: usize, random: &mut impl FnMut() -> u64) -> usize {
-    if limit < 2 { 0 } else { ((u128::from(random()) * limit as u128) >> 64) as usize }
+fn below(limit: usize, random: u64) -> usize {
+    (((random >> 32) * limit as u64) >> 32) as usize
 }
 
 #[cfg(test)]
@@ -195,6 +229,21 @@ mod tests {
         let mut peers = Peers::default();
         tags.into_iter().for_each(|tag| peers.put(place, peer(tag)));
         peers
+    }
+
+    /// Addresses of those who are chosen.
+    fn choose(
+        peers: &Peers<u32>,
+        count: usize,
+        asker: Place,
+        tag: Tag,
+        random: &mut impl FnMut() -> u64,
+    ) -> BTreeSet<u32> {
+        let mut chosen = Vec::new();
+        peers.choose(count, asker, tag, random, |address, _| chosen.push(address));
+        let distinct = BTreeSet::from_iter(chosen.iter().copied());
+        assert_eq!(distinct.len(), chosen.len(), "nobody twice");
+        distinct
     }
 
     #[test]
@@ -242,9 +291,16 @@ mod tests {
 
     #[test]
     fn every_other_peer_is_chosen_equally_often() {
-        for (count, total, own) in
-            [(1, 10, 3), (3, 10, 0), (7, 10, 9), (9, 10, 5), (10, 33, 32), (50, 1_000, 500)]
-        {
+        for (count, total, own) in [
+            (1, 10, 3),
+            (3, 10, 0),
+            (7, 10, 9),
+            (9, 10, 5),
+            (10, 33, 32),
+            (50, 1_000, 500),
+            (20, 163, 77),
+            (200, 3_000, 77),
+        ] {
             // In two arrays, so that the choice has to go across.
             let mut peers = peers(GLOBAL, 0..total / 3);
             (total / 3..total).for_each(|tag| peers.put(GLOBAL_SEED, peer(tag)));
@@ -252,8 +308,7 @@ mod tests {
             let mut hits = vec![0_u32; total as usize];
             let rounds = 2_000 * total / u32::try_from(count).unwrap();
             for _ in 0..rounds {
-                let chosen = peers.choose(count, GLOBAL, own, &mut random);
-                let distinct: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
+                let distinct = choose(&peers, count, GLOBAL, own, &mut random);
                 assert_eq!(distinct.len(), count, "{distinct:?}");
                 for address in distinct {
                     hits[address as usize] += 1;
@@ -276,7 +331,7 @@ mod tests {
         let peers = peers(GLOBAL, 0..8);
         let mut random = testing::random(1);
         let pairs: BTreeSet<BTreeSet<_>> =
-            (0..2_000).map(|_| peers.choose(2, GLOBAL, 99, &mut random).collect()).collect();
+            (0..2_000).map(|_| choose(&peers, 2, GLOBAL, 99, &mut random)).collect();
         assert_eq!(pairs.len(), 8 * 7 / 2);
     }
 
@@ -297,11 +352,13 @@ mod tests {
             (places[2][1], &[4]),
         ] {
             let mut random = testing::random(1);
-            let chosen = peers.choose(99, asker, 77, &mut random);
-            let chosen: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
-            assert_eq!(chosen, useful.iter().copied().collect(), "{asker:?}");
-            assert_eq!(peers.choose(0, asker, 77, &mut random).count(), 0);
+            assert_eq!(
+                choose(&peers, 99, asker, 77, &mut random),
+                useful.iter().copied().collect(),
+                "{asker:?}"
+            );
+            assert!(choose(&peers, 0, asker, 77, &mut random).is_empty());
         }
-        assert_eq!(Peers::<u32>::default().choose(9, GLOBAL, 0, &mut || u64::MAX).count(), 0);
+        assert!(choose(&Peers::default(), 9, GLOBAL, 0, &mut || u64::MAX).is_empty());
     }
 }

@@ -96,8 +96,7 @@ pub struct SwarmStore {
     hash: Keyed,
 }
 
-/// Swarms, in boxes: half of the places in a table may be empty.
-type Shard = HashMap<InfoHash, Box<Swarm>, Keyed>;
+type Shard = HashMap<InfoHash, Swarm, Keyed>;
 
 #[derive(Debug, Default)]
 struct Swarm {
@@ -141,17 +140,12 @@ impl SwarmStore {
     ) -> Answer {
         let tag = self.tag(announce);
         let mut shard = self.shard(&announce.info_hash);
-        let interval = self.interval(shard.get(&announce.info_hash).map_or(0, |swarm| swarm.len()));
-        let has_finished = self.update(&mut shard, now, announce, tag, interval);
-        let mut answer = Answer {
-            interval,
-            min_interval: interval / 2,
-            scrape: Scrape::default(),
-            has_finished,
-            peers_v4: Vec::new(),
-            peers_v6: Vec::new(),
-        };
-        if let Some(swarm) = shard.get(&announce.info_hash) {
+        let swarm = self.swarm(&mut shard, announce);
+        let interval = self.interval(swarm.as_ref().map_or(0, |swarm| swarm.len()));
+        let mut answer = Answer { interval, min_interval: interval / 2, ..Answer::default() };
+        if let Some(swarm) = swarm {
+            let expires = now + Duration::from_secs(patience(interval.as_secs()));
+            answer.has_finished = self.update(swarm, announce, tag, seconds(self.start, expires));
             answer.scrape = swarm.scrape();
             fill(swarm, &mut answer, announce, tag, self_seed, random);
         } else {
@@ -206,9 +200,8 @@ impl SwarmStore {
     }
 
     fn shard(&self, info_hash: &InfoHash) -> MutexGuard<'_, Shard> {
-        // The table inside uses the highest and the lowest bits.
-        let number = usize::try_from(self.hash.hash_one(info_hash) >> 40 & 0xff).unwrap_or(0);
-        lock(&self.shards[number % SHARDS])
+        // Clients may choose who waits for whom, but nobody waits long.
+        lock(&self.shards[usize::from(info_hash.0[0]) % SHARDS])
     }
 
     /// Longer the larger the swarm is and the more peers announce altogether, so that neither a popular torrent
@@ -226,34 +219,27 @@ impl SwarmStore {
         (self.hash.0.hash(&identity) >> 32) as Tag
     }
 
+    /// The swarm to which somebody announces: a new one, if there is room for it and somebody to be entered.
+    fn swarm<'a>(&self, shard: &'a mut Shard, announce: &Announce) -> Option<&'a mut Swarm> {
+        match shard.entry(announce.info_hash) {
+            Entry::Occupied(swarm) => Some(swarm.into_mut()),
+            Entry::Vacant(place) => {
+                let has_room = place_of(announce).is_some() && self.peer_count() < self.limits.peers;
+                (has_room && take_one(&self.swarms, self.limits.swarms))
+                    .then(|| place.insert(Swarm::default()))
+            }
+        }
+    }
+
     /// Whether a download has ended that was not counted before.
-    fn update(
-        &self,
-        shard: &mut Shard,
-        now: Instant,
-        announce: &Announce,
-        tag: Tag,
-        interval: Duration,
-    ) -> bool {
-        let scope = Scope::of(announce.address).filter(|_| announce.port != 0);
-        let Some(scope) = scope.filter(|_| announce.event != Event::Stopped) else {
-            if let Some(swarm) = shard.get_mut(&announce.info_hash)
-                && let Some(known) = swarm.address(announce.address, tag)
-            {
+    fn update(&self, swarm: &mut Swarm, announce: &Announce, tag: Tag, expires: u32) -> bool {
+        let Some(place) = place_of(announce) else {
+            if let Some(known) = swarm.address(announce.address, tag) {
                 swarm.remove(announce.address, tag);
                 self.peers.fetch_sub(1, Ordering::Relaxed);
                 self.shares.give_back(&announce.info_hash, known);
             }
             return false;
-        };
-        let swarm = match shard.entry(announce.info_hash) {
-            Entry::Occupied(swarm) => swarm.into_mut(),
-            Entry::Vacant(place) => {
-                if self.peer_count() >= self.limits.peers || !take_one(&self.swarms, self.limits.swarms) {
-                    return false;
-                }
-                place.insert(Box::default())
-            }
         };
         let address = announce.address.to_canonical();
         if let Some(known) = swarm.address(address, tag) {
@@ -261,12 +247,9 @@ impl SwarmStore {
         } else if !self.has_room(swarm, &announce.info_hash, address) {
             return false;
         }
-        let expires = seconds(self.start, now + Duration::from_secs(patience(interval.as_secs())));
-        swarm.enter(announce, scope, tag, expires)
+        swarm.enter(announce, place, tag, expires)
     }
-}
 
-impl SwarmStore {
     /// Counts one more peer, if there is room for it.
     fn has_room(&self, swarm: &Swarm, info_hash: &InfoHash, address: IpAddr) -> bool {
         let Limits { peers, peers_per_swarm, peers_per_swarm_and_network, peers_per_network, .. } =
@@ -282,6 +265,13 @@ impl SwarmStore {
         }
         has_room
     }
+}
+
+/// Where a peer is entered; `None` for one that leaves, or that nobody can connect to.
+fn place_of(announce: &Announce) -> Option<Place> {
+    let scope =
+        Scope::of(announce.address).filter(|_| announce.port != 0 && announce.event != Event::Stopped)?;
+    Some(Place { scope, complete: announce.is_complete() })
 }
 
 /// Takes one of those that are left, if there are any.
@@ -331,17 +321,17 @@ impl Swarm {
     }
 
     /// Enters a peer. Whether its download has ended and was not counted before.
-    fn enter(&mut self, announce: &Announce, scope: Scope, tag: Tag, expires: u32) -> bool {
+    fn enter(&mut self, announce: &Announce, place: Place, tag: Tag, expires: u32) -> bool {
         // A peer that uses both address families announces its one download in both.
         let stays = [self.v4.get(tag).map(|peer| peer.stay), self.v6.get(tag).map(|peer| peer.stay)];
         let counted_before = stays.iter().flatten().any(|stay| stay.is_counted());
-        let complete = announce.is_complete();
+        let complete = place.complete;
         let finished = complete && announce.event == Event::Completed && !counted_before;
         self.downloaded = self.downloaded.saturating_add(u32::from(finished));
         // Who starts from a magnet link says that nothing is left, as long as it does not know how much there is.
         let came_with_all = complete && announce.event != Event::Started && stays == [None; 2];
         let stay = Stay::until(expires, counted_before || finished || came_with_all);
-        let (port, place) = (announce.port, Place { scope, complete });
+        let port = announce.port;
         match announce.address.to_canonical() {
             IpAddr::V4(address) => self.v4.put(place, Peer { tag, address, port, stay }),
             IpAddr::V6(address) => self.v6.put(place, Peer { tag, address, port, stay }),
@@ -380,15 +370,21 @@ fn fill(
     for v6 in [address.is_ipv6(), address.is_ipv4()] {
         let wanted = wanted.saturating_sub(answer.peers_v4.len() + answer.peers_v6.len());
         if v6 {
-            let peers = swarm.v6.choose(wanted, asker, tag, random);
-            let peers = peers.map(|(ip, port)| SocketAddrV6::new(ip, port, 0, 0));
             answer.peers_v6.reserve_exact(wanted.min(swarm.v6.len()));
-            answer.peers_v6.extend(peers.filter(|peer| own != SocketAddr::V6(*peer)));
+            swarm.v6.choose(wanted, asker, tag, random, |ip, port| {
+                let peer = SocketAddrV6::new(ip, port, 0, 0);
+                if own != SocketAddr::V6(peer) {
+                    answer.peers_v6.push(peer);
+                }
+            });
         } else {
-            let peers = swarm.v4.choose(wanted, asker, tag, random);
-            let peers = peers.map(|(ip, port)| SocketAddrV4::new(ip, port));
             answer.peers_v4.reserve_exact(wanted.min(swarm.v4.len()));
-            answer.peers_v4.extend(peers.filter(|peer| own != SocketAddr::V4(*peer)));
+            swarm.v4.choose(wanted, asker, tag, random, |ip, port| {
+                let peer = SocketAddrV4::new(ip, port);
+                if own != SocketAddr::V4(peer) {
+                    answer.peers_v4.push(peer);
+                }
+            });
         }
     }
 }

@@ -59,8 +59,10 @@ pub fn open(
 ) -> anyhow::Result<Sockets> {
     let _entered = runtimes.net.enter();
     let web = tcp(web).with_context(|| format!("--web {web} can't be used"))?;
-    let (tracker_http, tracker_udp) =
-        pair(tracker, udp_of_a_thread).with_context(|| format!("--tracker {tracker} can't be used"))?;
+    let (tracker_http, tracker_udp) = {
+        let _entered = runtimes.tracker.enter();
+        pair(tracker, udp_of_a_thread).with_context(|| format!("--tracker {tracker} can't be used"))?
+    };
     let (peer, peer_utp) = pair(peer, |address| utp(&runtimes.peers, address))
         .with_context(|| format!("--peer {peer} can't be used"))?;
     let dht = with_dht.then(|| beside(peer.local_addr()?)).transpose().unwrap_or_else(|error| {

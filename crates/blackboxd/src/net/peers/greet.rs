@@ -1,11 +1,14 @@
 //! The first words of a connection, until both sides know what it is about: encryption or not, and the handshakes.
 
 use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use seeder::mse::{self, Agreed, Initiator, Offer, Responder};
 use seeder::{Close, Event, Handshake, PeerSession};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use torrent::InfoHash;
@@ -44,14 +47,19 @@ struct Line<'a> {
     session: PeerSession,
 }
 
-/// Gives the session what arrives next. The buffer is on the stack, since most connections are idle.
+/// Gives the session what arrives next.
 pub(super) async fn receive(reader: &mut Reader, session: &mut PeerSession) -> Result<(), End> {
+    read(reader, |bytes| Ok(session.receive(Instant::now(), bytes)?)).await
+}
+
+/// Hands over what arrives next. The buffer is on the stack, since most connections are idle, and is not cleared, since this
+/// is polled whenever anything else happens.
+async fn read(reader: &mut Reader, mut take: impl FnMut(&[u8]) -> Result<(), End>) -> Result<(), End> {
     poll_fn(|context| {
-        let mut buffer = [0; READ];
-        reader.poll_read(context, &mut buffer).map(|read| match read? {
-            0 => Err(End::Hangup),
-            count => Ok(session.receive(Instant::now(), &buffer[..count])?),
-        })
+        let mut buffer = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(reader.poll_read(context, &mut buffer))?;
+        Poll::Ready(if buffer.filled().is_empty() { Err(End::Hangup) } else { take(buffer.filled()) })
     })
     .await
 }
@@ -189,15 +197,9 @@ impl Line<'_> {
 
     /// Appends what arrives next.
     async fn read(&mut self, to: &mut Vec<u8>) -> Result<(), End> {
-        poll_fn(|context| {
-            let mut buffer = [0; READ];
-            self.reader.poll_read(context, &mut buffer).map(|read| match read? {
-                0 => Err(End::Hangup),
-                count => {
-                    to.extend_from_slice(&buffer[..count]);
-                    Ok(())
-                }
-            })
+        read(&mut self.reader, |bytes| {
+            to.extend_from_slice(bytes);
+            Ok(())
         })
         .await
     }
