@@ -18,6 +18,9 @@ pub struct Tracker {
     random: Random,
 }
 
+/// A torrent that is not here, and the tracker is not open to all.
+struct NotTracked;
+
 impl Tracker {
     /// A tracker for the swarms of `app`.
     ///
@@ -44,7 +47,7 @@ impl Tracker {
         approach: &Approach,
     ) -> Result<Answer, Failure> {
         let content = self.content(&announce.info_hash);
-        let content = content.ok_or_else(|| self.refusal(&announce.info_hash, approach))?;
+        let content = content.map_err(|NotTracked| self.refusal(&announce.info_hash, approach))?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
@@ -57,7 +60,7 @@ impl Tracker {
 
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = self.content(info_hash)?;
+        let content = self.content(info_hash).ok()?;
         let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
@@ -66,11 +69,12 @@ impl Tracker {
         Some(scrape)
     }
 
-    /// The content of a torrent that is tracked; inside, `None` for a foreign one on a tracker that is open to all.
-    fn content(&self, info_hash: &InfoHash) -> Option<Option<Arc<Content>>> {
+    /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.
+    fn content(&self, info_hash: &InfoHash) -> Result<Option<Arc<Content>>, NotTracked> {
         match self.app.catalog.snapshot().seeding(info_hash) {
-            Some(item) => Some(item.content.clone()),
-            None => self.app.config.tracker.open.then_some(None),
+            Some(item) => Ok(item.content.clone()),
+            None if self.app.config.tracker.open => Ok(None),
+            None => Err(NotTracked),
         }
     }
 
