@@ -150,6 +150,9 @@ impl Box {
     }
 }
 
+/// By how much the ports that the router maps are higher.
+const SHIFT: u16 = 77;
+
 /// The clients that ask a UDP tracker; aria2 knows none.
 const UDP: &[Client] = &[Client::Transmission, Client::Libtorrent];
 
@@ -184,7 +187,6 @@ fn clients_at_home_and_in_the_world_finish_under_the_configured_public_host() {
 #[test]
 fn clients_at_home_and_in_the_world_finish_where_the_router_maps_other_ports() {
     let Some(home) = home() else { return };
-    const SHIFT: u16 = 77;
     let gateway = Gateway::start(&home, Manners { shift: SHIFT, forwards: true, ..Manners::default() });
     let published = publish(home, "[network]\nport_mapping = true\n");
     wait::until_holds("the ports are mapped", DOWNLOAD, || {

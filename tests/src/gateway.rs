@@ -1,4 +1,4 @@
-//! A router that maps ports, as PCP (RFC 6887), NAT-PMP (RFC 6886) and UPnP have it, written apart from the box's own
+//! A router that maps ports, as PCP (RFC 6887), NAT-PMP (RFC 6886) and `UPnP` have it, written apart from the box's own
 //! code. It can misbehave.
 
 use std::io::{Read, Write};
@@ -42,7 +42,7 @@ pub enum Protocol {
     Pcp,
     /// RFC 6886
     NatPmp,
-    /// UPnP IGD
+    /// `UPnP` IGD
     Upnp,
 }
 
@@ -105,7 +105,7 @@ impl Gateway {
         let pages = TcpListener::bind((ROUTER, 0)).expect("a port of ours");
         let page = pages.local_addr().expect("bound");
         let threads = vec![
-            spawn(&state, move |state| serve_packets(state, &ports, |state, packet| state.answer(packet))),
+            spawn(&state, move |state| serve_packets(state, &ports, State::answer)),
             spawn(&state, move |state| {
                 serve_packets(state, &search, |state, packet| state.answer_search(packet, page));
             }),

@@ -258,6 +258,19 @@ impl UdpClient {
         Ok([0, 1, 2].map(|at| u32::from_be_bytes(numbers[at])))
     }
 
+    /// Sends so many scrapes and reads no answer.
+    ///
+    /// # Panics
+    /// When they can't be sent.
+    pub fn flood(&self, info_hash: &InfoHash, count: usize) {
+        let mut packet = self.connection.to_vec();
+        packet.extend_from_slice(&[0, 0, 0, 2, 5, 6, 7, 8]);
+        packet.extend_from_slice(info_hash.as_bytes());
+        for _ in 0..count {
+            self.socket.send(&packet).expect("a packet that fits");
+        }
+    }
+
     fn request(&self, action: u8, body: &[u8]) -> Result<Vec<u8>, String> {
         let mut packet = self.connection.to_vec();
         packet.extend_from_slice(&[0, 0, 0, action, 5, 6, 7, 8]);

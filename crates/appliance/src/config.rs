@@ -138,7 +138,7 @@ pub struct Network {
     pub gateway: Option<IpAddr>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
-    /// Whether the router is asked to forward the ports of peers and tracker (PCP, NAT-PMP, UPnP).
+    /// Whether the router is asked to forward the ports of peers and tracker (PCP, NAT-PMP, `UPnP`).
     pub port_mapping: bool,
 }
 

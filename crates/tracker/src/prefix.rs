@@ -104,8 +104,7 @@ impl Shares {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
         let none = || (0..2 * PLACES).map(|_| AtomicU32::new(0)).collect();
         // Another key than that of the swarms, since the hash is the same.
-        let mut key = *key;
-        key.iter_mut().for_each(|byte| *byte = !*byte);
+        let key = key.map(|byte| !byte);
         Self { networks: Networks(SipHasher13::new_with_key(&key)), in_all: none(), in_swarms: none() }
     }
 
@@ -148,7 +147,9 @@ impl Shares {
 
     fn each(places: [(&[AtomicU32], [usize; 2]); 2], change: impl Fn(&AtomicU32)) {
         for (counts, places) in places {
-            places.iter().for_each(|place| change(&counts[*place]));
+            for place in places {
+                change(&counts[place]);
+            }
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Tracker {
     random: Random,
 }
 
+/// A torrent that is not here, and the tracker is not open to all.
+struct NotTracked;
+
 impl Tracker {
     /// A tracker for the swarms of `app`.
     ///
@@ -52,7 +55,7 @@ impl Tracker {
             member => member?,
         };
         let content = self.content(&announce.info_hash);
-        let content = content.ok_or_else(|| self.refusal(&announce.info_hash, approach))?;
+        let content = content.map_err(|NotTracked| self.refusal(&announce.info_hash, approach))?;
         let own = content.as_ref().and_then(|_| self.own_address(approach));
         let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
@@ -70,7 +73,7 @@ impl Tracker {
 
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = self.content(info_hash)?;
+        let content = self.content(info_hash).ok()?;
         let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
@@ -94,18 +97,19 @@ impl Tracker {
     /// As [`scrape`](Self::scrape), for who has no way to show a passkey (BEP 41 has none for a scrape): of what is for
     /// members, those at addresses where one has announced it are told.
     pub fn scrape_from(&self, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = || self.content(info_hash)?;
+        let content = || self.content(info_hash).ok()?;
         let may_know = self.app.is_public()
             || content()
                 .is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some());
         may_know.then(|| self.scrape(info_hash))?
     }
 
-    /// The content of a torrent that is tracked; inside, `None` for a foreign one on a tracker that is open to all.
-    fn content(&self, info_hash: &InfoHash) -> Option<Option<Arc<Content>>> {
+    /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.
+    fn content(&self, info_hash: &InfoHash) -> Result<Option<Arc<Content>>, NotTracked> {
         match self.app.catalog.snapshot().seeding(info_hash) {
-            Some(item) => Some(item.content.clone()),
-            None => self.app.config.tracker.open.then_some(None),
+            Some(item) => Ok(item.content.clone()),
+            None if self.app.config.tracker.open => Ok(None),
+            None => Err(NotTracked),
         }
     }
 

@@ -172,7 +172,7 @@ fn no_packet_of_any_length_panics_and_none_is_answered_without_proof() {
                 Ok(Request::Scrape(7, hashes)) => assert_eq!(hashes.len() * 20 + 16, length),
                 Err(Reject::Answer(7, failure)) => assert!(!failure.reason.is_empty()),
                 Err(Reject::Silent) => {
-                    assert!(length < 16 || length > MAX_PACKET, "{action}, {length} bytes")
+                    assert!(!(16..=MAX_PACKET).contains(&length), "{action}, {length} bytes");
                 }
                 other => panic!("{action}, {length} bytes: {other:?}"),
             }
@@ -189,7 +189,7 @@ fn answer(dice: &mut Dice) -> Answer {
     let peers = [0; 2].map(|_| dice.roll(250));
     Answer {
         interval: Duration::from_secs(120 + dice.roll(3_000) as u64),
-        min_interval: Duration::from_secs(60),
+        min_interval: Duration::from_mins(1),
         scrape: Scrape { complete: 3, incomplete: 2, downloaded: 1 },
         peers_v4: (0..peers[0])
             .map(|_| SocketAddrV4::new(dice.bytes::<4>().into(), u16::from_be_bytes(dice.bytes())))

@@ -1,4 +1,4 @@
-//! Has the router forward ports to the box (`[network] port_mapping`), by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP.
+//! Has the router forward ports to the box (`[network] port_mapping`), by PCP (RFC 6887), NAT-PMP (RFC 6886) or `UPnP`.
 //!
 //! Only the router of the default route is asked, over IPv4, where there is NAT. What it answers is believed as far as
 //! it can be: an address that is of no use outside is told to nobody, and whatever goes wrong is only told on the page.

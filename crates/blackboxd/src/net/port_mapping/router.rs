@@ -1,6 +1,6 @@
 //! A router that maps ports, in one of the three ways in which they can be asked.
 //!
-//! Whatever it answers has bounds: packets of PCP and NAT-PMP are of fixed size, documents of UPnP are cut at 1 MiB by
+//! Whatever it answers has bounds: packets of PCP and NAT-PMP are of fixed size, documents of `UPnP` are cut at 1 MiB by
 //! the crate, and every wait ends. Of its words none are shown.
 
 use std::io;
@@ -22,13 +22,13 @@ const LIFETIME: Duration = Duration::from_hours(1);
 const TIMES: TimeoutConfig =
     TimeoutConfig { initial_timeout: Duration::from_millis(250), max_retries: 3, max_retry_timeout: None };
 
-/// How long a router has to say where its UPnP is, asked by itself and then by multicast.
+/// How long a router has to say where its `UPnP` is, asked by itself and then by multicast.
 const SEARCH: Duration = Duration::from_secs(2);
 
-/// How long each further answer of UPnP may take.
+/// How long each further answer of `UPnP` may take.
 const UPNP: Duration = Duration::from_secs(5);
 
-/// Where UPnP devices listen, and to which group (SSDP).
+/// Where `UPnP` devices listen, and to which group (SSDP).
 const SSDP_PORT: u16 = 1900;
 const SSDP_GROUP: [u8; 4] = [239, 255, 255, 250];
 
@@ -251,7 +251,7 @@ impl Router {
     }
 }
 
-/// The UPnP of the router itself: others in the network may answer too, and are not believed.
+/// The `UPnP` of the router itself: others in the network may answer too, and are not believed.
 async fn find_upnp(gateway: Gateway) -> Result<igd_next::aio::Gateway<Tokio>, Trouble> {
     let mut trouble = Trouble::NoAnswer;
     for target in [gateway.router, SSDP_GROUP.into()] {
@@ -302,9 +302,11 @@ const NO_ROOM: &str = "it has no room for more mappings";
 impl From<pcp::Failure> for Trouble {
     fn from(failure: pcp::Failure) -> Self {
         match failure {
-            pcp::Failure::Socket(_) | pcp::Failure::Timeout => Self::NoAnswer,
-            // It has no PCP.
-            pcp::Failure::UnsupportedVersion(_) | pcp::Failure::UnsupportedOpcode => Self::NoAnswer,
+            // The latter two say that it has no PCP.
+            pcp::Failure::Socket(_)
+            | pcp::Failure::Timeout
+            | pcp::Failure::UnsupportedVersion(_)
+            | pcp::Failure::UnsupportedOpcode => Self::NoAnswer,
             pcp::Failure::NotAuthorized(_) => Self::Refused(NOT_ALLOWED),
             pcp::Failure::NetworkFailure(_) => Self::Refused(NO_NETWORK),
             pcp::Failure::NoResources(_) | pcp::Failure::UserExceededQuota(_) => Self::Refused(NO_ROOM),
@@ -318,8 +320,10 @@ impl From<pcp::Failure> for Trouble {
 impl From<natpmp::Failure> for Trouble {
     fn from(failure: natpmp::Failure) -> Self {
         match failure {
-            natpmp::Failure::Socket(_) | natpmp::Failure::Timeout => Self::NoAnswer,
-            natpmp::Failure::UnsupportedVersion(_) | natpmp::Failure::UnsupportedOpcode => Self::NoAnswer,
+            natpmp::Failure::Socket(_)
+            | natpmp::Failure::Timeout
+            | natpmp::Failure::UnsupportedVersion(_)
+            | natpmp::Failure::UnsupportedOpcode => Self::NoAnswer,
             natpmp::Failure::NotAuthorized => Self::Refused(NOT_ALLOWED),
             natpmp::Failure::NetworkFailure => Self::Refused(NO_NETWORK),
             natpmp::Failure::OutOfResources => Self::Refused(NO_ROOM),
