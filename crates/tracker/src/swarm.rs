@@ -65,7 +65,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// About 45 MB when full of IPv4 peers, 75 MB when full of IPv6 ones.
+    /// About 60 MB when full of IPv4 peers, 85 MB when full of IPv6 ones.
     fn default() -> Self {
         Self { swarms: 50_000, peers: 2_000_000, peers_per_swarm: 200_000 }
     }
@@ -144,7 +144,7 @@ impl SwarmStore {
 
     /// What is known of a swarm, the box not counted; `None` if nobody announced to it.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        self.shard(info_hash).get(info_hash).map(|swarm| swarm.scrape())
+        self.shard(info_hash).get(info_hash).map(Swarm::scrape)
     }
 
     /// Forgets the peers that have not announced for twice their interval. Due every minute or so, and at least every
@@ -222,8 +222,9 @@ impl SwarmStore {
             self.peers.fetch_sub(usize::from(swarm.remove(announce.address, tag)), Ordering::Relaxed);
             return false;
         };
-        let has_room = swarm.len() < self.limits.peers_per_swarm;
-        if !swarm.knows(announce.address, tag) && !(has_room && take_one(&self.peers, self.limits.peers)) {
+        let has_room = || swarm.len() < self.limits.peers_per_swarm;
+        let may_enter = || has_room() && take_one(&self.peers, self.limits.peers);
+        if !(swarm.knows(announce.address, tag) || may_enter()) {
             return false;
         }
         swarm.enter(announce, place, tag, expires)

@@ -73,7 +73,7 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
             socket,
             incoming: headers(socket)?,
             outgoing: headers(socket)?,
-            buffers: Box::new([[0; LONGEST]; BATCH]),
+            buffers: vec![[0; LONGEST]; BATCH].try_into().expect("invariant: as many as that"),
             packets: Vec::with_capacity(BATCH),
             answers: [const { Vec::new() }; BATCH],
             targets: Vec::with_capacity(BATCH),
