@@ -45,8 +45,8 @@ impl<A: Copy> Array<A> {
         Some(self.runs[run].start + index)
     }
 
-    /// The run with the peer that so many others come before, and how many come before that run.
-    pub(crate) fn run_at(&self, position: usize) -> Option<(usize, &[Peer<A>])> {
+    /// The run with the peer that so many others come before, and where in it that peer is.
+    pub(crate) fn run_at(&self, position: usize) -> Option<(&[Peer<A>], usize)> {
         // Runs are of equal length, more or less.
         let mut number = position.checked_mul(self.runs.len())?.checked_div(self.len())?;
         while number > 0 && self.runs.get(number).is_none_or(|run| run.start > position) {
@@ -56,7 +56,8 @@ impl<A: Copy> Array<A> {
             number += 1;
         }
         let run = self.runs.get(number)?;
-        (position - run.start < run.peers.len()).then_some((run.start, &run.peers))
+        let index = position - run.start;
+        (index < run.peers.len()).then_some((&run.peers, index))
     }
 
     /// All of them, in the order of their tags.
@@ -233,7 +234,7 @@ mod tests {
             if turn % 1_000 == 0 {
                 array.retain(|peer| peer.port != 77);
                 map.retain(|_, peer| peer.port != 77);
-                let nth = |at| array.run_at(at).map(|(before, run)| run[at - before]);
+                let nth = |at| array.run_at(at).map(|(run, index)| run[index]);
                 assert!((0..).map_while(nth).eq(map.values().copied()), "turn {turn}");
                 for (position, tag) in map.keys().enumerate() {
                     assert_eq!((array.position(*tag), array.get(*tag)), (Some(position), map.get(tag)));

@@ -4,9 +4,10 @@
 //! arrays and nothing has to be filtered: choosing costs as many steps as peers are wanted, however large the
 //! swarm. Arrays are sorted by tag (see [`array`](crate::array)), which makes an index unnecessary.
 
+use std::ops::Range;
+
 use crate::address::Scope;
 use crate::array::Array;
-use crate::swarm::MAX_NUMWANT;
 
 /// Stands for a peer id and key: a keyed hash, so that nobody can aim at another peer's tag. Two peers of the same
 /// tag displace each other; that takes a swarm of 65,536 to be likely for any, and does no lasting harm.
@@ -34,7 +35,6 @@ impl Stay {
     const SECONDS: u32 = (1 << 15) - 1;
 
     /// Until `expires`, in seconds since the store's start.
-    #[expect(clippy::cast_possible_truncation, reason = "15 bits")]
     pub(crate) fn until(expires: u32, is_counted: bool) -> Self {
         Self(((expires & Self::SECONDS) as u16) << 1 | u16::from(is_counted))
     }
@@ -135,76 +135,85 @@ impl<A: Copy> Peers<A> {
     ) {
         let nearest = 2 * asker.scope as usize;
         let step = if asker.complete { 2 } else { 1 };
-        let visible = move || (nearest..PLACES).step_by(step);
-        let own = self.find(tag).filter(|(array, _)| visible().any(|place| place == *array));
-        let own = own.map(|(array, index)| self.lengths(visible().take_while(|p| *p < array)) + index);
-        let total = self.lengths(visible()) - usize::from(own.is_some());
-        let own = own.unwrap_or(usize::MAX);
-        // All first, and then what is there: so memory is asked for many of them at once.
-        let mut positions = [0; MAX_NUMWANT as usize];
-        let count = count.min(total).min(positions.len());
-        spread(&mut positions[..count], total, random);
-        let (mut before, mut run): (usize, &[Peer<A>]) = (0, &[]);
-        for position in &positions[..count] {
-            // The asker itself is stepped over.
-            let position = position + usize::from(*position >= own);
-            if position.wrapping_sub(before) >= run.len() {
-                (before, run) = self.run_at(visible(), position);
-            }
-            if let Some(peer) = run.get(position - before) {
-                tell(peer.address, peer.port);
-            }
+        let visible = || self.arrays[nearest..].iter().step_by(step);
+        let length = visible().map(Array::len).sum();
+        // The others are numbered without the asker itself.
+        let own = position_of(visible(), tag).unwrap_or(length);
+        let total = length - usize::from(own < length);
+        let count = count.min(total);
+        let mut chosen = Vec::with_capacity(count);
+        spread(count, total, random, |others| {
+            let before = others.start.min(own)..others.end.min(own);
+            let behind = others.start.max(own) + 1..others.end.max(own) + 1;
+            copy(visible(), before, &mut chosen);
+            copy(visible(), behind, &mut chosen);
+        });
+        // Copied at first, and looked at now: so memory is asked for all of it at the same time.
+        for peer in chosen {
+            tell(peer.address, peer.port);
         }
-    }
-
-    fn find(&self, tag: Tag) -> Option<(usize, usize)> {
-        self.arrays.iter().enumerate().find_map(|(array, peers)| Some((array, peers.position(tag)?)))
-    }
-
-    fn lengths(&self, places: impl Iterator<Item = usize>) -> usize {
-        places.map(|place| self.arrays[place].len()).sum()
-    }
-
-    /// The run with the peer at that position of all in these places, and how many come before that run.
-    fn run_at(&self, places: impl Iterator<Item = usize>, position: usize) -> (usize, &[Peer<A>]) {
-        let mut before = 0;
-        for array in places.map(|place| &self.arrays[place]) {
-            if let Some((start, run)) = array.run_at(position - before) {
-                return (before + start, run);
-            }
-            before += array.len();
-        }
-        (before, &[])
     }
 }
 
-/// Neighbours that are told together in large swarms. They have nothing in common but that their memory is read at once,
-/// which is most of what choosing takes.
-const GROUP: usize = 8;
+/// How many peers of these arrays come before the one with this tag, if there is such a peer.
+fn position_of<'a, A: Copy + 'a>(arrays: impl Iterator<Item = &'a Array<A>>, tag: Tag) -> Option<usize> {
+    let mut before = 0;
+    for array in arrays {
+        if let Some(position) = array.position(tag) {
+            return Some(before + position);
+        }
+        before += array.len();
+    }
+    None
+}
 
-/// Fills in different numbers below `total`, which is not less than how many: groups of successive ones, or single ones
-/// where those are few. There is one group in each of as many equal stretches of a circle that starts anywhere.
-#[expect(clippy::cast_possible_truncation, reason = "what is left of 32 bits above the point")]
-fn spread(positions: &mut [usize], total: usize, random: &mut impl FnMut() -> u64) {
-    let group = if total >= GROUP * positions.len() { GROUP } else { 1 };
-    let groups = positions.chunks_mut(group);
+/// Copies the peers that so many others of these arrays come before.
+fn copy<'a, A: Copy + 'a>(
+    arrays: impl Iterator<Item = &'a Array<A>>,
+    positions: Range<usize>,
+    into: &mut Vec<Peer<A>>,
+) {
+    let (mut at, mut left) = (positions.start, positions.len());
+    for array in arrays {
+        while let Some((run, index)) = array.run_at(at).filter(|_| left > 0) {
+            let part = &run[index..run.len().min(index + left)];
+            into.extend_from_slice(part);
+            at += part.len();
+            left -= part.len();
+        }
+        // What is left begins in the next array.
+        at = at.saturating_sub(array.len());
+    }
+}
+
+/// Neighbours that are told together in large swarms. They have nothing in common but that their memory is read at once:
+/// waiting for memory is most of what choosing takes.
+const GROUP: usize = 16;
+
+/// Says `count` different numbers below `total`, which is not less: groups of successive ones, or single ones where those
+/// are few. There is one group in each of as many equal stretches of a circle that starts anywhere.
+fn spread(count: usize, total: usize, random: &mut impl FnMut() -> u64, mut say: impl FnMut(Range<usize>)) {
+    let group = if total >= 4 * count.next_multiple_of(GROUP) { GROUP } else { 1 };
+    let groups = count.div_ceil(group);
     let start = below(total, random());
     // Where stretches end is counted in parts of 2^-32: dividing for each would take longer than everything else. What that
     // cuts off is less than a part for each.
-    let stretch = (((total / group) as u64) << 32) / (groups.len().max(1) as u64);
+    let stretch = (((total / group) as u64) << 32) / (groups.max(1) as u64);
     let mut end = 1 << 16;
-    for group_of in groups {
+    for number in 0..groups {
         let from = (end >> 32) as usize;
         end += stretch;
         let drawn = start + group * (from + below((end >> 32) as usize - from, random()));
-        for (position, next) in group_of.iter_mut().zip(drawn..) {
-            *position = if next < total { next } else { next - total };
+        let first = if drawn < total { drawn } else { drawn - total };
+        let last = first + group.min(count - number * group);
+        say(first..last.min(total));
+        if last > total {
+            say(0..last - total);
         }
     }
 }
 
 /// A number below `limit`, which is less than 2^32, or 0.
-#[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below `limit`")]
 fn below(limit: usize, random: u64) -> usize {
     (((random >> 32) * limit as u64) >> 32) as usize
 }

@@ -70,7 +70,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// About 45 MB when full of IPv4 peers, 75 MB when full of IPv6 ones.
+    /// About 60 MB when full of IPv4 peers, 85 MB when full of IPv6 ones.
     fn default() -> Self {
         Self {
             swarms: 50_000,
@@ -157,7 +157,7 @@ impl SwarmStore {
 
     /// What is known of a swarm, the box not counted; `None` if nobody announced to it.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        self.shard(info_hash).get(info_hash).map(|swarm| swarm.scrape())
+        self.shard(info_hash).get(info_hash).map(Swarm::scrape)
     }
 
     /// Forgets the peers that have not announced for twice their interval. Due every minute or so, and at least every

@@ -73,7 +73,7 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
             socket,
             incoming: headers(socket)?,
             outgoing: headers(socket)?,
-            buffers: Box::new([[0; LONGEST]; BATCH]),
+            buffers: vec![[0; LONGEST]; BATCH].try_into().expect("invariant: as many as that"),
             packets: Vec::with_capacity(BATCH),
             answers: [const { Vec::new() }; BATCH],
             targets: Vec::with_capacity(BATCH),
@@ -111,7 +111,8 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
         let messages = recvmmsg(self.socket.as_raw_fd(), &mut self.incoming, &mut parts, flags, None)?;
         for message in messages {
             let source = message.address.as_ref().and_then(socket_address);
-            let local = message.cmsgs().ok().into_iter().flatten().find_map(local_address);
+            let local =
+                message.cmsgs().ok().into_iter().flatten().find_map(|message| local_address(&message));
             let Some((source, local)) = source.zip(local) else {
                 // The headers tell the kernel next time how much it said this time.
                 self.incoming = headers(self.socket)?;
@@ -164,7 +165,7 @@ fn with_source<T>(local: IpAddr, send: impl FnOnce(ControlMessage<'_>) -> T) -> 
     }
 }
 
-fn local_address(message: ControlMessageOwned) -> Option<IpAddr> {
+fn local_address(message: &ControlMessageOwned) -> Option<IpAddr> {
     match message {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())

@@ -90,7 +90,7 @@ impl Desk {
                     .iter()
                     .map(|hash| self.tracker.scrape_from(asker, hash).unwrap_or_default())
                     .collect();
-                codec::scrape_response(answer, transaction, &swarms)
+                codec::scrape_response(answer, transaction, &swarms);
             }
         }
     }

@@ -57,6 +57,7 @@ struct UdpLoad<'a> {
     tally: Tally,
     looked: Instant,
     headers: MultiHeaders<()>,
+    buffers: Vec<[u8; LONGEST]>,
 }
 
 impl<'a> UdpLoad<'a> {
@@ -83,6 +84,7 @@ impl<'a> UdpLoad<'a> {
             tally: Tally::default(),
             looked: Instant::now(),
             headers: MultiHeaders::preallocate(BATCH, None),
+            buffers: vec![[0; LONGEST]; BATCH],
         })
     }
 
@@ -133,7 +135,7 @@ impl<'a> UdpLoad<'a> {
     }
 
     fn receive(&mut self) {
-        let mut buffers = [[0; LONGEST]; BATCH];
+        let mut buffers = mem::take(&mut self.buffers);
         let mut parts: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let flags = MsgFlags::MSG_WAITFORONE;
         let received =
@@ -146,6 +148,7 @@ impl<'a> UdpLoad<'a> {
         for (buffer, length) in buffers.iter().zip(received.unwrap_or_default()) {
             self.take(&buffer[..length], now);
         }
+        self.buffers = buffers;
     }
 
     fn take(&mut self, answer: &[u8], now: Instant) {

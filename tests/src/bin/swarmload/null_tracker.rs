@@ -27,9 +27,9 @@ fn serve(listen: SocketAddr) -> std::io::Result<()> {
     println!("ready {}", socket.local_addr()?);
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
     let mut answer_headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
-    let mut buffers = [[0; LONGEST]; BATCH];
+    let mut buffers = vec![[0; LONGEST]; BATCH];
     loop {
-        let mut parts = buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
+        let mut parts = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect::<Vec<_>>();
         let flags = MsgFlags::MSG_WAITFORONE;
         let messages = recvmmsg(socket.as_raw_fd(), &mut headers, &mut parts, flags, None)?;
         let mut from = [(None, 0); BATCH];

@@ -16,6 +16,7 @@ use system_tests::process::{Process, run};
 use system_tests::tracker::udp_answer;
 use system_tests::wait;
 use tempfile::TempDir;
+use torrent::InfoHash;
 
 /// Swarms; the box publishes as many items.
 const SWARMS: usize = 1000;
@@ -55,13 +56,12 @@ impl Material {
         let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
         let hashes = folder.path().join("hashes");
         let of = |item: &Value| Some(Hashes::of(item)?.v1.to_string());
-        let lines: Vec<String> = match daemon {
-            Some(daemon) => daemon.api.items().iter().filter_map(of).collect(),
-            None => {
-                let mut chance = Chance::new(7);
-                let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                (0..SWARMS).map(|_| hex(chance.bytes(20))).collect()
-            }
+        let lines: Vec<String> = if let Some(daemon) = daemon {
+            daemon.api.items().iter().filter_map(of).collect()
+        } else {
+            let mut chance = Chance::new(7);
+            let mut made_up = || InfoHash(chance.bytes(20).try_into().expect("as many as were asked for"));
+            (0..SWARMS).map(|_| made_up().to_string()).collect()
         };
         fs::write(&hashes, lines.join("\n") + "\n").expect("new file");
         Self { folder, hashes }
