@@ -225,7 +225,8 @@ mod tests {
         for turn in 0_u32..60_000 {
             let tag = tags(6_000).nth(usize::try_from(random() % 6_000).unwrap()).unwrap();
             let peer = Peer { port: u16::try_from(turn % 1_000).unwrap(), ..peer(tag) };
-            let enters = if turn / 20_000 == 1 { random() % 8 == 0 } else { random() % 8 != 0 };
+            let enters =
+                if turn / 20_000 == 1 { random().is_multiple_of(8) } else { !random().is_multiple_of(8) };
             if enters {
                 assert_eq!(array.put(peer), map.insert(tag, peer).is_none());
             } else {

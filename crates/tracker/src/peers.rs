@@ -250,7 +250,7 @@ mod tests {
     ) -> BTreeSet<u32> {
         let mut chosen = Vec::new();
         peers.choose(count, asker, tag, random, |address, _| chosen.push(address));
-        let distinct = BTreeSet::from_iter(chosen.iter().copied());
+        let distinct = chosen.iter().copied().collect::<BTreeSet<_>>();
         assert_eq!(distinct.len(), chosen.len(), "nobody twice");
         distinct
     }

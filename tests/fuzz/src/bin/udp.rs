@@ -68,7 +68,9 @@ fuzz_target!(|input: Input| {
         Input::Proven { action, body } => (proven(action.into(), body), true),
         Input::Announce { fields, options } => {
             let mut packet = proven(1, &fields);
-            options.iter().for_each(|option| option.write(&mut packet));
+            for option in options {
+                option.write(&mut packet);
+            }
             (packet, true)
         }
     };
