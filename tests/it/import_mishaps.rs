@@ -35,12 +35,12 @@ fn two_drives_are_not_promised_the_same_room() {
     for drive in drives {
         init.wait_for_eject_of(drive, IMPORT);
     }
-    // Why one failed may be on show a moment after it is given back.
-    let failed = wait::until("one of them fails", IMPORT, || {
-        daemon.api.items().into_iter().find(|item| item["state"] == "failed")
+    // What became of them may be on show a moment after they are given back.
+    let failed = wait::until("one is published, the other fails", IMPORT, || {
+        let items = daemon.api.items();
+        let in_state = |state: &str| items.iter().find(|item| item["state"] == state).cloned();
+        in_state("seeding").and(in_state("failed")).filter(|_| items.len() == 2)
     });
-    let states: Vec<_> = daemon.api.items().iter().map(|item| item["state"].clone()).collect();
-    assert!(states.len() == 2 && states.contains(&"seeding".into()), "{states:?}");
     assert!(failed["error"].as_str().unwrap().contains("are free"), "{failed}");
     daemon.end();
 }

@@ -90,7 +90,7 @@ fn deleting_takes_back_and_the_same_bytes_give_the_same_hash() {
     wait::until_holds("the item is gone", Duration::from_secs(5), || daemon.api.item("folder").is_none());
     assert_eq!(system_tests::http::get_url(&first.torrent_url).status, 404);
     let failure = announce.http(daemon.tracker).failure;
-    assert_eq!(failure.as_deref(), Some("this torrent is not published here"));
+    assert_eq!(failure.as_deref(), Some("this torrent is no longer published here"));
 
     // Copied, not moved back: other inodes and times, the same bytes.
     system_tests::process::run("cp", ["-r".as_ref(), aside.as_os_str(), folder.as_os_str()]);
