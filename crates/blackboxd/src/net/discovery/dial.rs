@@ -41,8 +41,15 @@ impl Dialler {
 
     /// Somebody wants an item.
     pub fn add(&self, tip: &Tip) {
-        self.lock().add(Instant::now(), tip);
-        self.changed.notify_one();
+        let mut candidates = self.lock();
+        let before = candidates.next_due();
+        candidates.add(Instant::now(), tip);
+        let due = candidates.next_due();
+        drop(candidates);
+        // Most of what is told is known or is for later; waking somebody up costs more than an announce.
+        if due.is_some_and(|due| before.is_none_or(|before| due < before)) {
+            self.changed.notify_one();
+        }
     }
 
     /// A peer that takes connections at this address has connected to the box.
