@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use torrent::InfoHash;
 use tracker::admission::{self, Admissions};
+use tracker::announce::patience;
 use tracker::claims::{Claimed, Claims};
 use tracker::members::{MemberId, Members as Keys, Passkey};
 use tracker::{Announce, Failure};
@@ -116,8 +117,7 @@ impl Members {
     ) -> Result<(), Failure> {
         let mut clients = self.clients();
         clients.admissions.announced(now, member, item, announce, interval)?;
-        let Claimed { uploaded, downloaded } =
-            clients.claims.hear(now, item, announce, admission::patience(interval));
+        let Claimed { uploaded, downloaded } = clients.claims.hear(now, item, announce, patience(interval));
         drop(clients);
         let member = &self.known[member.0];
         add(&member.claimed_uploaded, uploaded);

@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 
 use torrent::{InfoHash, PeerId};
 
+use crate::announce::patience;
 use crate::members::MemberId;
 use crate::{Announce, Event, Failure, Retry};
 
 /// Clients of one address that want the same item and are told apart; of more, those are forgotten that announced first.
 pub const MAX_CLIENTS: usize = 32;
-
-/// Widespread clients don't announce more often than this, whatever interval they are given.
-const CLIENTS_MIN_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long who has stopped may come back: some clients stop and start while they go from one tracker to another.
 const GRACE: Duration = Duration::from_mins(1);
@@ -153,12 +151,6 @@ impl Admissions {
         }
         Some(client)
     }
-}
-
-/// How long after an announce a client is still there that was told this interval: it may be late once, or not announce as
-/// often as it is told.
-pub fn patience(interval: Duration) -> Duration {
-    2 * interval.max(CLIENTS_MIN_INTERVAL) + Duration::from_mins(1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,16 @@ use torrent::{InfoHash, PeerId};
 use crate::members::Passkey;
 use crate::swarm::MAX_INTERVAL;
 
+/// Widespread clients don't announce more often than this, whatever interval they are given.
+const CLIENTS_MIN_INTERVAL: Duration = Duration::from_mins(5);
+
+/// How long after an announce a client is taken for present that was told this interval (whole seconds): it may be late once, or
+/// not announce as often as it is told.
+pub const fn patience(interval: Duration) -> Duration {
+    let (told, least) = (interval.as_secs(), CLIENTS_MIN_INTERVAL.as_secs());
+    Duration::from_secs(2 * if told > least { told } else { least } + 60)
+}
+
 /// A peer tells where it is and how far it has got (BEP 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {

@@ -16,6 +16,7 @@ use siphasher::sip::SipHasher13;
 use torrent::InfoHash;
 
 use crate::address::Scope;
+use crate::announce::patience;
 use crate::peers::{LONGEST_STAY, Peer, Peers, Place, Stay, Tag};
 use crate::prefix::Shares;
 use crate::{Announce, Answer, Event, Scrape};
@@ -38,18 +39,7 @@ const SECONDS_PER_PEER: usize = 6;
 /// Peers in all swarms together that lengthen every interval by one second.
 const PEERS_PER_SECOND: usize = 1_000;
 
-/// Widespread clients don't announce more often than this, whatever interval they are given.
-const CLIENTS_MIN_INTERVAL: Duration = Duration::from_mins(5);
-
-/// How long (seconds) a peer that has been told an interval is taken for present. A client that is late once, or does not
-/// announce as often as it is told, is still there.
-const fn patience(interval: u64) -> u64 {
-    let interval =
-        if interval > CLIENTS_MIN_INTERVAL.as_secs() { interval } else { CLIENTS_MIN_INTERVAL.as_secs() };
-    2 * interval + 60
-}
-
-const _: () = assert!(patience(MAX_INTERVAL.as_secs()) < LONGEST_STAY as u64);
+const _: () = assert!(patience(MAX_INTERVAL).as_secs() < LONGEST_STAY as u64);
 
 /// Parts of the store; each is locked by itself, so that neither requests nor the housekeeping keep others waiting.
 const SHARDS: usize = 16;
@@ -144,7 +134,7 @@ impl SwarmStore {
         let interval = self.interval(swarm.as_ref().map_or(0, |swarm| swarm.len()));
         let mut answer = Answer { interval, min_interval: interval / 2, ..Answer::default() };
         if let Some(swarm) = swarm {
-            let expires = now + Duration::from_secs(patience(interval.as_secs()));
+            let expires = now + patience(interval);
             answer.has_finished = self.update(swarm, announce, tag, seconds(self.start, expires));
             answer.scrape = swarm.scrape();
             fill(swarm, &mut answer, announce, tag, self_seed, random);
