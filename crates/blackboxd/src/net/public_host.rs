@@ -1,5 +1,6 @@
 //! Where the box's peer listener is for those outside: at the configured public host, and where a router maps it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -97,6 +98,15 @@ impl PublicHost {
             };
             tokio::time::sleep(pause).await;
         }
+    }
+}
+
+/// A host as it stands in a URL: an IPv6 address gets its brackets.
+pub struct UrlHost<'a>(pub &'a str);
+
+impl fmt::Display for UrlHost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
     }
 }
 

@@ -9,6 +9,7 @@ use tracker::address::{Approach, seed_address};
 use tracker::members::{MemberId, Passkey};
 use tracker::{Announce, Answer, CHANGING, Event, Failure, NOT_A_MEMBER, NOT_PUBLISHED, RETIRED, Scrape};
 
+use super::public_host::UrlHost;
 use crate::app::SharedApp;
 use crate::catalog::{Content, Fate};
 use crate::random;
@@ -135,12 +136,7 @@ impl Tracker {
         let Some(host) = &self.app.config.public_host else {
             return Some(format!("http://{}", seed_address(web, &[], approach)?));
         };
-        let port = web.port();
-        Some(if host.contains(':') {
-            format!("http://[{host}]:{port}")
-        } else {
-            format!("http://{host}:{port}")
-        })
+        Some(format!("http://{}:{}", UrlHost(host), web.port()))
     }
 
     fn own_address(&self, approach: &Approach) -> Option<SocketAddr> {

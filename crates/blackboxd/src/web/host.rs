@@ -1,6 +1,5 @@
 //! The host a request came to.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use appliance::config::is_host;
@@ -62,15 +61,6 @@ impl Host {
     /// The address, if it is one.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.name.parse().ok()
-    }
-}
-
-/// A host as it stands in a URL: an IPv6 address gets its brackets.
-pub(super) struct UrlHost<'a>(pub(super) &'a str);
-
-impl fmt::Display for UrlHost<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
     }
 }
 

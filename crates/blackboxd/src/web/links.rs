@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use torrent::Magnet;
 
-use super::host::{Host, UrlHost};
+use super::host::Host;
 use crate::app::Listeners;
 use crate::catalog::{Content, Torrent};
+use crate::net::public_host::UrlHost;
 
 /// Everything in a path segment but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
