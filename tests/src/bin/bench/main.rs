@@ -7,6 +7,7 @@ mod hash;
 mod measure;
 mod seed;
 mod swarm;
+mod swarmload;
 mod tracker;
 
 use std::process::ExitCode;

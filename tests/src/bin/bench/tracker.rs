@@ -2,16 +2,11 @@
 
 mod trackers;
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
-
 use serde_json::Value;
 use system_tests::network;
 use system_tests::options::Options;
-use system_tests::process::Process;
 
-use crate::measure::median;
+use crate::swarmload::{Row, measure, number, report, swarmload};
 use trackers::{BOX, HTTP, Material, Tracker, UDP};
 
 /// Peers over UDP, and over HTTP: there a million would take all day for some.
@@ -21,30 +16,6 @@ const HTTP_PEERS: u64 = 100_000;
 /// Announces under way at a time.
 const UDP_WINDOWS: [u32; 3] = [1, 64, 256];
 const HTTP_WINDOWS: [u32; 2] = [32, 256];
-
-/// Longer than this no measurement takes.
-const PATIENCE: Duration = Duration::from_mins(3);
-
-/// What one tracker did under a load.
-#[derive(Default)]
-struct Row {
-    runs: Vec<Value>,
-}
-
-impl Row {
-    fn median(&self, of: impl Fn(&Value) -> f64) -> f64 {
-        median(self.runs.iter().map(of))
-    }
-
-    /// Microseconds of processor time for each announce.
-    fn cpu(&self) -> f64 {
-        self.median(|run| number(run, "cpu") / number(run, "announces").max(1.0) * 1e6)
-    }
-}
-
-fn number(run: &Value, name: &str) -> f64 {
-    run[name].as_f64().unwrap_or_else(|| panic!("no {name} in {run}"))
-}
 
 /// Measures and prints everything, as the median of so many runs.
 ///
@@ -93,7 +64,8 @@ fn udp(runs: usize, trackers: &[Tracker], material: &Material) -> Result<(), Str
     }
     for window in UDP_WINDOWS {
         let window = window.to_string();
-        let rows = measure(&trackers, material, runs, "udp", UDP_PEERS, &["--window", &window])?;
+        let rows =
+            measure(&trackers, runs, |one| load(one, material, "udp", UDP_PEERS, &["--window", &window]))?;
         print(&format!("UDP, {window} announces at a time"), runs, "aquatic_udp", &trackers, &rows);
     }
     Ok(())
@@ -109,30 +81,14 @@ fn http(runs: usize, trackers: &[Tracker], material: &Material) -> Result<(), St
     }
     for window in HTTP_WINDOWS {
         let window = window.to_string();
-        let rows = measure(&keep, material, runs, "http", HTTP_PEERS, &["--window", &window])?;
+        let rows =
+            measure(&keep, runs, |one| load(one, material, "http", HTTP_PEERS, &["--window", &window]))?;
         print(&format!("HTTP, {window} connections that are kept"), runs, "aquatic_http", &keep, &rows);
     }
-    let rows = measure(&all, material, runs, "http", HTTP_PEERS, &["--window", "32", "--close"])?;
+    let rows =
+        measure(&all, runs, |one| load(one, material, "http", HTTP_PEERS, &["--window", "32", "--close"]))?;
     print("HTTP, a connection for each announce, 32 at a time", runs, "opentracker", &all, &rows);
     Ok(())
-}
-
-/// In turns: what else the machine does meets all of them.
-fn measure(
-    trackers: &[&Tracker],
-    material: &Material,
-    runs: usize,
-    protocol: &str,
-    peers: u64,
-    more: &[&str],
-) -> Result<Vec<Row>, String> {
-    let mut rows: Vec<Row> = trackers.iter().map(|_| Row::default()).collect();
-    for _ in 0..runs {
-        for (tracker, row) in trackers.iter().zip(&mut rows) {
-            row.runs.push(load(tracker, material, protocol, peers, more)?);
-        }
-    }
-    Ok(rows)
 }
 
 /// Loads a tracker; what it did, as `swarmload` tells it.
@@ -143,24 +99,17 @@ fn load(
     peers: u64,
     more: &[&str],
 ) -> Result<Value, String> {
-    let mut command = Command::new(swarmload());
+    let mut command = swarmload();
     command.arg(format!("announce-{protocol}")).arg("--hashes").arg(&material.hashes);
     command.args(["--tracker", &tracker.address.to_string(), "--pid", &tracker.process.to_string()]);
     command.args(["--peers", &peers.to_string()]).args(more);
-    let mut process = Process::start(command);
-    let status = process.wait(PATIENCE);
-    let said = process.said();
-    let report =
-        said.iter().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object));
-    match report {
-        Some(report) if status.success() && number(&report, "announces") > 0.0 => Ok(report),
-        _ => Err(format!("{}: {}", tracker.name, said.join("\n"))),
-    }
+    let report = report(tracker.name, command)?;
+    if number(&report, "announces") > 0.0 { Ok(report) } else { Err(format!("{}: {report}", tracker.name)) }
 }
 
-/// The program of that name beside this one.
-fn swarmload() -> PathBuf {
-    std::env::current_exe().expect("path of this program").with_file_name("swarmload")
+/// Microseconds of processor time for each announce.
+fn cpu(row: &Row) -> f64 {
+    row.cpu_by("announces") * 1e6
 }
 
 fn print(title: &str, runs: usize, other: &str, trackers: &[&Tracker], rows: &[Row]) {
@@ -172,19 +121,18 @@ fn print(title: &str, runs: usize, other: &str, trackers: &[&Tracker], rows: &[R
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let theirs = trackers.iter().zip(rows).find(|(tracker, _)| tracker.name == other);
     for (tracker, row) in trackers.iter().zip(rows) {
-        let field = |name: &str| row.median(|run| number(run, name));
         println!(
             "| {} | {:.0} | {:.2} | {} | {:.3} | {:.3} | {:.1} | {} | {} | {:.0} % |",
             tracker.name,
-            row.median(|run| number(run, "announces") / number(run, "seconds")),
-            row.cpu(),
-            theirs.map_or("-".to_owned(), |(_, theirs)| format!("{:.2}", row.cpu() / theirs.cpu())),
-            field("p50_us") / 1e3,
-            field("p99_us") / 1e3,
-            field("peers_per_answer"),
-            field("lost"),
+            row.ratio("announces", "seconds"),
+            cpu(row),
+            theirs.map_or("-".to_owned(), |(_, theirs)| format!("{:.2}", cpu(row) / cpu(theirs))),
+            row.field("p50_us") / 1e3,
+            row.field("p99_us") / 1e3,
+            row.field("peers_per_answer"),
+            row.field("lost"),
             row.runs[0]["failures"],
-            row.median(|run| number(run, "own_cpu") / number(run, "seconds")) * 100.0,
+            row.ratio("own_cpu", "seconds") * 100.0,
         );
     }
 }

@@ -18,6 +18,8 @@ use system_tests::wait;
 use tempfile::TempDir;
 use torrent::{Metainfo, piece_length};
 
+use crate::swarmload::swarmload;
+
 /// Bytes of the file: more than any cache of a processor holds.
 const FILE: u64 = 1 << 30;
 
@@ -144,7 +146,7 @@ fn ours(material: &Material) -> Seeder {
 }
 
 fn null(material: &Material, port: u16) -> Command {
-    let mut command = Command::new(super::swarmload());
+    let mut command = swarmload();
     command.arg("null-seeder").arg("--torrent").arg(&material.torrent);
     command.arg("--data").arg(material.data().join(NAME)).args(["--listen", &local(port).to_string()]);
     command

@@ -18,6 +18,8 @@ use system_tests::wait;
 use tempfile::TempDir;
 use torrent::InfoHash;
 
+use crate::swarmload::swarmload;
+
 /// Swarms; the box publishes as many items.
 const SWARMS: usize = 1000;
 
@@ -126,7 +128,7 @@ impl Tracker {
 }
 
 fn null(port: u16) -> Command {
-    let mut command = Command::new(super::swarmload());
+    let mut command = swarmload();
     command.args(["null-tracker", "--listen", &local(port).to_string()]);
     command
 }
