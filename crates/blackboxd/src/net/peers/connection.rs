@@ -39,7 +39,7 @@ const BURST: u64 = 1 << 20;
 
 /// Serves a peer until one side has enough; tells why.
 pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) -> End {
-    let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
+    let Greeted { reader, mut writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
     let info_hash = wanted.torrent.info_hash();
     if hand_out || app.upload.bytes_per_second().is_some() {

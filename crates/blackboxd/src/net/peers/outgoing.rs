@@ -21,8 +21,8 @@ const MAX_BLOCKS: usize = 32;
 /// Bytes of messages above which nothing more is queued here.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// Bytes that are copied, for connections that can't be given slices, before they are written: many to those who take them
-/// at once, but most peers are slow, there may be thousands, and what they don't take has to be kept.
+/// Bytes that are copied, for connections that can't be given slices, before they are written: as many as there is room for,
+/// since what is not taken has to be kept, and there may be thousands of slow peers.
 const MIN_STAGE: usize = 16 * 1024;
 const MAX_STAGE: usize = 256 * 1024;
 
@@ -42,8 +42,6 @@ pub(super) struct Outgoing {
     bytes: usize,
     /// How these parts go on, as they are to be written: what was copied and not taken.
     staged: Vec<u8>,
-    /// Bytes that the peer has taken at once.
-    taken: usize,
     finished: Vec<Block>,
 }
 
@@ -221,7 +219,7 @@ impl Outgoing {
         source: Source<'_>,
     ) -> Poll<io::Result<Written>> {
         let count = if self.staged.is_empty() {
-            ready!(writer.poll_write_ready(context))?;
+            ready!(writer.poll_room(context))?;
             match STAGE.with_borrow_mut(|stage| self.stage(context, writer, source, stage))? {
                 Some(count) => count,
                 None => return Poll::Ready(Ok(self.needs_disk())),
@@ -238,8 +236,8 @@ impl Outgoing {
         if count == 0 { Poll::Pending } else { Poll::Ready(Ok(Written::Some)) }
     }
 
-    /// Copies what can be had at once, about as much as the peer takes, and writes it; what is not taken is kept. Tells how much
-    /// is written, or that nothing can be had.
+    /// Copies what can be had at once, about as much as there is room for, and writes it; what is not taken is kept. Tells how
+    /// much is written, or that nothing can be had.
     fn stage(
         &mut self,
         context: &mut Context<'_>,
@@ -247,7 +245,7 @@ impl Outgoing {
         mut source: Source<'_>,
         stage: &mut Vec<u8>,
     ) -> io::Result<Option<usize>> {
-        let plan = self.plan(&mut source, self.taken.max(MIN_STAGE));
+        let plan = self.plan(&mut source, writer.room().clamp(MIN_STAGE, MAX_STAGE));
         let length = plan.iter().map(Planned::len).sum();
         if stage.len() < length {
             stage.resize(length, 0);
@@ -263,7 +261,6 @@ impl Outgoing {
             Poll::Pending => 0,
         };
         self.staged = bytes[count..].to_vec();
-        self.taken = if count == length { (2 * count).min(MAX_STAGE) } else { count };
         Ok(Some(count))
     }
 

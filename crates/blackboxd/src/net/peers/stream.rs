@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use librqbit_utp::{UtpStream, UtpStreamReadHalf, UtpStreamWriteHalf};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use seeder::mse::{Decrypt, Rc4};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -15,8 +16,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::storage::Slices;
 
-/// Bytes that a connection whose queue is kept short has in the kernel before they are sent.
-const UNSENT: u32 = 64 * 1024;
+/// Bytes that the kernel takes for a peer before it has sent them: what a fast one takes in a few milliseconds, and no more,
+/// since thousands of slow ones have as much.
+const UNSENT: u32 = 512 * 1024;
+
+/// The same for a connection whose queue is kept short.
+const SHORT_UNSENT: u32 = 64 * 1024;
+
+/// Bytes that uTP is given at a time: it does not tell how many it takes.
+const UTP_ROOM: usize = 32 * 1024;
 
 /// A connection whose directions are still together.
 pub(super) enum Stream {
@@ -34,6 +42,8 @@ pub(super) struct Reader {
 pub(super) struct Writer {
     half: WriteHalf,
     encrypt: Option<Box<Rc4>>,
+    /// Bytes that the kernel takes before it has sent them.
+    unsent: u32,
 }
 
 enum ReadHalf {
@@ -60,7 +70,9 @@ impl Stream {
                 (ReadHalf::Utp(read), WriteHalf::Utp(write))
             }
         };
-        (Reader { half: read, decrypt: None }, Writer { half: write, encrypt: None })
+        let mut writer = Writer { half: write, encrypt: None, unsent: 0 };
+        writer.limit_unsent(UNSENT);
+        (Reader { half: read, decrypt: None }, writer)
     }
 }
 
@@ -100,11 +112,29 @@ impl Writer {
         }
     }
 
-    /// Whether bytes would be taken; uTP does not tell before it is given some.
-    pub(super) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether there is [room](Self::room); uTP does not tell before it is given bytes.
+    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let WriteHalf::Tcp(half) = &self.half else { return Poll::Ready(Ok(())) };
+        let socket: &TcpStream = half.as_ref();
+        loop {
+            ready!(socket.poll_write_ready(context))?;
+            // That may be from before the last write.
+            match socket.try_io(Interest::WRITABLE, || can_write(socket)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                can => return Poll::Ready(can),
+            }
+        }
+    }
+
+    /// Bytes that are taken when there is room, unless the kernel has no memory.
+    pub(super) fn room(&self) -> usize {
         match &self.half {
-            WriteHalf::Tcp(half) => half.as_ref().poll_write_ready(context),
-            WriteHalf::Utp(_) => Poll::Ready(Ok(())),
+            WriteHalf::Tcp(half) => {
+                // A socket that can be written to has a third of its memory left, and less than half of `unsent` in it.
+                let memory = SockRef::from(half.as_ref()).send_buffer_size().unwrap_or(0) / 3;
+                memory.min(self.unsent as usize / 2)
+            }
+            WriteHalf::Utp(_) => UTP_ROOM,
         }
     }
 
@@ -129,10 +159,15 @@ impl Writer {
     }
 
     /// Has the kernel take little more than what the peer's network takes: what waits there can't be ordered any more.
-    pub(super) fn keep_queue_short(&self) {
+    pub(super) fn keep_queue_short(&mut self) {
+        self.limit_unsent(SHORT_UNSENT);
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) {
+        self.unsent = bytes;
         if let WriteHalf::Tcp(half) = &self.half {
-            // Where it can't be set the order is worse.
-            let _ = SockRef::from(half.as_ref()).set_tcp_notsent_lowat(UNSENT);
+            // Where it can't be set more memory is used, and the order is worse.
+            let _ = SockRef::from(half.as_ref()).set_tcp_notsent_lowat(bytes);
         }
     }
 
@@ -143,6 +178,12 @@ impl Writer {
             _ => None,
         }
     }
+}
+
+/// Fails with `WouldBlock` while the socket takes less than [`Writer::room`].
+fn can_write(socket: &TcpStream) -> io::Result<()> {
+    let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut asked, PollTimeout::ZERO)? == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
 }
 
 /// Writes as many bytes as the socket takes.
