@@ -173,7 +173,8 @@ impl BootState {
         if let Some(slot) = field("trial") {
             let nonce = field("nonce").ok_or(Nonsense)?.parse()?;
             let release = field("release").ok_or(Nonsense)?.parse().map_err(|_| Nonsense)?;
-            state.trial = Some(Trial { slot: slot.parse()?, nonce, release }).filter(|trial| trial.slot != good);
+            state.trial =
+                Some(Trial { slot: slot.parse()?, nonce, release }).filter(|trial| trial.slot != good);
         }
         if let Some(failed) = field("failed") {
             state.failed = Some(failed.parse().map_err(|_| Nonsense)?);

@@ -32,6 +32,9 @@ pub const ENVELOPE_MAGIC: &str = "P2P-BLACK-BOX-UPDATE 1\n";
 /// First line of what is signed: a signature of something else can't be taken for that of a system.
 pub const HEADER_MAGIC: &str = "P2P-BLACK-BOX-SYSTEM 1\n";
 
+/// Lines of a signature, each ended by a newline.
+const SIGNATURE_LINES: usize = 4;
+
 /// Largest kernel (bytes); Debian's has 8 MB.
 pub const MAX_KERNEL: u64 = 64 << 20;
 
@@ -76,7 +79,10 @@ pub fn signature(envelope: &[u8; ENVELOPE_BYTES]) -> Result<&str, FormatError> {
     }
     match text(envelope, ENVELOPE_MAGIC).ok_or(FormatError::Damaged)? {
         "" => Err(FormatError::NotSigned),
-        signature => Ok(signature),
+        signature if signature.ends_with('\n') && signature.lines().count() == SIGNATURE_LINES => {
+            Ok(signature)
+        }
+        _ => Err(FormatError::Damaged),
     }
 }
 
@@ -213,6 +219,9 @@ mod tests {
             ("PK\x03\x04", FormatError::NotAnUpdate),
             (ENVELOPE_MAGIC, FormatError::NotSigned),
             ("P2P-BLACK-BOX-UPDATE 2\nx", FormatError::Damaged),
+            ("P2P-BLACK-BOX-UPDATE 1\na\nb\nc\n", FormatError::Damaged),
+            ("P2P-BLACK-BOX-UPDATE 1\na\nb\nc\nd\ne\n", FormatError::Damaged),
+            ("P2P-BLACK-BOX-UPDATE 1\na\nb\nc\nd", FormatError::Damaged),
         ] {
             assert_eq!(signature(&envelope(text)), Err(error), "{text:?}");
         }

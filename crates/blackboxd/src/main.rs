@@ -14,6 +14,7 @@ mod listing;
 mod net;
 mod options;
 mod priority;
+mod proof;
 mod publish;
 mod random;
 mod runtimes;

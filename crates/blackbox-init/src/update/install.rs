@@ -205,3 +205,35 @@ fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(text: &str) -> Release {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_what_is_later_is_installed() {
+        let check = |offered: &str, failed: Option<&str>| {
+            judge(release("0.2.0+100"), PRODUCT, release(offered), failed.map(release))
+                .map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(check("0.2.0+101", None), Ok(None));
+        assert_eq!(check("0.3.0+1", None), Ok(None));
+        assert_eq!(check("0.2.0+100", Some("0.2.0+100")), Ok(Some(Installed::Before)));
+        for (offered, failed, words) in [
+            ("0.1.9+200", None, "version 0.1.9 is older than 0.2.0"),
+            ("0.2.0+99", None, "an older build of version 0.2.0"),
+            ("0.3.0+1", Some("0.3.0+1"), "was started before"),
+            ("0.3.0+1", Some("0.4.0+1"), "was started before"),
+        ] {
+            let why = check(offered, failed).unwrap_err();
+            assert!(why.contains(words), "{why}");
+        }
+        assert_eq!(check("0.3.0+2", Some("0.3.0+1")), Ok(None));
+        let other = judge(release("0.2.0+100"), "blackbox-riscv64", release("0.3.0+1"), None).unwrap_err();
+        assert_eq!(other.to_string(), "it is for blackbox-riscv64, and this is blackbox-x86_64");
+    }
+}

@@ -169,3 +169,123 @@ fn judge(error: &SignatureError) -> PackageError {
         _ => PackageError::Changed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    /// The key whose public half is `update.pub` has signed `good.update`: 300 bytes of kernel, 700 of initramfs.
+    fn vector(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/update").join(name)
+    }
+
+    fn key() -> PublicKey {
+        PublicKey::decode(&fs::read_to_string(vector("update.pub")).unwrap()).unwrap()
+    }
+
+    /// A file with these bytes, opened and verified: what is in it.
+    fn check(folder: &TempDir, bytes: &[u8]) -> Result<(Header, Vec<u8>), String> {
+        let path = folder.path().join("x.update");
+        fs::write(&path, bytes).unwrap();
+        let verified = || {
+            let mut package = Package::open(&path)?;
+            package.verify(&key())?;
+            let mut content = Vec::new();
+            package.kernel()?.read_to_end(&mut content)?;
+            package.initramfs()?.read_to_end(&mut content)?;
+            Ok((package.header, content))
+        };
+        verified().map_err(|error: PackageError| error.to_string())
+    }
+
+    fn good() -> Vec<u8> {
+        fs::read(vector("good.update")).unwrap()
+    }
+
+    #[test]
+    fn what_was_signed_is_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (header, content) = check(&folder, &good()).unwrap();
+        assert_eq!(header.release, "0.2.0+1700000000".parse().unwrap());
+        assert_eq!((header.kernel_bytes, header.initramfs_bytes), (300, 700));
+        assert_eq!(content, good()[ENVELOPE_BYTES + HEADER_BYTES..]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = good();
+        for end in 0..good.len() {
+            let why = check(&folder, &good[..end]).unwrap_err();
+            let short = end >= ENVELOPE_BYTES + HEADER_BYTES;
+            assert!(why.contains(if short { "cut short" } else { "not an update" }), "{end}: {why}");
+        }
+        assert!(check(&folder, &[&good[..], b"x"].concat()).unwrap_err().contains("1 bytes too many"));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_wherever_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = good();
+        let expected = check(&folder, &good).unwrap();
+        // The one line that minisign does not sign, as its name says; nobody reads it.
+        let comment = update::ENVELOPE_MAGIC.len();
+        let comment = comment..comment + good[comment..].iter().position(|byte| *byte == b'\n').unwrap();
+        let mut harmless = 0;
+        // All bits up to the content, then one of each byte.
+        let head = ENVELOPE_BYTES + HEADER_BYTES;
+        for bit in (0..head * 8).chain((head..good.len()).map(|at| at * 8 + at % 8)) {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            match check(&folder, &bad) {
+                Err(_) => {}
+                Ok(found) => {
+                    assert!(comment.contains(&(bit / 8)), "bit {bit} of byte {}", bit / 8);
+                    assert_eq!(found, expected);
+                    harmless += 1;
+                }
+            }
+        }
+        assert!(harmless > 0, "the comment is not signed");
+    }
+
+    #[test]
+    fn unsigned_and_foreign_files_are_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut unsigned = good();
+        unsigned[update::ENVELOPE_MAGIC.len()..ENVELOPE_BYTES].fill(0);
+        assert_eq!(check(&folder, &unsigned).unwrap_err(), "it is not signed");
+        assert!(check(&folder, &[b'x'; 5000]).unwrap_err().contains("not an update"));
+        assert!(check(&folder, &[0; 5000]).unwrap_err().contains("not an update"));
+
+        let other =
+            PublicKey::from_base64("RWQ+udIsm5AvlmbTI5U+N/VkXejH0/NEQaa1pTVwZZXija0cVnNVs3Ek").unwrap();
+        let mut package = Package::open(&vector("good.update")).unwrap();
+        assert!(package.verify(&other).unwrap_err().to_string().contains("another key"));
+
+        let path = folder.path().join("link.update");
+        std::os::unix::fs::symlink(vector("good.update"), &path).unwrap();
+        assert!(matches!(Package::open(&path), Err(PackageError::Read(_))), "links are not followed");
+        nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let pipe = Package::open(&folder.path().join("pipe"));
+        assert!(matches!(pipe, Err(PackageError::Format(FormatError::NotAnUpdate))), "nothing is waited for");
+    }
+
+    #[test]
+    fn copies_are_compared_with_the_signature() {
+        let package = Package::open(&vector("good.update")).unwrap();
+        let good = good();
+        let (kernel, initramfs) = good[ENVELOPE_BYTES + HEADER_BYTES..].split_at(300);
+        assert!(package.verify_copies(&key(), kernel, initramfs).is_ok());
+        let mut changed = initramfs.to_vec();
+        changed[699] ^= 1;
+        let longer = [initramfs, b"x"].concat();
+        for bad in [&changed[..], &longer, &initramfs[..699], b""] {
+            assert!(package.verify_copies(&key(), kernel, bad).is_err());
+        }
+    }
+}
