@@ -108,8 +108,18 @@ impl Vm {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
+        self.wait_for_console_after("", text, limit);
+    }
+
+    /// Waits until the console shows this text somewhere behind the first place of another one.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_for_console_after(&mut self, first: &str, text: &str, limit: Duration) {
         self.wait_until(text, limit, |vm| {
-            vm.console().split_whitespace().collect::<Vec<_>>().join(" ").contains(text)
+            let shown = vm.console().split_whitespace().collect::<Vec<_>>().join(" ");
+            shown.find(first).is_some_and(|at| shown[at..].contains(text))
         });
     }
 

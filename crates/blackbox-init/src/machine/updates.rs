@@ -137,8 +137,9 @@ impl Machine {
                 self.restart_into(&outcome);
             }
             (Job::Keep(_), Ok(_)) => {
-                self.updates.trial = None;
-                log::serial("The update has proved itself and is kept.");
+                if let Some(trial) = self.updates.trial.take() {
+                    log!("version {} has proved itself and is kept", trial.trial.release.version());
+                }
             }
             (Job::Drop, Ok(_)) => {}
             (Job::Folder, Err(why)) => {

@@ -1,10 +1,12 @@
 //! What a boot is for updates: usual, the trial of one, or the return to what ran before one.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use appliance::boot_state::{Boot, Trial};
+use appliance::paths;
 
-use super::{Job, failure};
+use super::{Job, failure, holds_update};
 use crate::boot::Facts;
 use crate::data::Data;
 use crate::log;
@@ -72,7 +74,7 @@ pub fn begin(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
             Ok(())
         }
     };
-    if facts.data != Data::Missing {
+    if facts.data != Data::Missing && holds_update(Path::new(paths::UPDATE)) {
         machine.request_update_job(Job::Folder);
     }
     result
