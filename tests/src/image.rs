@@ -156,9 +156,24 @@ impl Disk {
         run("debugfs", arguments)
     }
 
+    /// The text of the boot loader's file.
+    pub fn read_boot_menu(&self) -> String {
+        self.read_file(BOOT_MENU)
+    }
+
+    /// Replaces the boot loader's file.
+    pub fn write_boot_menu(&self, text: &str) {
+        self.write_file(BOOT_MENU, text);
+    }
+
     /// Replaces a file of the boot state.
     pub fn write_boot_state(&self, name: &str, bytes: &[u8; BLOCK_BYTES]) {
         self.write_file(name, bytes);
+    }
+
+    /// The text of a file of the boot state.
+    pub fn read_boot_state(&self, name: &str) -> String {
+        self.read_file(name)
     }
 
     fn read_file(&self, name: &str) -> String {

@@ -33,6 +33,8 @@ pub const DISC: Duration = Duration::from_mins(2);
 pub struct Hardware {
     /// UEFI firmware instead of a BIOS.
     pub uefi: bool,
+    /// With UEFI, whether it starts nothing that is not signed.
+    pub secure_boot: bool,
     /// Kernel and initramfs are handed over by the machine, which saves the time of firmware and boot loader.
     pub direct: bool,
     /// Megabytes.
@@ -45,7 +47,7 @@ pub struct Hardware {
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, direct: false, memory: 512, network: true, volatile: None }
+        Self { uefi: false, secure_boot: false, direct: false, memory: 512, network: true, volatile: None }
     }
 }
 
@@ -199,7 +201,8 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    command.args(["-name", "blackbox", "-machine", "q35", "-accel", &accelerator, "-smp", "2"]);
+    let machine = if hardware.secure_boot { "q35,smm=on" } else { "q35" };
+    command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
@@ -222,15 +225,27 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
     }
     if hardware.uefi {
-        let variables = folder.join("firmware.fd");
-        if !variables.exists() {
-            fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables).expect("package ovmf");
-        }
-        command
-            .args(["-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"]);
-        command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
+        add_firmware(&mut command, folder, hardware.secure_boot);
     }
     command
+}
+
+/// UEFI, with its variables in `folder`.
+fn add_firmware(command: &mut Command, folder: &Path, secure_boot: bool) {
+    let (code, known) = if secure_boot {
+        ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd")
+    } else {
+        ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
+    };
+    let variables = folder.join(known);
+    if !variables.exists() {
+        fs::copy(format!("/usr/share/OVMF/{known}"), &variables).expect("package ovmf");
+    }
+    command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/{code}")]);
+    command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
+    if secure_boot {
+        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    }
 }
 
 /// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are
