@@ -6,7 +6,7 @@ use std::time::Duration;
 use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRIED_FILE};
 use system_tests::content::Chance;
 use system_tests::image::Disk;
-use system_tests::vm::{Hardware, Vm};
+use system_tests::vm::{Firmware, Hardware, Vm};
 
 use super::boot::bench;
 
@@ -52,8 +52,8 @@ fn every_boot_state_leads_to_both_slots() {
     let Some(bench) = bench() else { return };
     let disk = Disk::flash(bench.path(), 300);
     let bios = Hardware::default();
-    let uefi = Hardware { uefi: true, ..Hardware::default() };
-    let secure = Hardware { secure_boot: true, ..uefi.clone() };
+    let uefi = Hardware { firmware: Firmware::Uefi, ..Hardware::default() };
+    let secure = Hardware { firmware: Firmware::SecureBoot, ..Hardware::default() };
     name_slots(&disk);
     assert_eq!(order(&disk, &bios), ["a", "b"], "as it was flashed");
 

@@ -10,7 +10,7 @@ use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRI
 use system_tests::content::{Chance, write_file};
 use system_tests::image::Disk;
 use system_tests::update::{NEWER, OLDER, Update, other_key, program_that_ends, program_that_hangs};
-use system_tests::vm::{DISC, Hardware, READY, Vm};
+use system_tests::vm::{DISC, Firmware, Hardware, READY, Vm};
 use system_tests::volatile_disk::VolatileDisk;
 use system_tests::{disc, figure, thorough, wait};
 
@@ -25,8 +25,11 @@ const UPDATE: Duration = Duration::from_mins(6);
 /// What the box says when an update is on trial no more.
 const KEPT: &str = "has proved itself and is kept";
 
+/// A file's name, what is in it, and what is done to it then.
+type OnDisc<'a> = (&'a str, &'a Update, fn(&mut Vec<u8>));
+
 /// Burns update files to a disc.
-fn burn(bench: &Path, label: &str, updates: &[(&str, &Update, fn(&mut Vec<u8>))]) -> PathBuf {
+fn burn(bench: &Path, label: &str, updates: &[OnDisc<'_>]) -> PathBuf {
     let folder = bench.join(label);
     for (name, update, change) in updates {
         let path = update.make(&folder, name);
@@ -113,7 +116,7 @@ fn a_good_update_runs_from_then_on_and_bad_ones_are_refused() {
     assert_eq!(vm.api.problems(), Vec::<String>::new());
     vm.power_off();
 
-    let mut vm = Vm::start(&disk, &Hardware { uefi: true, ..Hardware::default() });
+    let mut vm = Vm::start(&disk, &Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
     vm.wait_until_ready();
     wait_for_start(&mut vm, NEWER, Slot::B);
     assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
@@ -152,7 +155,7 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
     let mut vm = Vm::start(&disk, &Hardware::default());
     vm.wait_until_ready();
     vm.power_off();
-    let (bios, uefi) = (Hardware::default(), Hardware { uefi: true, ..Hardware::default() });
+    let (bios, uefi) = (Hardware::default(), Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
     let update = Update::default();
     let daemon_ends = Update { daemon: Some(program_that_ends()), ..update.clone() };
     fails(&disk, bench, "daemon ends", &daemon_ends, &bios);
@@ -193,7 +196,8 @@ fn no_boot_state_keeps_the_box_from_starting() {
     for (number, (state, tried, what)) in states.into_iter().enumerate() {
         disk.write_boot_state(STATE_FILE, &state);
         disk.write_boot_state(TRIED_FILE, &tried);
-        let hardware = Hardware { uefi: number % 2 == 1, ..Hardware::default() };
+        let hardware =
+            Hardware { firmware: [Firmware::Bios, Firmware::Uefi][number % 2], ..Hardware::default() };
         let mut vm = Vm::start(&disk, &hardware);
         figure(&format!("boot where {what}"), vm.wait_until_ready());
         wait_for_start(&mut vm, BUILT, Slot::A);

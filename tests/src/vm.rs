@@ -31,10 +31,8 @@ pub const DISC: Duration = Duration::from_mins(2);
 /// What the machine is made of.
 #[derive(Debug, Clone)]
 pub struct Hardware {
-    /// UEFI firmware instead of a BIOS.
-    pub uefi: bool,
-    /// With UEFI, whether it starts nothing that is not signed.
-    pub secure_boot: bool,
+    /// What starts the boot loader.
+    pub firmware: Firmware,
     /// Kernel and initramfs are handed over by the machine, which saves the time of firmware and boot loader.
     pub direct: bool,
     /// Megabytes.
@@ -45,9 +43,20 @@ pub struct Hardware {
     pub volatile: Option<PathBuf>,
 }
 
+/// What a machine has on its board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// As PCs had it until about 2010.
+    Bios,
+    /// UEFI.
+    Uefi,
+    /// UEFI that starts nothing that is not signed.
+    SecureBoot,
+}
+
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, secure_boot: false, direct: false, memory: 512, network: true, volatile: None }
+        Self { firmware: Firmware::Bios, direct: false, memory: 512, network: true, volatile: None }
     }
 }
 
@@ -201,7 +210,7 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    let machine = if hardware.secure_boot { "q35,smm=on" } else { "q35" };
+    let machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
     command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
@@ -224,18 +233,16 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
         command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
     }
-    if hardware.uefi {
-        add_firmware(&mut command, folder, hardware.secure_boot);
-    }
+    add_firmware(&mut command, folder, hardware.firmware);
     command
 }
 
-/// UEFI, with its variables in `folder`.
-fn add_firmware(command: &mut Command, folder: &Path, secure_boot: bool) {
-    let (code, known) = if secure_boot {
-        ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd")
-    } else {
-        ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
+/// Adds UEFI, with its variables in `folder`; a BIOS is there already.
+fn add_firmware(command: &mut Command, folder: &Path, firmware: Firmware) {
+    let (code, known) = match firmware {
+        Firmware::Bios => return,
+        Firmware::Uefi => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+        Firmware::SecureBoot => ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
     };
     let variables = folder.join(known);
     if !variables.exists() {
@@ -243,7 +250,7 @@ fn add_firmware(command: &mut Command, folder: &Path, secure_boot: bool) {
     }
     command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/{code}")]);
     command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
-    if secure_boot {
+    if firmware == Firmware::SecureBoot {
         command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
     }
 }

@@ -184,13 +184,12 @@ impl BootState {
 
     /// The block to be written; only its first [`SECTOR_BYTES`] differ from those of other states.
     pub fn to_block(&self) -> [u8; BLOCK_BYTES] {
-        let mut text = format!("{MAGIC}good={}\n", self.good);
-        if let Some(Trial { slot, nonce, release }) = self.trial {
-            text += &format!("trial={slot}\nnonce={nonce}\nrelease={release}\n");
-        }
-        if let Some(failed) = self.failed {
-            text += &format!("failed={failed}\n");
-        }
+        let good = self.good;
+        let trial = self.trial.map_or(String::new(), |Trial { slot, nonce, release }| {
+            format!("trial={slot}\nnonce={nonce}\nrelease={release}\n")
+        });
+        let failed = self.failed.map_or(String::new(), |release| format!("failed={release}\n"));
+        let text = format!("{MAGIC}good={good}\n{trial}{failed}");
         let mut block = [b'#'; BLOCK_BYTES];
         // The longest state has less than 240 bytes.
         block[..text.len()].copy_from_slice(text.as_bytes());

@@ -105,14 +105,12 @@ impl Drive {
             }
             Input::ButtonPressed | Input::Done => self.eject(&mut outputs),
             Input::Looked(finding) if self.work == Work::Looking => self.looked(finding, &mut outputs),
-            // An answer to a look that ejecting has overtaken. Its mount, if any, is the eject child's to undo.
-            Input::Looked(_) | Input::Routine => {}
             Input::Judged(sentence) if self.holds == Holds::Update(None) => {
                 self.holds = Holds::Update(Some(sentence));
                 outputs.extend(self.news().map(Output::Tell));
             }
-            // The medium was taken out before.
-            Input::Judged(_) => {}
+            // Answers that ejecting has overtaken. The mount of a look, if any, is the eject child's to undo.
+            Input::Looked(_) | Input::Judged(_) | Input::Routine => {}
             Input::Ejected => {
                 self.work = Work::Idle;
                 // A tray that closed again while it was opening holds perhaps another disc.

@@ -15,10 +15,21 @@ pub const KERNEL: &str = "vmlinuz";
 /// See [`KERNEL`].
 pub const INITRAMFS: &str = "initrd.img";
 
-/// The partition, until it is unmounted or goes away with the child.
+/// The partition while it is mounted.
 pub struct SystemPartition {
     node: String,
     point: PathBuf,
+    is_mounted: bool,
+}
+
+impl Drop for SystemPartition {
+    fn drop(&mut self) {
+        if self.is_mounted
+            && let Err(error) = sys::unmount(&self.point)
+        {
+            eprintln!("{}: {error}", self.point.display());
+        }
+    }
 }
 
 impl SystemPartition {
@@ -29,15 +40,16 @@ impl SystemPartition {
     pub fn mount(node: &str, access: Access) -> io::Result<Self> {
         let point = mount_point()?;
         sys::mount(node, &point, "vfat", access, "")?;
-        Ok(Self { node: node.to_owned(), point })
+        Ok(Self { node: node.to_owned(), point, is_mounted: true })
     }
 
     /// Unmounts it, with everything written to the disk: nothing that is read afterwards comes from memory.
     ///
     /// # Errors
     /// When it is in use, or the disk fails.
-    pub fn unmount(self) -> io::Result<()> {
+    pub fn unmount(mut self) -> io::Result<()> {
         sys::unmount(&self.point)?;
+        self.is_mounted = false;
         flush(&self.node)
     }
 
