@@ -22,6 +22,9 @@ const BUILT: &str = env!("CARGO_PKG_VERSION");
 /// Time in which an update on a disc is read, installed and started, and the box is ready again.
 const UPDATE: Duration = Duration::from_mins(6);
 
+/// What the box says when it begins to look at an update on a disc.
+const BEGINS: &str = "update: Medium(\"sr0\") begins";
+
 /// What the box says when an update is on trial no more.
 const KEPT: &str = "has proved itself and is kept";
 
@@ -137,7 +140,7 @@ fn fails(disk: &Disk, bench: &Path, name: &str, update: &Update, hardware: &Hard
     let problems = vm.api.problems();
     let said = |problem: &String| problem.contains(&failure) && problem.contains(BUILT);
     assert!(problems.iter().any(said), "{problems:?}");
-    figure(&format!("update of which the {name}: until the version before is back"), started.elapsed());
+    figure(&format!("update, {name}: until the version before is back"), started.elapsed());
     vm.power_off();
     let (marked, reason) = (format!("{name}.update.refused"), format!("{name}.update.refused.txt"));
     let names = disk.updates();
@@ -158,15 +161,15 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
     let (bios, uefi) = (Hardware::default(), Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
     let update = Update::default();
     let daemon_ends = Update { daemon: Some(program_that_ends()), ..update.clone() };
-    fails(&disk, bench, "daemon ends", &daemon_ends, &bios);
+    fails(&disk, bench, "daemon-ends", &daemon_ends, &bios);
     let kernel_panics = Update { is_empty: true, ..update.clone() };
-    fails(&disk, bench, "kernel panics", &kernel_panics, &uefi);
+    fails(&disk, bench, "kernel-panics", &kernel_panics, &uefi);
     if thorough() {
         let daemon_hangs = Update { daemon: Some(program_that_hangs()), ..update.clone() };
-        fails(&disk, bench, "daemon hangs", &daemon_hangs, &bios);
+        fails(&disk, bench, "daemon-hangs", &daemon_hangs, &bios);
         for hardware in [&bios, &uefi] {
             let kernel_is_none = Update { kernel: Some(Chance::fresh().bytes(1 << 20)), ..update.clone() };
-            fails(&disk, bench, "kernel is none", &kernel_is_none, hardware);
+            fails(&disk, bench, "kernel-is-none", &kernel_is_none, hardware);
         }
     }
     assert!(disk.data_is_clean());
@@ -238,7 +241,7 @@ fn a_power_cut_during_an_update_leaves_a_box_that_starts() {
         assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
         ran.push(running(&vm));
         vm.insert(&burn_version(bench, cut));
-        vm.wait_for_console("Looking at an update", DISC);
+        vm.wait_for_console(BEGINS, DISC);
         // Somewhere in its part of the time from here until the update is kept.
         let part = took.mul_f64((f64::from(cut - 1) + chance.below(1000) as f64 / 1000.0) / f64::from(cuts));
         sleep(part);
@@ -269,7 +272,7 @@ fn burn_version(bench: &Path, number: u32) -> PathBuf {
 #[track_caller]
 fn update_from_disc(vm: &mut Vm, bench: &Path, number: u32) -> Duration {
     vm.insert(&burn_version(bench, number));
-    vm.wait_for_console("Looking at an update", DISC);
+    vm.wait_for_console(BEGINS, DISC);
     let found = Instant::now();
     vm.wait_for_console_after(&format!("P2P Black Box 98.0.{number}, slot"), KEPT, UPDATE);
     found.elapsed()

@@ -97,7 +97,10 @@ impl Machine {
             Job::Drop => command.args(["drop", node, &slot]),
         };
         match self.children.spawn(command, Role::Update(job.clone()), "", Some(update::LIMIT)) {
-            Ok(_) => self.updates.running = Some(job),
+            Ok(_) => {
+                log!("update: {job:?} begins");
+                self.updates.running = Some(job);
+            }
             Err(error) => self.update_job_ended(&job, Err(error.to_string())),
         }
     }
