@@ -4,10 +4,11 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use system_tests::daemon::Site;
+use system_tests::api::SOON;
+use system_tests::daemon::{Daemon, Site};
 use system_tests::http;
 use system_tests::network::{self, local};
-use system_tests::tracker::{Announce, escape};
+use system_tests::tracker::{Announce, UdpClient, escape};
 use torrent::InfoHash;
 use torrent::bencode::{self, Limits};
 
@@ -144,6 +145,41 @@ fn a_retired_item_comes_back_with_an_empty_swarm() {
     fs::write(&path, b"content").unwrap();
     assert_eq!(daemon.api.seeding("file").info_hash, info_hash);
     assert_eq!(Announce::new(info_hash, 2).http(daemon.tracker).peers, [daemon.peer]);
+}
+
+#[test]
+fn who_has_an_old_torrent_is_told_what_became_of_it() {
+    let site = Site::new();
+    let (daemon, old) = site.start_with_file();
+    let path = site.publish().join("file");
+    let told = |daemon: &Daemon, info_hash| {
+        let over_http = Announce::new(info_hash, 1).http(daemon.tracker).failure;
+        let over_udp =
+            UdpClient::connect(local(0), daemon.tracker).announce(&Announce::new(info_hash, 1)).err();
+        assert_eq!(over_http, over_udp);
+        over_http.unwrap_or_default()
+    };
+    fs::write(&path, b"another content").unwrap();
+    let changing = "the files of this torrent have changed; a new version is being made";
+    system_tests::wait::until_holds("taken back", SOON, || told(&daemon, old) == changing);
+    let new = daemon.api.wait_for("file", "seeding", SOON);
+    let hash = new["info_hash_v1"].as_str().unwrap().to_owned();
+    let replaced = format!(
+        "this torrent was replaced by a new version: \"file\", info hash {hash}; get its .torrent from \
+         http://{}/torrents/{hash}.torrent",
+        daemon.api.address
+    );
+    assert_eq!(told(&daemon, old), replaced);
+    daemon.end();
+
+    let daemon = site.start();
+    daemon.api.seeding("file");
+    let replaced = replaced.rsplit_once(" from ").unwrap().0.to_owned();
+    assert!(told(&daemon, old).starts_with(&replaced), "after a restart: {}", told(&daemon, old));
+    fs::remove_file(&path).unwrap();
+    let retired = "this torrent is no longer published here";
+    system_tests::wait::until_holds("taken back", SOON, || told(&daemon, hash.parse().unwrap()) == retired);
+    assert_eq!(told(&daemon, old), retired);
 }
 
 /// Addresses of a machine with one foot in a LAN and one in the world, and of askers in both.

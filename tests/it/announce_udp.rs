@@ -64,6 +64,31 @@ fn a_forged_source_is_sent_nothing() {
 }
 
 #[test]
+fn a_network_that_asks_without_end_is_refused_and_others_are_not() {
+    const GREEDY: &str = "203.0.113.5";
+    if !network::make_private_with(&["198.51.100.1/32", "203.0.113.5/32", "203.0.113.6/32", "203.0.114.5/32"])
+    {
+        return system_tests::left_out("requests without end", "no network of its own");
+    }
+    let site = Site::new().with_options(&["--web", "[::]:0", "--tracker", "[::]:0", "--peer", "[::]:0"]);
+    let (daemon, info_hash) = site.start_with_file();
+    let tracker = format!("198.51.100.1:{}", daemon.tracker.port()).parse().unwrap();
+    let failure = |from: &str| {
+        Announce::new(info_hash, 1).http_from(from.parse().unwrap(), tracker).failure.unwrap_or_default()
+    };
+    assert_eq!(failure(GREEDY), "");
+    let client = UdpClient::connect(format!("{GREEDY}:0").parse().unwrap(), tracker);
+    system_tests::wait::until_holds("a refusal", Duration::from_mins(1), || {
+        client.flood(&info_hash, 20_000);
+        failure(GREEDY) == "too many requests from your network"
+    });
+    client.flood(&info_hash, 20_000);
+    assert_eq!(failure("203.0.113.6"), "too many requests from your network", "its neighbour");
+    assert_eq!(failure("203.0.114.5"), "", "another network");
+    daemon.end();
+}
+
+#[test]
 fn everybody_is_told_the_address_at_which_he_reaches_the_box() {
     if !network::make_private_with(&[
         "192.168.7.1/32",

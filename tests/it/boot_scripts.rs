@@ -53,7 +53,7 @@ fn the_commands_of_the_readme_work() {
     let bench = system_tests::temporary_folder_on_disk();
     let running = Running { folder: bench.path() };
     let said = running.script("boot", &[] as &[&str], READY);
-    let api = Api { address: "127.0.0.1:8080".parse().unwrap() };
+    let api = Api::new("127.0.0.1:8080".parse().unwrap());
     assert!(said.iter().any(|line| line.ends_with("http://127.0.0.1:8080/")), "{said:?}");
 
     let folder = bench.path().join("SOME");

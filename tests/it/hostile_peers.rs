@@ -168,7 +168,6 @@ fn a_crowd_at_one_address() {
 }
 
 #[test]
-#[ignore = "a hand-out under a crowd of newcomers takes others up to three times as long"]
 fn a_crowd_at_one_address_in_a_hand_out() {
     check_way(HANDED_OUT, attacks::crowd, PER_ADDRESS, 0);
 }

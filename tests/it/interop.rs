@@ -44,6 +44,10 @@ impl Box {
     fn check_with(&self, demand: Demand, clients: &[Client], source: impl Fn(&Published) -> String) {
         let mut downloads = Vec::new();
         for client in clients {
+            if let Some(why) = client.cannot_demand(demand) {
+                system_tests::left_out(&format!("downloads by {client:?}, demanding {demand:?}"), why);
+                continue;
+            }
             if !client.is_installed() {
                 system_tests::left_out(&format!("downloads by {client:?}"), "it is not installed");
                 continue;
@@ -64,6 +68,14 @@ impl Box {
     fn uploaded(&self) -> u64 {
         self.daemon.api.items().iter().map(|item| item["uploaded_bytes"].as_u64().unwrap()).sum()
     }
+}
+
+/// All clients but those that can't do it, and why not.
+fn all_but(what: &str, without: &[(Client, &str)]) -> Vec<Client> {
+    for (client, why) in without {
+        system_tests::left_out(&format!("downloads by {client:?} {what}"), why);
+    }
+    ALL.into_iter().filter(|client| without.iter().all(|(other, _)| other != client)).collect()
 }
 
 #[test]
@@ -94,8 +106,8 @@ fn clients_download_from_peers_without_a_web_seed() {
 #[test]
 fn clients_download_from_the_udp_tracker() {
     let Some(published) = publish() else { return };
-    // aria2 knows no UDP trackers.
-    published.check(&ALL[1..], |item| {
+    let clients = all_but("from a UDP tracker", &[(Client::Aria2, "the client knows none")]);
+    published.check(&clients, |item| {
         item.changed_torrent(published.site.folder(), |metainfo| {
             metainfo.web_seeds.clear();
             metainfo.announce.iter_mut().for_each(|tier| tier.retain(|url| url.starts_with("udp:")));
@@ -107,8 +119,12 @@ fn clients_download_from_the_udp_tracker() {
 #[test]
 fn clients_download_from_the_web_seed_without_peers() {
     let Some(published) = publish() else { return };
-    // The others know no web seeds.
-    let clients = [Client::Aria2, Client::Transmission, Client::Libtorrent, Client::Qbittorrent];
+    let without = [
+        (Client::Rtorrent, "the client knows none"),
+        (Client::Rqbit, "the client knows none"),
+        (Client::Webtorrent, "the client does not escape the names of files"),
+    ];
+    let clients = all_but("from a web seed alone", &without);
     published.check(&clients, |item| {
         item.changed_torrent(published.site.folder(), |metainfo| metainfo.announce.clear())
     });
@@ -119,18 +135,15 @@ fn clients_download_over_ipv6() {
     let Some(published) = publish_in(network::make_lan_v6(), &format!("[{}]", network::BOX_V6)) else {
         return;
     };
-    // rtorrent 0.9.8 asks for no peers of IPv6.
-    let clients = ALL.into_iter().filter(|client| *client != Client::Rtorrent);
-    published
-        .check(&clients.collect::<Vec<_>>(), |item| item.torrent_without_web_seeds(published.site.folder()));
+    let clients = all_but("over IPv6", &[(Client::Rtorrent, "the client (0.9.8) asks for no such peers")]);
+    published.check(&clients, |item| item.torrent_without_web_seeds(published.site.folder()));
 }
 
 /// Those who can demand it download both items from peers alone.
 #[track_caller]
 fn check_demand(demand: Demand) {
     let Some(published) = publish() else { return };
-    let clients: Vec<_> = ALL.into_iter().filter(|client| client.can_demand(demand)).collect();
-    published.check_with(demand, &clients, |item| item.torrent_without_web_seeds(published.site.folder()));
+    published.check_with(demand, &ALL, |item| item.torrent_without_web_seeds(published.site.folder()));
     assert!(published.uploaded() > 0);
 }
 
@@ -156,11 +169,15 @@ impl Box {
     }
 }
 
+fn those_that_know_version_2() -> Vec<Client> {
+    let others = [Client::Aria2, Client::Transmission, Client::Rtorrent, Client::Rqbit, Client::Webtorrent];
+    all_but("of version 2", &others.map(|client| (client, "the client knows only version 1")))
+}
+
 #[test]
 fn clients_that_know_version_2_download_by_its_torrent() {
     let Some(published) = publish() else { return };
-    let clients = [Client::Libtorrent, Client::Qbittorrent];
-    published.check(&clients, |item| published.field(item, "torrent_url_v2"));
+    published.check(&those_that_know_version_2(), |item| published.field(item, "torrent_url_v2"));
     assert!(published.uploaded() > 0);
 }
 
@@ -168,7 +185,7 @@ fn clients_that_know_version_2_download_by_its_torrent() {
 fn clients_that_know_version_2_download_by_its_hash_alone() {
     let Some(published) = publish() else { return };
     // The hashes of pieces are asked for, too: they are not in the info dictionary.
-    published.check(&[Client::Libtorrent, Client::Qbittorrent], |item| {
+    published.check(&those_that_know_version_2(), |item| {
         let (v1, v2) = (published.field(item, "info_hash_v1"), published.field(item, "info_hash_v2"));
         let magnet = item.magnet.replace(&format!("urn:btih:{v1}"), &format!("urn:btmh:1220{v2}"));
         assert_ne!(magnet, item.magnet);

@@ -19,18 +19,21 @@ fn wait_for_proof(init: &mut Init) {
 
 #[test]
 fn a_daemon_proves_that_it_serves_by_a_piece_of_what_is_published() {
-    for limit in ["", "[limits]\nupload_rate = \"1 MiB/s\"\n"] {
-        let site = Site::new().with_config(limit);
+    let key = "/alices-key_8fK2mQ7xZp4T";
+    let members = format!("[members]\nalice = \"{}\"\n", &key[1..]);
+    for (settings, base) in [("", ""), ("[limits]\nupload_rate = \"1 MiB/s\"\n", ""), (&members, key)] {
+        let site = Site::new().with_config(settings);
         write_file(&mut Chance::fresh(), &site.publish().join("file"), 300_000);
         let (daemon, mut init) = site.start_with_init();
-        let item = daemon.api.seeding("file");
-        let uploaded = || daemon.api.item("file").unwrap()["uploaded_bytes"].as_u64().unwrap();
+        let api = daemon.api.member(base);
+        let item = api.seeding("file");
+        let uploaded = || api.item("file").unwrap()["uploaded_bytes"].as_u64().unwrap();
         assert_eq!(uploaded(), 0, "nothing is proved before that is asked for");
         wait_for_proof(&mut init);
         let piece = u64::from(item.metainfo().1.piece_length).min(300_000);
         // The last bytes are counted when they have left.
         wait::until_holds("a piece left by the peers' listener", SOON, || uploaded() == piece);
-        assert_eq!(daemon.api.item("file").unwrap()["leechers"], 0, "nobody is told of the asker");
+        assert_eq!(api.item("file").unwrap()["leechers"], 0, "nobody is told of the asker");
     }
 }
 

@@ -21,16 +21,29 @@ pub const SOON: Duration = Duration::from_secs(25);
 pub struct Api {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What all paths begin with: nothing, or a slash and a member's passkey.
+    pub base: &'static str,
 }
 
 impl Api {
+    /// As who has the URL of the page.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, base: "" }
+    }
+
+    /// As a member, by `base`, which is a slash and its passkey.
+    #[must_use]
+    pub fn member(self, base: &'static str) -> Self {
+        Self { base, ..self }
+    }
+
     /// GETs `target`.
     ///
     /// # Panics
     /// When no proper answer comes.
     #[track_caller]
     pub fn get(&self, target: &str) -> Response {
-        http::get(self.address, target)
+        http::get(self.address, &format!("{}{target}", self.base))
     }
 
     /// All items.

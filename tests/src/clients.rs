@@ -66,13 +66,20 @@ pub enum Demand {
 }
 
 impl Client {
-    /// Whether it can be made to refuse everything else.
-    pub fn can_demand(self, demand: Demand) -> bool {
-        match demand {
-            Demand::Nothing => true,
-            Demand::Rc4 => !matches!(self, Self::Rqbit | Self::Webtorrent),
-            Demand::EncryptedHandshake => matches!(self, Self::Aria2 | Self::Libtorrent | Self::Rtorrent),
-            Demand::Utp => matches!(self, Self::Libtorrent | Self::Qbittorrent | Self::Rqbit),
+    /// Why it can't be made to refuse everything else, if it can't.
+    pub fn cannot_demand(self, demand: Demand) -> Option<&'static str> {
+        match (demand, self) {
+            (Demand::Rc4 | Demand::EncryptedHandshake, Self::Rqbit | Self::Webtorrent) => {
+                Some("the client has no setting that refuses plain connections")
+            }
+            (Demand::EncryptedHandshake, Self::Transmission | Self::Qbittorrent) => {
+                Some("the client has no setting that refuses RC4")
+            }
+            (Demand::Utp, Self::Aria2 | Self::Rtorrent) => Some("the client knows no uTP"),
+            (Demand::Utp, Self::Transmission | Self::Webtorrent) => {
+                Some("the client has no setting that refuses TCP")
+            }
+            _ => None,
         }
     }
 
@@ -110,7 +117,7 @@ impl Client {
     /// When it can't be started.
     #[track_caller]
     pub fn start_with(self, demand: Demand, source: &str, folder: &Path) -> Download {
-        assert!(self.can_demand(demand), "{self:?} knows no {demand:?}");
+        assert_eq!(self.cannot_demand(demand), None, "{self:?}, {demand:?}");
         fs::create_dir_all(folder).expect("folder");
         let name = folder.file_name().expect("a folder of the test");
         let own = folder.with_file_name(format!("{}.{self:?}", name.display()));

@@ -139,7 +139,7 @@ impl Site {
             line.starts_with("ready ").then(|| line.to_owned())
         });
         let [web, tracker, peer] = addresses(&line);
-        Daemon { process, api: Api { address: web }, tracker, peer, _folder: Arc::clone(&self.folder) }
+        Daemon { process, api: Api::new(web), tracker, peer, _folder: Arc::clone(&self.folder) }
     }
 }
 
@@ -217,6 +217,20 @@ impl Daemon {
     /// When it has ended.
     pub fn own_memory(&self) -> u64 {
         self.kernel_says("status", "RssAnon:") << 10
+    }
+
+    /// How many of its threads wait for a disk.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn threads_at_disks(&self) -> usize {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("a running process");
+        let waits = |thread: &Path| {
+            // A thread may have ended meanwhile. Its state comes after its name, which is in brackets.
+            let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('D'))
+        };
+        threads.filter(|thread| waits(&thread.as_ref().expect("a readable folder").path())).count()
     }
 
     /// How many descriptors it has open.

@@ -11,6 +11,7 @@
 //! - [`content`], [`ways`]: files to publish, made of seeded chance, and the ways in which programs copy them
 //! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
+//! - [`rooms`], [`gateway`]: several networks, and a router between them that maps ports
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //! - [`options`]: command lines of the programs that measure
 //!
@@ -24,6 +25,7 @@ pub mod daemon;
 pub mod disc;
 pub mod exfat;
 pub mod foreign;
+pub mod gateway;
 pub mod http;
 pub mod image;
 pub mod init;
@@ -32,6 +34,7 @@ pub mod options;
 pub mod peer;
 pub mod process;
 pub mod qmp;
+pub mod rooms;
 pub mod stick;
 pub mod tracker;
 pub mod update;

@@ -1,9 +1,10 @@
 //! A peer of the wire protocol (BEP 3, 6, 10), written apart from the box's own code.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use torrent::{Info, InfoHash};
 
 /// Longer than this no answer of the box takes.
@@ -61,7 +62,25 @@ impl Peer {
     /// # Errors
     /// The box hangs up, or does not answer with the same info hash.
     pub fn connect(address: SocketAddr, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::shake_hands(TcpStream::connect_timeout(&address, PATIENCE)?, info_hash, is_fast)
+    }
+
+    /// As [`connect`](Self::connect), from that address of this machine, as a client that knows the fast extension.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect_from(source: IpAddr, address: SocketAddr, info_hash: &InfoHash) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Self::shake_hands(socket.into(), info_hash, true)
+    }
+
+    /// As [`Peer::connect`], over a connection that was made before.
+    ///
+    /// # Errors
+    /// The box hangs up, or does not answer with the same info hash.
+    pub fn shake_hands(mut stream: TcpStream, info_hash: &InfoHash, is_fast: bool) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut ours = b"\x13BitTorrent protocol\0\0\0\0\0\0\0".to_vec();

@@ -28,12 +28,25 @@ pub struct Announce {
     pub event: &'static str,
     /// Further parameters of an HTTP announce, such as `&compact=0`.
     pub more: &'static str,
+    /// What stands before `/announce` in the URL: nothing, or a slash and a member's passkey.
+    pub base: &'static str,
+    /// Bytes it says it has downloaded.
+    pub downloaded: u64,
 }
 
 impl Announce {
     /// A client that begins to download; clients of different numbers have different ports.
     pub fn new(info_hash: InfoHash, client: u16) -> Self {
-        Self { info_hash, client, port: 20_000 + client, left: 1, event: "", more: "" }
+        Self {
+            info_hash,
+            client,
+            port: 20_000 + client,
+            left: 1,
+            event: "",
+            more: "",
+            base: "",
+            downloaded: 0,
+        }
     }
 
     /// The same client, at another time.
@@ -57,6 +70,13 @@ impl Announce {
         self
     }
 
+    /// As a member.
+    #[must_use]
+    pub fn member(mut self, base: &'static str) -> Self {
+        self.base = base;
+        self
+    }
+
     fn peer_id(&self) -> String {
         format!("-TS0001-{:012}", self.client)
     }
@@ -65,9 +85,10 @@ impl Announce {
     pub fn request(&self) -> Request {
         let hash = escape(self.info_hash.as_bytes());
         let (id, port, left, more) = (self.peer_id(), self.port, self.left, self.more);
+        let (base, downloaded) = (self.base, self.downloaded);
         let event = if self.event.is_empty() { String::new() } else { format!("&event={}", self.event) };
         Request::get(&format!(
-            "/announce?info_hash={hash}&peer_id={id}&port={port}&uploaded=0&downloaded=0&left={left}{event}{more}"
+            "{base}/announce?info_hash={hash}&peer_id={id}&port={port}&uploaded=0&downloaded={downloaded}&left={left}{event}{more}"
         ))
     }
 
@@ -142,10 +163,7 @@ fn peers(answer: Dictionary<'_>) -> Vec<SocketAddr> {
         _ => {}
     }
     if let Some(compact) = answer.get(b"peers6").and_then(Value::as_bytes) {
-        found.extend(compact.as_chunks::<18>().0.iter().map(|peer| {
-            let ip: [u8; 16] = peer[..16].try_into().expect("16 bytes");
-            SocketAddr::new(IpAddr::from(ip), u16::from_be_bytes([peer[16], peer[17]]))
-        }));
+        found.extend(compact_v6(compact));
     }
     found
 }
@@ -155,6 +173,15 @@ fn compact_v4(compact: &[u8]) -> impl Iterator<Item = SocketAddr> {
     assert!(rest.is_empty(), "six bytes a peer");
     peers.iter().map(|&[a, b, c, d, e, f]| {
         SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f])).into()
+    })
+}
+
+fn compact_v6(compact: &[u8]) -> impl Iterator<Item = SocketAddr> {
+    let (peers, rest) = compact.as_chunks::<18>();
+    assert!(rest.is_empty(), "eighteen bytes a peer");
+    peers.iter().map(|peer| {
+        let ip: [u8; 16] = peer[..16].try_into().expect("16 bytes");
+        SocketAddr::new(IpAddr::from(ip), u16::from_be_bytes([peer[16], peer[17]]))
     })
 }
 
@@ -195,7 +222,7 @@ impl UdpClient {
         };
         let mut body = announce.info_hash.as_bytes().to_vec();
         body.extend_from_slice(announce.peer_id().as_bytes());
-        for number in [0, announce.left, 0] {
+        for number in [announce.downloaded, announce.left, 0] {
             body.extend_from_slice(&number.to_be_bytes());
         }
         // Event, IP address (never believed), key, number wanted.
@@ -203,10 +230,18 @@ impl UdpClient {
             body.extend_from_slice(&number.to_be_bytes());
         }
         body.extend_from_slice(&announce.port.to_be_bytes());
+        if !announce.base.is_empty() {
+            // The path of its URL (BEP 41).
+            let path = format!("{}/announce", announce.base);
+            body.extend_from_slice(&[2, u8::try_from(path.len()).expect("a short path")]);
+            body.extend_from_slice(path.as_bytes());
+        }
         let answer = self.request(1, &body)?;
         let number =
             |at: usize| i64::from(u32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes")));
-        let mut peers: Vec<_> = compact_v4(&answer[12..]).collect();
+        let is_v4 = self.socket.local_addr().expect("bound").is_ipv4();
+        let mut peers: Vec<_> =
+            if is_v4 { compact_v4(&answer[12..]).collect() } else { compact_v6(&answer[12..]).collect() };
         peers.sort_unstable();
         Ok(Answer { failure: None, interval: number(0), incomplete: number(4), complete: number(8), peers })
     }
@@ -221,6 +256,19 @@ impl UdpClient {
         assert_eq!(answer.len(), 12, "one torrent");
         let (numbers, _) = answer.as_chunks::<4>();
         Ok([0, 1, 2].map(|at| u32::from_be_bytes(numbers[at])))
+    }
+
+    /// Sends so many scrapes and reads no answer.
+    ///
+    /// # Panics
+    /// When they can't be sent.
+    pub fn flood(&self, info_hash: &InfoHash, count: usize) {
+        let mut packet = self.connection.to_vec();
+        packet.extend_from_slice(&[0, 0, 0, 2, 5, 6, 7, 8]);
+        packet.extend_from_slice(info_hash.as_bytes());
+        for _ in 0..count {
+            self.socket.send(&packet).expect("a packet that fits");
+        }
     }
 
     fn request(&self, action: u8, body: &[u8]) -> Result<Vec<u8>, String> {

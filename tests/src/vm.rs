@@ -90,7 +90,7 @@ impl Vm {
             assert!(process.is_running(), "QEMU ended: {}", process.said().join("\n"));
             Qmp::connect(&socket).ok()
         });
-        let api = Api { address: format!("{BOX}:80").parse().expect("an address") };
+        let api = Api::new(format!("{BOX}:80").parse().expect("an address"));
         Self { process, qmp, console, started, media: 0, api }
     }
 

@@ -1,12 +1,13 @@
-//! Small file systems: one that can be filled, and one whose disk can be damaged.
+//! Small file systems: one that can be filled, and one whose disk can be damaged, or answer no more.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{major, minor};
 
 /// Mounted for the calling thread, and what it starts, only; unmounted with the value.
 #[derive(Debug)]
@@ -32,6 +33,69 @@ impl Volume {
         let made = is_done(Command::new("mkfs.ext4").args(["-q", "-O", "^has_journal"]).arg(image));
         let mounted = made && is_done(Command::new("mount").args(["-o", "loop"]).arg(image).arg(mount_point));
         mounted.then(|| Self { mount_point: mount_point.to_owned() })
+    }
+}
+
+/// What can stop a disk from answering to a process that reads: a control group.
+#[derive(Debug)]
+pub struct Brake {
+    group: PathBuf,
+    /// The file with the limit, and what is written to it to set and to lift it.
+    limit: (&'static str, [String; 2]),
+}
+
+impl Brake {
+    /// For the disk below a folder; `None` where there are no such groups.
+    pub fn on(folder: &Path) -> Option<Self> {
+        let device = fs::metadata(folder).expect("a folder").dev();
+        let device = format!("{}:{}", major(device), minor(device));
+        let name = format!("blackbox-test-{}-{device}", std::process::id());
+        let by_version_1 = || {
+            let group = Path::new("/sys/fs/cgroup/blkio").join(&name);
+            fs::create_dir(&group).ok()?;
+            let limit = ["1", "0"].map(|bytes| format!("{device} {bytes}"));
+            Some(Self { group, limit: ("blkio.throttle.read_bps_device", limit) })
+        };
+        let by_version_2 = || {
+            let root = Path::new("/sys/fs/cgroup");
+            fs::write(root.join("cgroup.subtree_control"), "+io").ok()?;
+            let group = root.join(&name);
+            fs::create_dir(&group).ok()?;
+            let limit = ["1", "max"].map(|bytes| format!("{device} rbps={bytes}"));
+            Some(Self { group, limit: ("io.max", limit) })
+        };
+        by_version_1().or_else(by_version_2).filter(|brake| brake.group.join(brake.limit.0).exists())
+    }
+
+    /// From now on nothing is read from the disk for this process.
+    ///
+    /// # Panics
+    /// When the kernel does not take it.
+    #[track_caller]
+    pub fn apply(&self, process: u32) {
+        fs::write(self.group.join("cgroup.procs"), process.to_string()).expect("a running process");
+        self.write(0).expect("a disk");
+    }
+
+    /// The disk answers again.
+    ///
+    /// # Panics
+    /// When the kernel does not take it.
+    #[track_caller]
+    pub fn release(&self) {
+        self.write(1).expect("a disk");
+    }
+
+    fn write(&self, which: usize) -> std::io::Result<()> {
+        fs::write(self.group.join(self.limit.0), &self.limit.1[which])
+    }
+}
+
+impl Drop for Brake {
+    fn drop(&mut self) {
+        // The process is gone by now.
+        let _ = self.write(1);
+        let _ = fs::remove_dir(&self.group);
     }
 }
 

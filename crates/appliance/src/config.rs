@@ -9,16 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::ByteRate;
+use crate::{ByteRate, Passkey};
 
 /// Largest configuration file (bytes) that is read.
 pub const MAX_BYTES: usize = 256 * 1024;
-
-/// Shortest passkey (bytes): 16 characters of base 32 hold 80 bits.
-pub const MIN_PASSKEY: usize = 16;
-
-/// Longest passkey (bytes): it must fit into announce URLs.
-pub const MAX_PASSKEY: usize = 64;
 
 /// Longest time (days) in which everything may be read once.
 pub const MAX_SCRUB_DAYS: f64 = 3650.0;
@@ -37,12 +31,12 @@ pub struct Config {
     pub limits: Limits,
     /// Members by name with their passkeys; empty means public.
     #[serde(deserialize_with = "members")]
-    pub members: BTreeMap<String, String>,
+    pub members: BTreeMap<String, Passkey>,
     /// What happens with inserted discs and sticks.
     pub import: Import,
     /// The admin page.
     pub admin: Admin,
-    /// Static addresses; without them DHCP.
+    /// Static addresses, without them DHCP; and what is asked of the router.
     pub network: Network,
     /// Which swarms the tracker serves.
     pub tracker: Tracker,
@@ -144,6 +138,8 @@ pub struct Network {
     pub gateway: Option<IpAddr>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
+    /// Whether the router is asked to forward the ports of peers and tracker (PCP, NAT-PMP, `UPnP`).
+    pub port_mapping: bool,
 }
 
 /// `[tracker]`
@@ -314,25 +310,7 @@ pub fn is_host(text: &str) -> bool {
         || (text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label))
 }
 
-/// A well-formed passkey; a type of its own so that an error points at its line.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Passkey(String);
-
-impl<'de> Deserialize<'de> for Passkey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let key = String::deserialize(deserializer)?;
-        let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if key.len() < MIN_PASSKEY || key.len() > MAX_PASSKEY || !plain {
-            // The key itself is a secret and stays out of logs.
-            return Err(de::Error::custom(format!(
-                "a passkey must be {MIN_PASSKEY} to {MAX_PASSKEY} letters, digits, - or _"
-            )));
-        }
-        Ok(Self(key))
-    }
-}
-
-fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Passkey>, D::Error> {
     let members = BTreeMap::<String, Passkey>::deserialize(deserializer)?;
     let mut owners = BTreeMap::new();
     for (name, key) in &members {
@@ -340,7 +318,7 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
             return Err(de::Error::custom(format!("members {other:?} and {name:?} have the same passkey")));
         }
     }
-    Ok(members.into_iter().map(|(name, key)| (name, key.0)).collect())
+    Ok(members)
 }
 
 impl<'de> Deserialize<'de> for Cidr {
@@ -403,6 +381,7 @@ mod tests {
             [import]\r\nmode = \"image\"\r\neject = false\r\n\
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
+            port_mapping = true\r\n\
             [tracker]\r\nopen = true\r\n\
             [scrub]\r\ndays = 7\r\n\
             [discovery]\r\ndht = false\r\ndht_nodes = [\"dht.example.org:6881\", \"[2001:db8::1]:1\"]\r\n\
@@ -411,11 +390,12 @@ mod tests {
         assert_eq!(config.public_host.as_deref(), Some("files.example.org"));
         assert_eq!(config.limits.upload_rate.unwrap().bytes_per_second(), 8 << 20);
         assert_eq!((config.limits.connections, config.limits.connections_per_address), (Some(500), Some(7)));
-        assert_eq!(config.members["alice"], "AAAABBBBCCCCDDDD");
+        assert_eq!(config.members["alice"].as_str(), "AAAABBBBCCCCDDDD");
         assert_eq!(config.import, Import { mode: ImportMode::Image, eject: false, from_folder: None });
         assert_eq!(config.admin.password.as_deref(), Some("x"));
         assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
         assert_eq!(config.network.dns.len(), 1);
+        assert!(config.network.port_mapping);
         assert!(config.tracker.open);
         assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
         assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);
@@ -461,6 +441,7 @@ mod tests {
             ("[discovery]\ndht_nodes = [\"192.0.2.1:0\"]\n", 2, "192.0.2.1:0"),
             ("public_host = \"x:80\"\n", 1, "without a port"),
             ("[members]\nbob = \"short\"\n", 2, "16 to 64"),
+            ("[members]\nbob = 1234567890123456\n", 2, "in quotes"),
             ("[members]\na = \"AAAABBBBCCCCDDDD\"\nb = \"AAAABBBBCCCCDDDD\"\n", 1, "same passkey"),
             ("x = [\n", 1, ""),
         ] {
@@ -473,6 +454,18 @@ mod tests {
         }
         assert!(Config::parse(b"# \xff").unwrap_err().to_string().contains("UTF-8"));
         assert!(Config::parse(&vec![b'\n'; MAX_BYTES + 1]).is_err());
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let text = "[members]\nalice = \"AAAABBBBCCCCDDDD\"\n";
+        assert!(!format!("{:?}", Config::parse(text.as_bytes()).unwrap()).contains("AAAA"));
+        for wrong in
+            ["\"AAAABBBBCCCCDDDD+\"", "12345678901234567", "[\"AAAABBBBCCCCDDDD\"]", "AAAABBBBCCCCDDDD"]
+        {
+            let error = Config::parse(format!("[members]\nalice = {wrong}\n").as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains(&wrong[2..10]), "{error}");
+        }
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub mod config;
 pub mod exit;
 pub mod message;
 pub mod partitions;
+mod passkey;
 pub mod paths;
 mod rate;
 mod release;
 pub mod update;
 
 pub use config::Config;
+pub use passkey::{MAX_PASSKEY, MIN_PASSKEY, Passkey};
 pub use rate::ByteRate;
 pub use release::Release;

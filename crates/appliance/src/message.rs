@@ -71,8 +71,8 @@ pub enum ToInit {
         /// Port of the web page.
         web_port: u16,
     },
-    /// The daemon has fetched from itself, through its listeners, the page, an answer of the tracker, and a piece of an
-    /// item that is published to everybody, if there is one; it had the right hash. Only said when asked.
+    /// The daemon has fetched from itself, through its listeners, the page, an answer of the tracker, and a piece of a
+    /// published item, if there is one, which had the right hash. Only said when asked.
     Serves,
     /// Done with this medium: unmount it and, where there is a tray, open it.
     Eject {

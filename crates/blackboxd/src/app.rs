@@ -3,18 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use appliance::Config;
 use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 
 use crate::catalog::{self, Content};
 use crate::limit::RateLimit;
+use crate::members::Members;
 use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
+use crate::net::port_mapping::PortMapping;
+use crate::net::public_host::PublicHost;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -33,8 +37,14 @@ pub struct App {
     pub config: Config,
     /// The listeners' real addresses.
     pub listeners: Listeners,
+    /// Where the peers' is for those outside.
+    pub public_host: PublicHost,
+    /// Whether a router forwards to them.
+    pub port_mapping: PortMapping,
     /// Our name among peers, another at each start.
     pub peer_id: PeerId,
+    /// Who may have what is published, unless everybody may.
+    pub members: Members,
     /// The connected peers.
     pub peers: Peers,
     /// Whom the box is to connect to.
@@ -50,7 +60,9 @@ pub struct App {
     /// Where to say that an item should be looked at again.
     pub inbox: Arc<Inbox>,
     /// All swarms, for HTTP and UDP alike.
-    pub swarms: Mutex<SwarmStore>,
+    pub swarms: SwarmStore,
+    /// How fast requests to the tracker may come from one network.
+    pub pace: Pace,
     /// The one limit on everything that is given away.
     pub upload: RateLimit,
     /// What is wrong with the box.
@@ -145,11 +157,6 @@ impl App {
         self.storage.close(content);
         self.inbox.item(name.as_ref());
     }
-
-    /// The swarms, locked; held only for one look-up or announce.
-    pub fn swarms(&self) -> std::sync::MutexGuard<'_, SwarmStore> {
-        self.swarms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// How everybody holds it.
@@ -157,6 +164,7 @@ pub type SharedApp = Arc<App>;
 
 #[cfg(test)]
 pub mod testing {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use appliance::ByteRate;
@@ -167,7 +175,7 @@ pub mod testing {
     /// A box whose folders are in `folder` and that listens nowhere.
     pub fn app(folder: &Path, upload_rate: Option<ByteRate>) -> SharedApp {
         let (publish, state) = (folder.join("publish"), folder.join("state"));
-        let (catalog, _owner) = catalog::open(&state).unwrap();
+        let (catalog, _owner) = catalog::open(&state, false).unwrap();
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         Arc::new(App {
             catalog,
@@ -176,7 +184,10 @@ pub mod testing {
             state,
             upload: RateLimit::new(upload_rate),
             config: Config::default(),
+            members: Members::new(&BTreeMap::new(), &[0; 16], &BTreeMap::new()),
             listeners: Listeners { web: nowhere, tracker: nowhere, peer: nowhere, dht: None },
+            public_host: PublicHost::new(None, nowhere.port()),
+            port_mapping: PortMapping::new(false),
             peer_id: PeerId([1; 20]),
             peers: Peers::new(&Config::default().limits),
             dialler: Dialler::default(),
@@ -185,7 +196,8 @@ pub mod testing {
             scrubbed_bytes: AtomicU64::new(0),
             suspects: Suspects::default(),
             inbox: Arc::default(),
-            swarms: Mutex::new(SwarmStore::new(Limits::default(), &[0; 16], Instant::now())),
+            swarms: SwarmStore::new(Limits::default(), &[0; 16], Instant::now()),
+            pace: Pace::new(&[0; 16], Instant::now()),
             health: Health::default(),
             started: Instant::now(),
             ending: CancellationToken::new(),

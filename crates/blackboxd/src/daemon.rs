@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,18 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracker::SwarmStore;
+use tracker::prefix::Pace;
 use tracker::swarm::Limits;
 
 use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
+use crate::members::Members;
 use crate::net::discovery::{Dialler, dht, dial, local};
 use crate::net::peers::{self, Peers};
+use crate::net::port_mapping::{self, PortMapping};
+use crate::net::public_host::PublicHost;
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
@@ -54,14 +58,18 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     let mut signals = Signals::install(&runtimes.main)?;
     let with_dht = config.discovery.dht && config.members.is_empty();
     let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, with_dht)?;
-    let (catalog, owner) = catalog::open(&options.state)?;
+    let (catalog, owner) = catalog::open(&options.state, !config.members.is_empty())?;
+    let accounts = catalog.accounts()?;
     let app = Arc::new(App {
         catalog,
         storage: Storage::new(publish.clone()),
         publish,
         state: options.state.clone(),
         upload: RateLimit::new(config.limits.upload_rate),
+        members: Members::new(&config.members, &random::bytes()?, &accounts),
         peers: Peers::new(&config.limits),
+        public_host: PublicHost::new(config.public_host.as_deref(), sockets.addresses.peer.port()),
+        port_mapping: PortMapping::new(config.network.port_mapping),
         config,
         listeners: sockets.addresses,
         peer_id: seeder::peer_id(random::bytes()?),
@@ -71,7 +79,8 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         scrubbed_bytes: AtomicU64::new(0),
         suspects: Suspects::default(),
         inbox: Arc::default(),
-        swarms: Mutex::new(SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now())),
+        swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
+        pace: Pace::new(&random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
         ending: CancellationToken::new(),
@@ -104,19 +113,19 @@ fn raise_file_limit() {
 type Ended = (&'static str, std::io::Result<()>);
 
 fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp, sockets: Sockets) {
-    let (net, peers) = (runtimes.net.handle(), runtimes.peers.handle());
+    let (net, tracker, peers) = (runtimes.net.handle(), runtimes.tracker.handle(), runtimes.peers.handle());
     let shared = || (Arc::clone(app), app.ending.clone());
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("web", web::run(app, sockets.web, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("HTTP tracker", tracker_http::run(app, sockets.tracker_http, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(
         async move { ("UDP tracker", tracker_udp::run(app, sockets.tracker_udp, ending).await) },
-        net,
+        tracker,
     );
     let (app, ending) = shared();
     tasks.spawn_on(
@@ -128,6 +137,8 @@ fn spawn_tasks(tasks: &mut JoinSet<Ended>, runtimes: &Runtimes, app: &SharedApp,
     );
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("calls to peers", dial::run(app, ending).await) }, peers);
+    let (app, ending) = shared();
+    tasks.spawn_on(async move { ("port mapping", port_mapping::run(app, ending).await) }, net);
     let (app, ending) = shared();
     tasks.spawn_on(async move { ("local discovery", local::run(app, ending).await) }, net);
     let (app, ending) = shared();
@@ -198,6 +209,7 @@ impl Threads {
         self.housekeeper.thread().unpark();
         self.scrub.thread().unpark();
         join_in_time([self.publisher, self.listener, self.housekeeper, self.scrub]);
+        save_counters(&self.app);
         self.app.catalog.close();
         join_in_time([owner]);
     }
@@ -221,6 +233,15 @@ fn join_in_time<const N: usize>(threads: [JoinHandle<()>; N]) {
     }
 }
 
+/// Writes what was counted to disk.
+fn save_counters(app: &App) {
+    app.catalog.save_counters();
+    // Where there are none, those of another time are kept.
+    if !app.is_public() {
+        app.catalog.save_accounts(app.members.accounts());
+    }
+}
+
 /// Draws the screen and saves the counters.
 fn keep_house(app: &SharedApp, link: &InitLink) {
     let mut screen = Screen::default();
@@ -228,7 +249,8 @@ fn keep_house(app: &SharedApp, link: &InitLink) {
     while !app.is_ending() {
         screen.draw(app, link);
         if saved.elapsed() >= SAVE_COUNTERS {
-            app.catalog.save_counters();
+            save_counters(app);
+            app.members.expire(Instant::now());
             saved = Instant::now();
         }
         thread::park_timeout(SCREEN);

@@ -34,6 +34,7 @@ fn of(path: &Path, v1_only: bool) -> Result<String, String> {
         item: &path,
         fingerprint: None,
         v1_only,
+        is_private: false,
         progress: &Progress::of(0),
         cancel: &AtomicBool::new(false),
         state: None,

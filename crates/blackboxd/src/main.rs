@@ -11,6 +11,7 @@ mod init_link;
 mod lease;
 mod limit;
 mod listing;
+mod members;
 mod net;
 mod options;
 mod priority;

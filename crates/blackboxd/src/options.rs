@@ -22,7 +22,8 @@ blackboxd --publish DIR --state DIR [OPTIONS]
 
 blackboxd --hash PATH [--v1]
 
-  Prints the info hashes of versions 1 and 2 that a file or folder has when it is published; with --v1 only the first.
+  Prints the info hashes of versions 1 and 2 that a file or folder has when it is published for everybody; with --v1 only
+  the first.
 ";
 
 /// The options as given.

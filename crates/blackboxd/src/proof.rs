@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use appliance::message::ToInit;
-use seeder::{HANDSHAKE_LENGTH, Handshake, MAX_MESSAGE, Message, Range, Reserved};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use seeder::{HANDSHAKE_LENGTH, Handshake, Message, Range, Reserved};
 use torrent::bencode::{self, Limits};
 use torrent::{Info, InfoHash, PeerId, PieceHash, PieceIndex, hash_piece};
 
@@ -33,6 +34,9 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 /// Bytes asked for at once, as every client does.
 const BLOCK: u32 = 16 * 1024;
+
+/// Bytes read at once from a peer.
+const READ: usize = 8 * 1024;
 
 const LIMITS: Limits = Limits { bytes: 64 * 1024, depth: 4 };
 
@@ -69,18 +73,17 @@ fn prove(app: &App) -> Result<String, String> {
     }
     let catalog = app.catalog.snapshot();
     let all = seeding(&catalog);
-    // Who is not a member gets nothing, the daemon itself included.
-    if !app.is_public() || all.is_empty() {
+    if all.is_empty() {
         let is_there = app.health.publish_folder() == Some(Ok(()));
         if is_there && catalog.items().iter().any(|item| item.state == State::Offline) {
             return Err("what is published is not online yet".into());
         }
         tracker_answers(app, "/scrape").map_err(|error| format!("the tracker: {error}"))?;
-        return Ok("page and tracker answer, and nothing is published to everybody".into());
+        return Ok("page and tracker answer, and nothing is published".into());
     }
     let mut failures = Vec::new();
     for content in all.into_iter().take(MAX_ITEMS) {
-        match announce(app, content).and_then(|()| fetch_piece(app, content)) {
+        match get_piece(app, content) {
             Ok(()) => return Ok(format!("page, tracker and a piece of {:?}", content.name)),
             Err(error) => failures.push(format!("{:?}: {error}", content.name)),
         }
@@ -129,16 +132,27 @@ fn tracker_answers(app: &App, target: &str) -> io::Result<Vec<u8>> {
     if is_dictionary { Ok(body) } else { Err(io::Error::other("it gives no answer of a tracker")) }
 }
 
-/// Announces to the tracker as a client does that leaves, and so is told to nobody.
-fn announce(app: &App, content: &Content) -> io::Result<()> {
-    use std::fmt::Write as _;
+/// Announces an item and fetches a piece of it. What is for members is given to who announces as one: the daemon knows
+/// all their keys.
+fn get_piece(app: &App, content: &Content) -> io::Result<()> {
+    let Some(key) = app.config.members.values().next() else {
+        // Who leaves is told to nobody, and it is an announce like any other.
+        announce(app, content, "", "stopped")?;
+        return fetch_piece(app, content);
+    };
+    let base = format!("/{}", key.as_str());
+    announce(app, content, &base, "started")?;
+    let fetched = fetch_piece(app, content);
+    announce(app, content, &base, "stopped")?;
+    fetched
+}
+
+fn announce(app: &App, content: &Content, base: &str, event: &str) -> io::Result<()> {
     let info_hash = content.info_hash();
-    let mut escaped = String::new();
-    for byte in info_hash.as_bytes() {
-        let _ = write!(escaped, "%{byte:02x}");
-    }
+    let escaped = percent_encode(info_hash.as_bytes(), NON_ALPHANUMERIC);
     let target = format!(
-        "/announce?info_hash={escaped}&peer_id=-BBPROOF-00000000000&port=1&uploaded=0&downloaded=0&left=1&event=stopped"
+        "{base}/announce?info_hash={escaped}&peer_id=-BBPROOF-00000000000&port=1&uploaded=0&downloaded=0&left=1\
+         &event={event}"
     );
     let body = tracker_answers(app, &target)?;
     let answer = bencode::scan(&body, LIMITS).ok().and_then(bencode::Value::as_dictionary);
@@ -257,7 +271,7 @@ impl Peer {
 
     fn read_more(&mut self) -> io::Result<()> {
         self.buffer.drain(..std::mem::take(&mut self.done));
-        let mut chunk = [0; MAX_MESSAGE];
+        let mut chunk = [0; READ];
         loop {
             if Instant::now() >= self.end {
                 return Err(ErrorKind::TimedOut.into());

@@ -75,6 +75,8 @@ pub struct Job<'a> {
     pub fingerprint: Option<u64>,
     /// Whether it gets a torrent of version 1 only.
     pub v1_only: bool,
+    /// Whether its torrents are for members alone.
+    pub is_private: bool,
     /// Told how far reading has come.
     pub progress: &'a Progress,
     /// Whether to stop.
@@ -110,7 +112,7 @@ impl Job<'_> {
         if self.list()? != listing {
             return Err(PublishError::Changed);
         }
-        torrents::publication(self.name, listing, hashes).map_err(PublishError::Refused)
+        torrents::publication(self.name, listing, hashes, self.is_private).map_err(PublishError::Refused)
     }
 
     fn list(&self) -> Result<Listing, PublishError> {
@@ -305,6 +307,7 @@ mod tests {
             item: &item,
             fingerprint: Some(fingerprint),
             v1_only: false,
+            is_private: false,
             progress: &progress,
             cancel: &cancel,
             state: None,

@@ -38,7 +38,7 @@ pub struct Torrent {
     /// The address at which this side sees the peer (BEP 10).
     pub your_ip: Option<IpAddr>,
     /// Pieces that this side can't give at present, in any order: mostly none. See
-    /// [`PeerSession::withhold`](crate::PeerSession::withhold).
+    /// [`PeerSession::set_withheld`](crate::PeerSession::set_withheld).
     pub withheld: Vec<PieceIndex>,
 }
 

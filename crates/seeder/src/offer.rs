@@ -15,6 +15,15 @@ pub(crate) struct Offer {
     withheld: BTreeSet<PieceIndex>,
 }
 
+/// What has become of pieces that the peer was told of.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// It may have these no more.
+    pub(crate) withdrawn: Vec<PieceIndex>,
+    /// It may have these again, and is to be told.
+    pub(crate) released: Vec<PieceIndex>,
+}
+
 impl Offer {
     /// All of `piece_count` pieces, or none to begin with, and never those that are withheld.
     pub(crate) fn new(piece_count: u32, is_handed_out: bool, withheld: Vec<PieceIndex>) -> Self {
@@ -41,14 +50,17 @@ impl Offer {
         is_new && !self.withheld.contains(&piece)
     }
 
-    /// Whether this is a change.
-    pub(crate) fn withhold(&mut self, piece: PieceIndex) -> bool {
-        self.withheld.insert(piece)
-    }
-
-    /// Whether the peer is to be told that it may have the piece again.
-    pub(crate) fn release(&mut self, piece: PieceIndex) -> bool {
-        self.withheld.remove(&piece) && self.is_revealed(piece)
+    /// From now on these are withheld, and no others.
+    pub(crate) fn set_withheld(&mut self, withheld: &[PieceIndex]) -> Change {
+        let before = std::mem::replace(&mut self.withheld, withheld.iter().copied().collect());
+        Change {
+            withdrawn: self.withheld.difference(&before).copied().collect(),
+            released: before
+                .difference(&self.withheld)
+                .copied()
+                .filter(|piece| self.is_revealed(*piece))
+                .collect(),
+        }
     }
 
     fn is_revealed(&self, piece: PieceIndex) -> bool {

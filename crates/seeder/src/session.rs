@@ -221,21 +221,15 @@ impl PeerSession {
         self.upload_mut().map_or(Ok(()), |upload| upload.set_choked(now, choked))
     }
 
-    /// Gives no block of this piece from now on, since its bytes turned out not to be what they should. Blocks
-    /// that were handed out before can't be cancelled. BEP 3 has no message that takes back a piece; requests
-    /// for it are rejected (BEP 6), or, if the peer does not know what that is, not answered.
+    /// Gives no block of these pieces from now on, since their bytes turned out not to be what they should, and
+    /// blocks of all others, which the peer is told of if they were withheld before. Blocks that were handed out
+    /// before can't be cancelled. BEP 3 has no message that takes back a piece; requests for it are rejected
+    /// (BEP 6), or, if the peer does not know what that is, not answered.
     ///
     /// # Errors
     /// When the connection is to be closed.
-    pub fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
-        self.upload_mut().map_or(Ok(()), |upload| upload.withhold(now, piece))
-    }
-
-    /// Gives blocks of a piece that was withheld again, and tells the peer that there is this piece.
-    pub fn release(&mut self, now: Instant, piece: PieceIndex) {
-        if let Some(upload) = self.upload_mut() {
-            upload.release(now, piece);
-        }
+    pub fn set_withheld(&mut self, now: Instant, pieces: &[PieceIndex]) -> Result<(), Close> {
+        self.upload_mut().map_or(Ok(()), |upload| upload.set_withheld(now, pieces))
     }
 
     /// Tells the peer of a piece that is [handed out](Torrent::hand_out) to it: it will ask for it.
@@ -303,6 +297,11 @@ impl PeerSession {
     /// Figures for the choker and for people; `None` before a torrent is attached.
     pub fn stats(&self) -> Option<PeerStats> {
         Some(self.upload()?.stats(self.connected))
+    }
+
+    /// The peer's name for itself, which is whatever it likes; `None` before a torrent is attached.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        Some(self.upload()?.peer_id())
     }
 
     /// Name and version of the peer's program, safe to show; `None` before a torrent is attached.

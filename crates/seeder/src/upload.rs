@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use torrent::{Block, Lengths, NodeHash, PieceIndex};
+use torrent::{Block, Lengths, NodeHash, PeerId, PieceIndex};
 
 use crate::client;
 use crate::close::Close;
@@ -15,7 +15,7 @@ use crate::hash_request::HashRequest;
 use crate::have::Have;
 use crate::message::{Message, Range};
 use crate::metadata_requests::MetadataPiece;
-use crate::offer::Offer;
+use crate::offer::{Change, Offer};
 use crate::outbox::Outbox;
 use crate::peer_stats::PeerStats;
 use crate::piece_set::PieceSet;
@@ -36,6 +36,7 @@ pub(crate) struct Upload {
     lengths: Lengths,
     /// The extensions that the peer knows.
     reserved: Reserved,
+    peer_id: PeerId,
     /// The program that its peer id tells of.
     client: String,
     have: Have,
@@ -69,6 +70,7 @@ impl Upload {
         let Torrent { lengths, metadata_size, v2, withheld, hand_out, exchange, .. } = torrent;
         Self {
             reserved: theirs.reserved,
+            peer_id: theirs.peer_id,
             client: client::of_peer_id(theirs.peer_id),
             have: Have::new(lengths.piece_count()),
             interested: false,
@@ -92,6 +94,10 @@ impl Upload {
 
     pub(crate) fn piece_count(&self) -> u32 {
         self.lengths.piece_count()
+    }
+
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.peer_id
     }
 
     pub(crate) fn client(&self) -> &str {
@@ -279,22 +285,20 @@ impl Upload {
         })
     }
 
-    pub(crate) fn withhold(&mut self, now: Instant, piece: PieceIndex) -> Result<(), Close> {
-        if !self.offer.withhold(piece) {
-            return Ok(());
-        }
-        self.last_used = now;
-        self.requests.withdraw(piece).into_iter().try_for_each(|block| {
-            self.tell(Event::Cancelled(block));
-            self.reject(block.into())
-        })
-    }
-
-    pub(crate) fn release(&mut self, now: Instant, piece: PieceIndex) {
-        if self.offer.release(piece) {
+    pub(crate) fn set_withheld(&mut self, now: Instant, withheld: &[PieceIndex]) -> Result<(), Close> {
+        let Change { withdrawn, released } = self.offer.set_withheld(withheld);
+        for piece in released {
             self.last_used = now;
             self.outbox.write(Message::Have(piece.get()));
         }
+        for piece in withdrawn {
+            self.last_used = now;
+            for block in self.requests.withdraw(piece) {
+                self.tell(Event::Cancelled(block));
+                self.reject(block.into())?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn reveal(&mut self, now: Instant, piece: PieceIndex) {

@@ -79,38 +79,41 @@ pub fn host_address(header: &str) -> Option<IpAddr> {
     host.parse().ok().map(IpAddr::V4)
 }
 
-/// Where this asker reaches the box's peer listener; `None` when nothing is known that can work for it.
+/// Where this asker reaches the box's listener; `None` when nothing is known that can work for it.
 ///
-/// `listener` is the listener's real address, `public` what the configured public host resolves to (or nothing).
-/// Askers in the box's own networks get the address they reached it at; others the public one if there is one.
-/// A listener bound to one address is only there, or behind a public address that is forwarded to it.
-pub fn seed_address(listener: SocketAddr, public: &[IpAddr], approach: &Approach) -> Option<SocketAddr> {
+/// `listener` is the listener's real address. `public` are its addresses outside, as configured or as a router maps
+/// them (or nothing); a router may give it another port there. Askers in the box's own networks get the address they
+/// reached it at; others the public one if there is one. A listener bound to one address is only there, or behind a
+/// public address that is forwarded to it.
+pub fn seed_address(listener: SocketAddr, public: &[SocketAddr], approach: &Approach) -> Option<SocketAddr> {
     let asker = approach.asker.to_canonical();
     let bound = listener.ip().to_canonical();
-    let local = if bound.is_unspecified() { approach.local } else { bound };
-    let public = || public.iter().copied();
-    let candidates: Vec<IpAddr> = if Scope::of(asker) == Some(Scope::Global) {
-        public().chain(approach.host).chain([local]).collect()
-    } else {
-        // Our own announce URLs name the public host, so a request to it does not say where the asker is. Any
-        // other address is one that works for the asker, perhaps that of a forwarder which hides its source.
-        let found = approach.host.filter(|host| bound.is_unspecified() && public().all(|ip| ip != *host));
-        found.into_iter().chain([local]).chain(public()).collect()
-    };
-    let usable = |candidate: &IpAddr| {
-        let reachable = Scope::of(*candidate).is_some_and(|scope| {
+    let here = |ip: IpAddr| SocketAddr::new(ip, listener.port());
+    let is_public = |ip: IpAddr| public.iter().find(|public| public.ip() == ip).copied();
+    let local = here(if bound.is_unspecified() { approach.local } else { bound });
+    let host = approach.host.map(|host| host.to_canonical());
+    let usable = |candidate: SocketAddr| {
+        // Dual-stack sockets show IPv4 as mapped IPv6.
+        let ip = candidate.ip().to_canonical();
+        let reachable = Scope::of(ip).is_some_and(|scope| {
             // A virtual machine's forwarder is reached at a loopback address and shows a private one of its own. Only
             // the asker itself is told so, and it is the one who said so.
-            let forwarded =
-                scope == Scope::Loopback && approach.host.map(|host| host.to_canonical()) == Some(*candidate);
+            let forwarded = scope == Scope::Loopback && host == Some(ip);
             scope.is_told_to(asker) || (forwarded && Scope::of(asker) == Some(Scope::Local))
         });
-        let heard = candidate.is_ipv4() == bound.is_ipv4() || bound == Ipv6Addr::UNSPECIFIED;
-        reachable && heard && candidate.is_ipv4() == asker.is_ipv4()
+        let heard = ip.is_ipv4() == bound.is_ipv4() || bound == Ipv6Addr::UNSPECIFIED;
+        let is_usable = reachable && heard && ip.is_ipv4() == asker.is_ipv4() && candidate.port() != 0;
+        is_usable.then(|| SocketAddr::new(ip, candidate.port()))
     };
-    // Dual-stack sockets show IPv4 as mapped IPv6.
-    let ip = candidates.iter().map(IpAddr::to_canonical).find(usable)?;
-    (listener.port() != 0).then(|| SocketAddr::new(ip, listener.port()))
+    let public = || public.iter().copied();
+    if Scope::of(asker) == Some(Scope::Global) {
+        let asked = host.map(|host| is_public(host).unwrap_or(here(host)));
+        return public().chain(asked).chain([local]).find_map(usable);
+    }
+    // Our own announce URLs name the public host, so a request to it does not say where the asker is. Any other address
+    // is one that works for the asker, perhaps that of a forwarder which hides its source.
+    let found = host.filter(|host| bound.is_unspecified() && is_public(*host).is_none()).map(here);
+    found.into_iter().chain([local]).chain(public()).find_map(usable)
 }
 
 #[cfg(test)]
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn the_box_is_where_the_asker_can_reach_it() {
         const ANY: &str = "[::]:6881";
-        // listener, public addresses, asker, local address, host in the request -> told
+        // listener, public addresses (with its port there), asker, local address, host in the request -> told
         for (listener, public, asker, local, host, told) in [
             // One network, nothing configured.
             (ANY, "", "192.168.1.5", "192.168.1.10", "", "192.168.1.10:6881"),
@@ -209,17 +212,31 @@ mod tests {
             // IPv4 through a dual-stack socket.
             (ANY, "", "::ffff:192.168.1.5", "::ffff:192.168.1.10", "", "192.168.1.10:6881"),
             // From outside.
-            (ANY, "203.0.113.1", "198.51.100.1", "192.168.1.10", "", "203.0.113.1:6881"),
-            (ANY, "203.0.113.1 2001:db8::1", "198.51.100.1", "192.168.1.10", "", "203.0.113.1:6881"),
-            (ANY, "203.0.113.1 2001:db8::1", "2001:db8:5::1", "2001:db8::2", "", "[2001:db8::1]:6881"),
-            (ANY, "203.0.113.1", "2001:db8:5::1", "2001:db8::2", "", "[2001:db8::2]:6881"),
+            (ANY, "203.0.113.1:6881", "198.51.100.1", "192.168.1.10", "", "203.0.113.1:6881"),
+            (
+                ANY,
+                "203.0.113.1:6881 [2001:db8::1]:6881",
+                "198.51.100.1",
+                "192.168.1.10",
+                "",
+                "203.0.113.1:6881",
+            ),
+            (
+                ANY,
+                "203.0.113.1:6881 [2001:db8::1]:6881",
+                "2001:db8:5::1",
+                "2001:db8::2",
+                "",
+                "[2001:db8::1]:6881",
+            ),
+            (ANY, "203.0.113.1:6881", "2001:db8:5::1", "2001:db8::2", "", "[2001:db8::2]:6881"),
             (ANY, "", "198.51.100.1", "192.168.1.10", "203.0.113.1", "203.0.113.1:6881"),
             (ANY, "", "198.51.100.1", "203.0.113.9", "", "203.0.113.9:6881"),
-            (ANY, "203.0.113.1", "198.51.100.1", "203.0.113.9", "203.0.113.7", "203.0.113.1:6881"),
+            (ANY, "203.0.113.1:6881", "198.51.100.1", "203.0.113.9", "203.0.113.7", "203.0.113.1:6881"),
             // Inside, though a public address is configured or was used.
-            (ANY, "203.0.113.1", "192.168.1.5", "192.168.1.10", "", "192.168.1.10:6881"),
-            (ANY, "203.0.113.1", "192.168.1.1", "192.168.1.10", "203.0.113.1", "192.168.1.10:6881"),
-            (ANY, "203.0.113.1", "127.0.0.1", "127.0.0.1", "", "127.0.0.1:6881"),
+            (ANY, "203.0.113.1:6881", "192.168.1.5", "192.168.1.10", "", "192.168.1.10:6881"),
+            (ANY, "203.0.113.1:6881", "192.168.1.1", "192.168.1.10", "203.0.113.1", "192.168.1.10:6881"),
+            (ANY, "203.0.113.1:6881", "127.0.0.1", "127.0.0.1", "", "127.0.0.1:6881"),
             // A forwarder in front shows its own source for everybody.
             (ANY, "", "10.0.2.2", "10.0.2.15", "192.168.1.77", "192.168.1.77:6881"),
             (ANY, "", "172.17.0.1", "172.17.0.2", "203.0.113.1", "203.0.113.1:6881"),
@@ -228,21 +245,46 @@ mod tests {
             // A listener with one address.
             ("127.0.0.1:5000", "", "127.0.0.1", "127.0.0.1", "", "127.0.0.1:5000"),
             ("192.168.1.10:5000", "", "127.0.0.1", "127.0.0.1", "127.0.0.1", "192.168.1.10:5000"),
-            ("192.168.1.10:5000", "203.0.113.1", "198.51.100.1", "10.0.0.1", "", "203.0.113.1:5000"),
+            ("192.168.1.10:5000", "203.0.113.1:5000", "198.51.100.1", "10.0.0.1", "", "203.0.113.1:5000"),
             // Nothing that can work.
             ("127.0.0.1:5000", "", "192.168.1.5", "192.168.1.10", "192.168.1.10", ""),
             ("0.0.0.0:5000", "", "fd00::5", "fd00::10", "", ""),
-            ("[2001:db8::1]:5000", "203.0.113.1", "198.51.100.1", "192.168.1.10", "", ""),
+            ("[2001:db8::1]:5000", "203.0.113.1:5000", "198.51.100.1", "192.168.1.10", "", ""),
             (ANY, "", "198.51.100.1", "192.168.1.10", "", ""),
             (ANY, "", "198.51.100.1", "192.168.1.10", "192.168.1.10", ""),
             (ANY, "", "198.51.100.1", "127.0.0.1", "127.0.0.1", ""),
-            (ANY, "0.0.0.0", "198.51.100.1", "0.0.0.0", "0.0.0.0", ""),
+            (ANY, "0.0.0.0:6881", "198.51.100.1", "0.0.0.0", "0.0.0.0", ""),
             (ANY, "", "fe80::5", "fe80::10", "", ""),
-            ("[::]:0", "203.0.113.1", "198.51.100.1", "203.0.113.1", "", ""),
+            ("[::]:0", "203.0.113.1:0", "198.51.100.1", "203.0.113.1", "", ""),
+            // A router maps another port.
+            (ANY, "203.0.113.1:40001", "198.51.100.1", "192.168.1.10", "", "203.0.113.1:40001"),
+            (ANY, "203.0.113.1:40001", "198.51.100.1", "192.168.1.10", "203.0.113.1", "203.0.113.1:40001"),
+            (ANY, "203.0.113.1:40001", "192.168.1.5", "192.168.1.10", "", "192.168.1.10:6881"),
+            (ANY, "203.0.113.1:40001", "192.168.1.1", "192.168.1.10", "203.0.113.1", "192.168.1.10:6881"),
+            (
+                ANY,
+                "203.0.113.2:6881 203.0.113.1:40001",
+                "198.51.100.1",
+                "192.168.1.10",
+                "203.0.113.1",
+                "203.0.113.2:6881",
+            ),
+            (ANY, "203.0.113.1:40001", "2001:db8:5::1", "2001:db8::2", "", "[2001:db8::2]:6881"),
+            (
+                "192.168.1.10:5000",
+                "203.0.113.1:40001",
+                "198.51.100.1",
+                "192.168.1.10",
+                "",
+                "203.0.113.1:40001",
+            ),
+            (ANY, "203.0.113.1:0", "198.51.100.1", "192.168.1.10", "", ""),
+            (ANY, "192.168.178.2:40001", "198.51.100.1", "192.168.1.10", "", ""),
             // The host of a virtual machine that forwards its own loopback address.
             (ANY, "", "10.0.2.2", "10.0.2.15", "127.0.0.1", "127.0.0.1:6881"),
         ] {
-            let public: Vec<IpAddr> = public.split_whitespace().map(ip).collect();
+            let public: Vec<SocketAddr> =
+                public.split_whitespace().map(|text| text.parse().unwrap()).collect();
             let host = (!host.is_empty()).then(|| ip(host));
             let approach = Approach { asker: ip(asker), local: ip(local), host };
             let told = (!told.is_empty()).then(|| told.parse().unwrap());

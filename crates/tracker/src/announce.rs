@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use torrent::{InfoHash, PeerId};
 
+use crate::members::Passkey;
+use crate::swarm::MAX_INTERVAL;
+
 /// A peer tells where it is and how far it has got (BEP 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
@@ -30,6 +33,8 @@ pub struct Announce {
     pub key: u32,
     /// Whether the HTTP answer lists peers as packed bytes (BEP 23) instead of dictionaries.
     pub compact: bool,
+    /// What it shows to be a member, if anything: it is in the path over HTTP, which is read apart from the query.
+    pub passkey: Option<Passkey>,
 }
 
 impl Announce {
@@ -54,7 +59,7 @@ pub enum Event {
 }
 
 /// What a peer is told in return.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// When to announce again.
     pub interval: Duration,
@@ -62,6 +67,8 @@ pub struct Answer {
     pub min_interval: Duration,
     /// The swarm, the asker and the box included.
     pub scrape: Scrape,
+    /// Whether this announce ended a download that was not counted before.
+    pub has_finished: bool,
     /// Peers with an IPv4 address; the box first if it has one that the asker can use.
     pub peers_v4: Vec<SocketAddrV4>,
     /// Peers with an IPv6 address; the box first if it has one that the asker can use.
@@ -69,6 +76,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// For who leaves without ever having been there: it tells of nobody.
+    pub fn to_nobody() -> Self {
+        Self { interval: MAX_INTERVAL, min_interval: MAX_INTERVAL, ..Self::default() }
+    }
+
     /// Adds a peer to those of its address family.
     pub(crate) fn push(&mut self, peer: SocketAddr) {
         match peer.ip().to_canonical() {

@@ -45,6 +45,7 @@ pub fn parse_announce(query: &str, source: IpAddr) -> Result<Announce, Failure> 
         // which is no secret.
         key: one(query, "key")?.and_then(|key| u32::from_str_radix(key, 16).ok()).unwrap_or(0),
         compact: one(query, "compact")? != Some("0"),
+        passkey: None,
     })
 }
 
@@ -367,6 +368,7 @@ mod tests {
             interval: Duration::from_mins(2),
             min_interval: Duration::from_mins(1),
             scrape: Scrape { complete: 3, incomplete: 2, downloaded: 1 },
+            has_finished: false,
             peers_v4: vec![SocketAddrV4::new([97, 98, 99, 100].into(), 0x6566)],
             peers_v6: vec![SocketAddrV6::new([0x3031; 8].into(), 0x6566, 0, 0)],
         }

@@ -2,24 +2,51 @@
 //!
 //! Each combination of scope and role has an array of its own, so that the peers an asker may be told are whole
 //! arrays and nothing has to be filtered: choosing costs as many steps as peers are wanted, however large the
-//! swarm. Each array is sorted by tag, which is found by bisection and makes an index unnecessary.
+//! swarm. Arrays are sorted by tag (see [`array`](crate::array)), which makes an index unnecessary.
+
+use std::ops::Range;
 
 use crate::address::Scope;
+use crate::array::Array;
 
 /// Stands for a peer id and key: a keyed hash, so that nobody can aim at another peer's tag. Two peers of the same
 /// tag displace each other; that takes a swarm of 65,536 to be likely for any, and does no lasting harm.
 pub(crate) type Tag = u32;
 
-/// One peer. 16 bytes with an IPv4 address, 28 with an IPv6 one.
+/// One peer. 12 bytes with an IPv4 address, 24 with an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer<A> {
     pub(crate) tag: Tag,
-    /// Seconds since the store's start after which it counts as gone.
-    pub(crate) expires: u32,
     pub(crate) address: A,
     pub(crate) port: u16,
-    /// Its download must not be counted (again): it was counted, or the peer came with everything.
-    pub(crate) counted: bool,
+    pub(crate) stay: Stay,
+}
+
+/// How long a peer stays, and whether its download must not be counted (again): it was counted, or the peer came with
+/// everything. 15 bits of seconds, which begin anew every nine hours, and one for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stay(u16);
+
+/// Nobody stays longer (seconds) without another announce. What ends later than that ended before: so `expire` must be
+/// called more often than every six hours.
+pub(crate) const LONGEST_STAY: u32 = 1 << 13;
+
+impl Stay {
+    const SECONDS: u32 = (1 << 15) - 1;
+
+    /// Until `expires`, in seconds since the store's start.
+    pub(crate) fn until(expires: u32, is_counted: bool) -> Self {
+        Self(((expires & Self::SECONDS) as u16) << 1 | u16::from(is_counted))
+    }
+
+    pub(crate) fn is_counted(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(self, now: u32) -> bool {
+        u32::from(self.0 >> 1).wrapping_sub(now) & Self::SECONDS > LONGEST_STAY
+    }
 }
 
 /// Which array: who may be told of a peer, and whether it has everything.
@@ -39,117 +66,156 @@ impl Place {
 
 #[derive(Debug)]
 pub(crate) struct Peers<A> {
-    /// By [`Place::index`]; each sorted by tag, no tag in two of them.
-    arrays: [Vec<Peer<A>>; PLACES],
+    /// By [`Place::index`]; no tag is in two of them.
+    arrays: [Array<A>; PLACES],
 }
 
-impl<A> Default for Peers<A> {
+impl<A: Copy> Default for Peers<A> {
     fn default() -> Self {
-        Self { arrays: [const { Vec::new() }; PLACES] }
+        Self { arrays: [const { Array::new() }; PLACES] }
     }
 }
 
-impl<A: Copy + PartialEq> Peers<A> {
+impl<A: Copy> Peers<A> {
     pub(crate) fn len(&self) -> usize {
-        self.arrays.iter().map(Vec::len).sum()
+        self.arrays.iter().map(Array::len).sum()
     }
 
     /// How many peers have everything.
     pub(crate) fn complete(&self) -> usize {
-        self.arrays.iter().skip(1).step_by(2).map(Vec::len).sum()
+        self.arrays.iter().skip(1).step_by(2).map(Array::len).sum()
     }
 
     pub(crate) fn get(&self, tag: Tag) -> Option<&Peer<A>> {
-        let (array, index) = self.find(tag)?;
-        Some(&self.arrays[array][index])
+        self.arrays.iter().find_map(|array| array.get(tag))
     }
 
     /// Enters a peer, or replaces what was known of it.
     pub(crate) fn put(&mut self, place: Place, peer: Peer<A>) {
-        let found = self.find(peer.tag);
-        if let Some((array, index)) = found.filter(|(array, _)| *array == place.index()) {
-            self.arrays[array][index] = peer;
-            return;
-        }
-        if let Some((array, index)) = found {
-            self.arrays[array].remove(index);
-        }
-        let array = &mut self.arrays[place.index()];
-        if array.len() == array.capacity() {
-            // By an eighth instead of doubling: a large swarm's memory is what its peers need.
-            array.reserve_exact(array.len() / 8 + 4);
-        }
-        let index = array.partition_point(|other| other.tag < peer.tag);
-        array.insert(index, peer);
-    }
-
-    /// Whether there was such a peer.
-    pub(crate) fn remove(&mut self, tag: Tag) -> bool {
-        self.find(tag).map(|(array, index)| self.arrays[array].remove(index)).is_some()
-    }
-
-    /// Removes the peers whose time is over.
-    pub(crate) fn expire(&mut self, seconds: u32) {
-        for array in &mut self.arrays {
-            array.retain(|peer| peer.expires >= seconds);
-            if array.len() < array.capacity() / 2 {
-                array.shrink_to(array.len() + array.len() / 8);
+        if self.arrays[place.index()].put(peer) {
+            for (index, array) in self.arrays.iter_mut().enumerate() {
+                if index != place.index() && array.remove(peer.tag) {
+                    break;
+                }
             }
         }
     }
 
-    /// At most `count` peers for an asker in `asker`: each that it may be told is as likely as the other, none
-    /// comes twice, and `tag`, which is its own, never. A complete asker has no use for complete peers.
+    /// Where all of them are.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = A> {
+        self.arrays.iter().flat_map(Array::iter).map(|peer| peer.address)
+    }
+
+    /// Whether there was such a peer.
+    pub(crate) fn remove(&mut self, tag: Tag) -> bool {
+        self.arrays.iter_mut().any(|array| array.remove(tag))
+    }
+
+    /// Removes the peers whose time is over, and tells `gone` of each.
+    pub(crate) fn expire(&mut self, now: u32, gone: impl Fn(A)) {
+        let keep = |peer: &Peer<A>| {
+            let is_over = peer.stay.is_over(now);
+            if is_over {
+                gone(peer.address);
+            }
+            !is_over
+        };
+        self.arrays.iter_mut().for_each(|array| array.retain(keep));
+    }
+
+    /// Tells of at most `count` peers, an asker in `asker` whose own tag is `tag`: each that it may be told is as likely as
+    /// the other, none comes twice, and itself never. A complete asker has no use for complete peers.
     pub(crate) fn choose(
         &self,
         count: usize,
         asker: Place,
         tag: Tag,
         random: &mut impl FnMut() -> u64,
-    ) -> impl Iterator<Item = (A, u16)> {
+        mut tell: impl FnMut(A, u16),
+    ) {
         let nearest = 2 * asker.scope as usize;
         let step = if asker.complete { 2 } else { 1 };
-        let visible = move || (nearest..PLACES).step_by(step);
-        let own = self.find(tag).filter(|(array, _)| visible().any(|place| place == *array));
-        let own = own.map(|(array, index)| self.lengths(visible().take_while(|p| *p < array)) + index);
-        let total = self.lengths(visible()) - usize::from(own.is_some());
+        let visible = || self.arrays[nearest..].iter().step_by(step);
+        let length = visible().map(Array::len).sum();
+        // The others are numbered without the asker itself.
+        let own = position_of(visible(), tag).unwrap_or(length);
+        let total = length - usize::from(own < length);
         let count = count.min(total);
-        // One from each of `count` equal stretches of a circle that starts anywhere.
-        let start = below(total, random);
-        let pick = move |turn: usize| {
-            let (from, to) = (turn * total / count, (turn + 1) * total / count);
-            let index = (start + from + below(to - from, random)) % total;
-            // The asker itself is stepped over.
-            index + usize::from(own.is_some_and(|own| index >= own))
-        };
-        (0..count).map(pick).filter_map(move |index| self.nth(visible(), index))
-    }
-
-    fn find(&self, tag: Tag) -> Option<(usize, usize)> {
-        let search = |array: &Vec<Peer<A>>| array.binary_search_by_key(&tag, |peer| peer.tag).ok();
-        self.arrays.iter().enumerate().find_map(|(array, peers)| Some((array, search(peers)?)))
-    }
-
-    fn lengths(&self, places: impl Iterator<Item = usize>) -> usize {
-        places.map(|place| self.arrays[place].len()).sum()
-    }
-
-    fn nth(&self, places: impl Iterator<Item = usize>, mut index: usize) -> Option<(A, u16)> {
-        for place in places {
-            let array = &self.arrays[place];
-            if let Some(peer) = array.get(index) {
-                return Some((peer.address, peer.port));
-            }
-            index -= array.len();
+        let mut chosen = Vec::with_capacity(count);
+        spread(count, total, random, |others| {
+            let before = others.start.min(own)..others.end.min(own);
+            let behind = others.start.max(own) + 1..others.end.max(own) + 1;
+            copy(visible(), before, &mut chosen);
+            copy(visible(), behind, &mut chosen);
+        });
+        // Copied at first, and looked at now: so memory is asked for all of it at the same time.
+        for peer in chosen {
+            tell(peer.address, peer.port);
         }
-        None
     }
 }
 
-/// A number below `limit`, or 0.
-#[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below `limit`")]
-fn below(limit: usize, random: &mut impl FnMut() -> u64) -> usize {
-    if limit < 2 { 0 } else { ((u128::from(random()) * limit as u128) >> 64) as usize }
+/// How many peers of these arrays come before the one with this tag, if there is such a peer.
+fn position_of<'a, A: Copy + 'a>(arrays: impl Iterator<Item = &'a Array<A>>, tag: Tag) -> Option<usize> {
+    let mut before = 0;
+    for array in arrays {
+        if let Some(position) = array.position(tag) {
+            return Some(before + position);
+        }
+        before += array.len();
+    }
+    None
+}
+
+/// Copies the peers that so many others of these arrays come before.
+fn copy<'a, A: Copy + 'a>(
+    arrays: impl Iterator<Item = &'a Array<A>>,
+    positions: Range<usize>,
+    into: &mut Vec<Peer<A>>,
+) {
+    let (mut at, mut left) = (positions.start, positions.len());
+    for array in arrays {
+        while let Some((run, index)) = array.run_at(at).filter(|_| left > 0) {
+            let part = &run[index..run.len().min(index + left)];
+            into.extend_from_slice(part);
+            at += part.len();
+            left -= part.len();
+        }
+        // What is left begins in the next array.
+        at = at.saturating_sub(array.len());
+    }
+}
+
+/// Neighbours that are told together in large swarms. They have nothing in common but that their memory is read at once:
+/// waiting for memory is most of what choosing takes.
+const GROUP: usize = 16;
+
+/// Says `count` different numbers below `total`, which is not less: groups of successive ones, or single ones where those
+/// are few. There is one group in each of as many equal stretches of a circle that starts anywhere.
+fn spread(count: usize, total: usize, random: &mut impl FnMut() -> u64, mut say: impl FnMut(Range<usize>)) {
+    let group = if total >= 4 * count.next_multiple_of(GROUP) { GROUP } else { 1 };
+    let groups = count.div_ceil(group);
+    let start = below(total, random());
+    // Where stretches end is counted in parts of 2^-32: dividing for each would take longer than everything else. What that
+    // cuts off is less than a part for each.
+    let stretch = (((total / group) as u64) << 32) / (groups.max(1) as u64);
+    let mut end = 1 << 16;
+    for number in 0..groups {
+        let from = (end >> 32) as usize;
+        end += stretch;
+        let drawn = start + group * (from + below((end >> 32) as usize - from, random()));
+        let first = if drawn < total { drawn } else { drawn - total };
+        let last = first + group.min(count - number * group);
+        say(first..last.min(total));
+        if last > total {
+            say(0..last - total);
+        }
+    }
+}
+
+/// A number below `limit`, which is less than 2^32, or 0.
+fn below(limit: usize, random: u64) -> usize {
+    (((random >> 32) * limit as u64) >> 32) as usize
 }
 
 #[cfg(test)]
@@ -165,7 +231,7 @@ mod tests {
     const LOCAL: Place = Place { scope: Scope::Local, complete: false };
 
     fn peer(tag: Tag) -> Peer<u32> {
-        Peer { tag, expires: tag, address: tag, port: 1, counted: false }
+        Peer { tag, address: tag, port: 1, stay: Stay::until(tag, false) }
     }
 
     fn peers(place: Place, tags: impl IntoIterator<Item = Tag>) -> Peers<u32> {
@@ -174,12 +240,24 @@ mod tests {
         peers
     }
 
+    /// Addresses of those who are chosen.
+    fn choose(
+        peers: &Peers<u32>,
+        count: usize,
+        asker: Place,
+        tag: Tag,
+        random: &mut impl FnMut() -> u64,
+    ) -> BTreeSet<u32> {
+        let mut chosen = Vec::new();
+        peers.choose(count, asker, tag, random, |address, _| chosen.push(address));
+        let distinct = chosen.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!(distinct.len(), chosen.len(), "nobody twice");
+        distinct
+    }
+
     #[test]
     fn a_peer_takes_little_memory() {
-        assert_eq!((size_of::<Peer<Ipv4Addr>>(), size_of::<Peer<Ipv6Addr>>()), (16, 28));
-        let peers = peers(GLOBAL, 0..10_000);
-        let room: usize = peers.arrays.iter().map(Vec::capacity).sum();
-        assert!(room < 11_300, "room for {room} peers");
+        assert_eq!((size_of::<Peer<Ipv4Addr>>(), size_of::<Peer<Ipv6Addr>>()), (12, 24));
     }
 
     #[test]
@@ -198,17 +276,40 @@ mod tests {
     #[test]
     fn a_peer_expires_after_its_time() {
         let mut peers = peers(GLOBAL, 0..1_000);
-        peers.expire(990);
+        let gone = std::cell::Cell::new(0);
+        peers.expire(990, |_| gone.set(gone.get() + 1));
+        assert_eq!(gone.get(), 990, "each is told of");
         assert_eq!(peers.len(), 10);
         assert_eq!((peers.get(989), peers.get(990).map(|peer| peer.tag)), (None, Some(990)));
-        assert!(peers.arrays[GLOBAL.index()].capacity() < 100, "memory is given back");
+    }
+
+    #[test]
+    fn a_stay_ends_when_it_should_however_late_it_is() {
+        for start in [0, 1, 32_767, 32_768, 100_000, u32::MAX - 40_000] {
+            for is_counted in [false, true] {
+                let stay = Stay::until(start + LONGEST_STAY, is_counted);
+                assert_eq!(stay.is_counted(), is_counted);
+                for (seconds, over) in
+                    [(0, false), (LONGEST_STAY, false), (LONGEST_STAY + 1, true), (30_000, true)]
+                {
+                    assert_eq!(stay.is_over(start + seconds), over, "{start}, {seconds} s later");
+                }
+            }
+        }
     }
 
     #[test]
     fn every_other_peer_is_chosen_equally_often() {
-        for (count, total, own) in
-            [(1, 10, 3), (3, 10, 0), (7, 10, 9), (9, 10, 5), (10, 33, 32), (50, 1_000, 500)]
-        {
+        for (count, total, own) in [
+            (1, 10, 3),
+            (3, 10, 0),
+            (7, 10, 9),
+            (9, 10, 5),
+            (10, 33, 32),
+            (50, 1_000, 500),
+            (20, 163, 77),
+            (200, 3_000, 77),
+        ] {
             // In two arrays, so that the choice has to go across.
             let mut peers = peers(GLOBAL, 0..total / 3);
             (total / 3..total).for_each(|tag| peers.put(GLOBAL_SEED, peer(tag)));
@@ -216,8 +317,7 @@ mod tests {
             let mut hits = vec![0_u32; total as usize];
             let rounds = 2_000 * total / u32::try_from(count).unwrap();
             for _ in 0..rounds {
-                let chosen = peers.choose(count, GLOBAL, own, &mut random);
-                let distinct: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
+                let distinct = choose(&peers, count, GLOBAL, own, &mut random);
                 assert_eq!(distinct.len(), count, "{distinct:?}");
                 for address in distinct {
                     hits[address as usize] += 1;
@@ -240,7 +340,7 @@ mod tests {
         let peers = peers(GLOBAL, 0..8);
         let mut random = testing::random(1);
         let pairs: BTreeSet<BTreeSet<_>> =
-            (0..2_000).map(|_| peers.choose(2, GLOBAL, 99, &mut random).collect()).collect();
+            (0..2_000).map(|_| choose(&peers, 2, GLOBAL, 99, &mut random)).collect();
         assert_eq!(pairs.len(), 8 * 7 / 2);
     }
 
@@ -261,11 +361,13 @@ mod tests {
             (places[2][1], &[4]),
         ] {
             let mut random = testing::random(1);
-            let chosen = peers.choose(99, asker, 77, &mut random);
-            let chosen: BTreeSet<_> = chosen.map(|(address, _)| address).collect();
-            assert_eq!(chosen, useful.iter().copied().collect(), "{asker:?}");
-            assert_eq!(peers.choose(0, asker, 77, &mut random).count(), 0);
+            assert_eq!(
+                choose(&peers, 99, asker, 77, &mut random),
+                useful.iter().copied().collect(),
+                "{asker:?}"
+            );
+            assert!(choose(&peers, 0, asker, 77, &mut random).is_empty());
         }
-        assert_eq!(Peers::<u32>::default().choose(9, GLOBAL, 0, &mut || u64::MAX).count(), 0);
+        assert!(choose(&Peers::default(), 9, GLOBAL, 0, &mut || u64::MAX).is_empty());
     }
 }

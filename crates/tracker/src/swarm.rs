@@ -7,14 +7,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
 use torrent::InfoHash;
 
 use crate::address::Scope;
-use crate::peers::{Peer, Peers, Place, Tag};
+use crate::peers::{LONGEST_STAY, Peer, Peers, Place, Stay, Tag};
+use crate::prefix::Shares;
 use crate::{Announce, Answer, Event, Scrape};
 
 /// Peers given to those who don't say how many they want.
@@ -38,6 +41,19 @@ const PEERS_PER_SECOND: usize = 1_000;
 /// Widespread clients don't announce more often than this, whatever interval they are given.
 const CLIENTS_MIN_INTERVAL: Duration = Duration::from_mins(5);
 
+/// How long (seconds) a peer that has been told an interval is taken for present. A client that is late once, or does not
+/// announce as often as it is told, is still there.
+const fn patience(interval: u64) -> u64 {
+    let interval =
+        if interval > CLIENTS_MIN_INTERVAL.as_secs() { interval } else { CLIENTS_MIN_INTERVAL.as_secs() };
+    2 * interval + 60
+}
+
+const _: () = assert!(patience(MAX_INTERVAL.as_secs()) < LONGEST_STAY as u64);
+
+/// Parts of the store; each is locked by itself, so that neither requests nor the housekeeping keep others waiting.
+const SHARDS: usize = 16;
+
 /// What a store may grow to. What does not fit gets an answer but is not remembered.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -45,27 +61,42 @@ pub struct Limits {
     pub swarms: usize,
     /// Peers in all swarms together.
     pub peers: usize,
-    /// Peers in one swarm. Entering one moves up to half of its array, 16 bytes each.
+    /// Peers in one swarm.
     pub peers_per_swarm: usize,
+    /// Peers of one network (see [`prefix`](crate::prefix)) in one swarm: more than a campus behind one address has.
+    pub peers_per_swarm_and_network: usize,
+    /// Peers of one network in all swarms together: 500 clients with 1,000 torrents each.
+    pub peers_per_network: usize,
 }
 
 impl Default for Limits {
-    /// About 36 MB when full of IPv4 peers, 60 MB when full of IPv6 ones.
+    /// About 60 MB when full of IPv4 peers, 85 MB when full of IPv6 ones.
     fn default() -> Self {
-        Self { swarms: 50_000, peers: 2_000_000, peers_per_swarm: 200_000 }
+        Self {
+            swarms: 50_000,
+            peers: 2_000_000,
+            peers_per_swarm: 200_000,
+            peers_per_swarm_and_network: 5_000,
+            peers_per_network: 500_000,
+        }
     }
 }
 
-/// Who is in which swarm.
+/// Who is in which swarm. Everybody may use it at once: a call locks the part that the swarm is in.
 #[derive(Debug)]
 pub struct SwarmStore {
-    swarms: HashMap<InfoHash, Swarm, Keyed>,
+    shards: [Mutex<Shard>; SHARDS],
+    /// Swarms in all shards.
+    swarms: AtomicUsize,
     /// Peers in all swarms.
-    peers: usize,
+    peers: AtomicUsize,
+    shares: Shares,
     limits: Limits,
     start: Instant,
     hash: Keyed,
 }
+
+type Shard = HashMap<InfoHash, Swarm, Keyed>;
 
 #[derive(Debug, Default)]
 struct Swarm {
@@ -91,7 +122,9 @@ impl SwarmStore {
     /// `start`.
     pub fn new(limits: Limits, key: &[u8; 16], start: Instant) -> Self {
         let hash = Keyed(SipHasher13::new_with_key(key));
-        Self { swarms: HashMap::with_hasher(hash), peers: 0, limits, start, hash }
+        let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hash)));
+        let [swarms, peers] = [0, 0].map(AtomicUsize::new);
+        Self { shards, swarms, peers, shares: Shares::new(key), limits, start, hash }
     }
 
     /// Enters what the peer says and answers it. Whether this torrent is tracked at all has been decided before.
@@ -99,66 +132,82 @@ impl SwarmStore {
     /// `self_seed` is the address at which this asker reaches the box as a seeder of this swarm (see
     /// [`crate::address::seed_address`]); it is counted as complete and comes first among the peers.
     pub fn announce(
-        &mut self,
+        &self,
         now: Instant,
         announce: &Announce,
         self_seed: Option<SocketAddr>,
         random: &mut impl FnMut() -> u64,
     ) -> Answer {
-        let interval = self.interval(&announce.info_hash);
         let tag = self.tag(announce);
-        self.update(now, announce, tag, interval);
-        let nobody = Swarm::default();
-        let swarm = self.swarms.get(&announce.info_hash).unwrap_or(&nobody);
-        let mut scrape = swarm.scrape();
-        scrape.complete += u32::from(self_seed.is_some());
-        let mut answer = Answer {
-            interval,
-            min_interval: interval / 2,
-            scrape,
-            peers_v4: Vec::new(),
-            peers_v6: Vec::new(),
-        };
-        swarm.fill(&mut answer, announce, tag, self_seed, random);
+        let mut shard = self.shard(&announce.info_hash);
+        let swarm = self.swarm(&mut shard, announce);
+        let interval = self.interval(swarm.as_ref().map_or(0, |swarm| swarm.len()));
+        let mut answer = Answer { interval, min_interval: interval / 2, ..Answer::default() };
+        if let Some(swarm) = swarm {
+            let expires = now + Duration::from_secs(patience(interval.as_secs()));
+            answer.has_finished = self.update(swarm, announce, tag, seconds(self.start, expires));
+            answer.scrape = swarm.scrape();
+            fill(swarm, &mut answer, announce, tag, self_seed, random);
+        } else {
+            fill(&Swarm::default(), &mut answer, announce, tag, self_seed, random);
+        }
+        answer.scrape.complete += u32::from(self_seed.is_some());
         answer
     }
 
     /// What is known of a swarm, the box not counted; `None` if nobody announced to it.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        self.swarms.get(info_hash).map(Swarm::scrape)
+        self.shard(info_hash).get(info_hash).map(Swarm::scrape)
     }
 
-    /// Forgets the peers that have not announced for twice their interval. Due every minute or so.
-    pub fn expire(&mut self, now: Instant) {
+    /// Forgets the peers that have not announced for twice their interval. Due every minute or so, and at least every
+    /// six hours. One shard after the other: nobody waits long.
+    pub fn expire(&self, now: Instant) {
         let seconds = seconds(self.start, now);
-        let full = self.swarms.len() >= self.limits.swarms;
-        self.peers = 0;
-        self.swarms.retain(|_, swarm| {
-            swarm.v4.expire(seconds);
-            swarm.v6.expire(seconds);
-            self.peers += swarm.len();
-            // Counts of finished downloads are kept while there is room.
-            swarm.len() > 0 || (swarm.downloaded > 0 && !full)
-        });
+        for shard in &self.shards {
+            lock(shard).retain(|info_hash, swarm| {
+                let before = swarm.len();
+                swarm.v4.expire(seconds, |address| self.shares.give_back(info_hash, address.into()));
+                swarm.v6.expire(seconds, |address| self.shares.give_back(info_hash, address.into()));
+                self.peers.fetch_sub(before - swarm.len(), Ordering::Relaxed);
+                // Counts of finished downloads are kept while there is room.
+                let full = self.swarm_count() >= self.limits.swarms;
+                let keep = swarm.len() > 0 || (swarm.downloaded > 0 && !full);
+                self.swarms.fetch_sub(usize::from(!keep), Ordering::Relaxed);
+                keep
+            });
+        }
     }
 
     /// Forgets a swarm with all its counts: its torrent is no longer published.
-    pub fn forget(&mut self, info_hash: &InfoHash) {
-        if let Some(swarm) = self.swarms.remove(info_hash) {
-            self.peers -= swarm.len();
+    pub fn forget(&self, info_hash: &InfoHash) {
+        let forgotten = self.shard(info_hash).remove(info_hash);
+        if let Some(swarm) = forgotten {
+            swarm.addresses().for_each(|address| self.shares.give_back(info_hash, address));
+            self.swarms.fetch_sub(1, Ordering::Relaxed);
+            self.peers.fetch_sub(swarm.len(), Ordering::Relaxed);
         }
+    }
+
+    /// Swarms that are known.
+    fn swarm_count(&self) -> usize {
+        self.swarms.load(Ordering::Relaxed)
     }
 
     /// Peers in all swarms.
     pub fn peer_count(&self) -> usize {
-        self.peers
+        self.peers.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, info_hash: &InfoHash) -> MutexGuard<'_, Shard> {
+        // Clients may choose who waits for whom, but nobody waits long.
+        lock(&self.shards[usize::from(info_hash.0[0]) % SHARDS])
     }
 
     /// Longer the larger the swarm is and the more peers announce altogether, so that neither a popular torrent
     /// nor a thousand small ones make more announces than a small machine answers with ease.
-    fn interval(&self, info_hash: &InfoHash) -> Duration {
-        let swarm = self.swarms.get(info_hash).map_or(0, Swarm::len);
-        let more = SECONDS_PER_PEER * swarm + self.peers / PEERS_PER_SECOND;
+    fn interval(&self, swarm: usize) -> Duration {
+        let more = SECONDS_PER_PEER * swarm + self.peer_count() / PEERS_PER_SECOND;
         (MIN_INTERVAL + Duration::from_secs(more as u64)).min(MAX_INTERVAL)
     }
 
@@ -170,28 +219,70 @@ impl SwarmStore {
         (self.hash.0.hash(&identity) >> 32) as Tag
     }
 
-    fn update(&mut self, now: Instant, announce: &Announce, tag: Tag, interval: Duration) {
-        let scope = Scope::of(announce.address).filter(|_| announce.port != 0);
-        let Some(scope) = scope.filter(|_| announce.event != Event::Stopped) else {
-            if let Some(swarm) = self.swarms.get_mut(&announce.info_hash) {
-                self.peers -= usize::from(swarm.remove(announce.address, tag));
+    /// The swarm to which somebody announces: a new one, if there is room for it and somebody to be entered.
+    fn swarm<'a>(&self, shard: &'a mut Shard, announce: &Announce) -> Option<&'a mut Swarm> {
+        match shard.entry(announce.info_hash) {
+            Entry::Occupied(swarm) => Some(swarm.into_mut()),
+            Entry::Vacant(place) => {
+                let has_room = place_of(announce).is_some() && self.peer_count() < self.limits.peers;
+                (has_room && take_one(&self.swarms, self.limits.swarms))
+                    .then(|| place.insert(Swarm::default()))
             }
-            return;
-        };
-        let room = self.peers < self.limits.peers;
-        let another = room && self.swarms.len() < self.limits.swarms;
-        let swarm = match self.swarms.entry(announce.info_hash) {
-            Entry::Occupied(swarm) => swarm.into_mut(),
-            Entry::Vacant(place) if another => place.insert(Swarm::default()),
-            Entry::Vacant(_) => return,
-        };
-        // A client that is late once, or does not announce as often as it is told, is still there.
-        let patience = 2 * interval.max(CLIENTS_MIN_INTERVAL) + Duration::from_mins(1);
-        let expires = seconds(self.start, now + patience);
-        let before = swarm.len();
-        swarm.enter(announce, scope, tag, expires, room && before < self.limits.peers_per_swarm);
-        self.peers += swarm.len() - before;
+        }
     }
+
+    /// Whether a download has ended that was not counted before.
+    fn update(&self, swarm: &mut Swarm, announce: &Announce, tag: Tag, expires: u32) -> bool {
+        let Some(place) = place_of(announce) else {
+            if let Some(known) = swarm.address(announce.address, tag) {
+                swarm.remove(announce.address, tag);
+                self.peers.fetch_sub(1, Ordering::Relaxed);
+                self.shares.give_back(&announce.info_hash, known);
+            }
+            return false;
+        };
+        let address = announce.address.to_canonical();
+        if let Some(known) = swarm.address(address, tag) {
+            self.shares.exchange(&announce.info_hash, known, address);
+        } else if !self.has_room(swarm, &announce.info_hash, address) {
+            return false;
+        }
+        swarm.enter(announce, place, tag, expires)
+    }
+
+    /// Counts one more peer, if there is room for it.
+    fn has_room(&self, swarm: &Swarm, info_hash: &InfoHash, address: IpAddr) -> bool {
+        let Limits { peers, peers_per_swarm, peers_per_swarm_and_network, peers_per_network, .. } =
+            self.limits;
+        if swarm.len() >= peers_per_swarm
+            || !self.shares.take(info_hash, address, peers_per_swarm_and_network, peers_per_network)
+        {
+            return false;
+        }
+        let has_room = take_one(&self.peers, peers);
+        if !has_room {
+            self.shares.give_back(info_hash, address);
+        }
+        has_room
+    }
+}
+
+/// Where a peer is entered; `None` for one that leaves, or that nobody can connect to.
+fn place_of(announce: &Announce) -> Option<Place> {
+    let scope =
+        Scope::of(announce.address).filter(|_| announce.port != 0 && announce.event != Event::Stopped)?;
+    Some(Place { scope, complete: announce.is_complete() })
+}
+
+/// Takes one of those that are left, if there are any.
+fn take_one(taken: &AtomicUsize, limit: usize) -> bool {
+    let one_more = |taken| if taken < limit { Some(taken + 1) } else { None };
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+}
+
+/// A shard is whole even if somebody panicked who held it: every change to it is one step.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Swarm {
@@ -216,64 +307,84 @@ impl Swarm {
         }
     }
 
-    /// Enters a peer if it is known already or if there is room.
-    fn enter(&mut self, announce: &Announce, scope: Scope, tag: Tag, expires: u32, room: bool) {
-        let (v4, v6) = (self.v4.get(tag), self.v6.get(tag));
-        let address = announce.address.to_canonical();
-        let known = if address.is_ipv4() { v4.is_some() } else { v6.is_some() };
-        if !known && !room {
-            return;
-        }
-        // A peer that uses both address families announces its one download in both.
-        let counted_before = v4.is_some_and(|peer| peer.counted) || v6.is_some_and(|peer| peer.counted);
-        let complete = announce.is_complete();
-        let finished = complete && announce.event == Event::Completed && !counted_before;
-        self.downloaded = self.downloaded.saturating_add(u32::from(finished));
-        // Who starts from a magnet link says that nothing is left, as long as it does not know how much there is.
-        let came_with_all = complete && announce.event != Event::Started && v4.is_none() && v6.is_none();
-        let counted = counted_before || finished || came_with_all;
-        let (port, place) = (announce.port, Place { scope, complete });
-        match address {
-            IpAddr::V4(address) => self.v4.put(place, Peer { tag, expires, address, port, counted }),
-            IpAddr::V6(address) => self.v6.put(place, Peer { tag, expires, address, port, counted }),
+    /// The address at which a peer is known, of the same family as this one.
+    fn address(&self, like: IpAddr, tag: Tag) -> Option<IpAddr> {
+        match like.to_canonical() {
+            IpAddr::V4(_) => self.v4.get(tag).map(|peer| peer.address.into()),
+            IpAddr::V6(_) => self.v6.get(tag).map(|peer| peer.address.into()),
         }
     }
 
-    /// Puts peers into the answer: the box, then the asker's own address family, then the other for as many as
-    /// are still wanted, because a client that has both may announce from only one of them.
-    fn fill(
-        &self,
-        answer: &mut Answer,
-        announce: &Announce,
-        tag: Tag,
-        self_seed: Option<SocketAddr>,
-        random: &mut impl FnMut() -> u64,
-    ) {
-        if announce.event == Event::Stopped {
-            return;
+    /// The addresses of all peers, in both families.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.addresses().map(IpAddr::from).chain(self.v6.addresses().map(IpAddr::from))
+    }
+
+    /// Enters a peer. Whether its download has ended and was not counted before.
+    fn enter(&mut self, announce: &Announce, place: Place, tag: Tag, expires: u32) -> bool {
+        // A peer that uses both address families announces its one download in both.
+        let stays = [self.v4.get(tag).map(|peer| peer.stay), self.v6.get(tag).map(|peer| peer.stay)];
+        let counted_before = stays.iter().flatten().any(|stay| stay.is_counted());
+        let complete = place.complete;
+        let finished = complete && announce.event == Event::Completed && !counted_before;
+        self.downloaded = self.downloaded.saturating_add(u32::from(finished));
+        // Who starts from a magnet link says that nothing is left, as long as it does not know how much there is.
+        let came_with_all = complete && announce.event != Event::Started && stays == [None; 2];
+        let stay = Stay::until(expires, counted_before || finished || came_with_all);
+        let port = announce.port;
+        match announce.address.to_canonical() {
+            IpAddr::V4(address) => self.v4.put(place, Peer { tag, address, port, stay }),
+            IpAddr::V6(address) => self.v6.put(place, Peer { tag, address, port, stay }),
         }
-        let wanted = announce.numwant.unwrap_or(DEFAULT_NUMWANT).min(MAX_NUMWANT) as usize;
-        let asker = Place {
-            scope: Scope::of(announce.address).unwrap_or(Scope::Global),
-            complete: announce.is_complete(),
-        };
-        let seed = self_seed.filter(|seed| Scope::of(seed.ip()).is_some() && seed.port() != 0);
-        // Seeds are told of the box too: among them are those who come by a magnet link and do not know yet how much is
-        // left. A real one hangs up when it sees that the box has everything.
-        if let Some(seed) = seed.filter(|_| wanted > 0) {
-            answer.push(seed);
-        }
-        // A client that was restarted has a new peer id; its old entry is not told to it either.
-        let address = announce.address.to_canonical();
-        let own = SocketAddr::new(address, announce.port);
-        for v6 in [address.is_ipv6(), address.is_ipv4()] {
-            let wanted = wanted.saturating_sub(answer.peers_v4.len() + answer.peers_v6.len());
-            let peers: Vec<SocketAddr> = if v6 {
-                self.v6.choose(wanted, asker, tag, random).map(SocketAddr::from).collect()
-            } else {
-                self.v4.choose(wanted, asker, tag, random).map(SocketAddr::from).collect()
-            };
-            peers.into_iter().filter(|peer| *peer != own).for_each(|peer| answer.push(peer));
+        finished
+    }
+}
+
+/// Puts peers into the answer: the box, then the asker's own address family, then the other for as many as are still
+/// wanted, because a client that has both may announce from only one of them.
+fn fill(
+    swarm: &Swarm,
+    answer: &mut Answer,
+    announce: &Announce,
+    tag: Tag,
+    self_seed: Option<SocketAddr>,
+    random: &mut impl FnMut() -> u64,
+) {
+    if announce.event == Event::Stopped {
+        return;
+    }
+    let wanted = announce.numwant.unwrap_or(DEFAULT_NUMWANT).min(MAX_NUMWANT) as usize;
+    let asker = Place {
+        scope: Scope::of(announce.address).unwrap_or(Scope::Global),
+        complete: announce.is_complete(),
+    };
+    let seed = self_seed.filter(|seed| Scope::of(seed.ip()).is_some() && seed.port() != 0);
+    // Seeds are told of the box too: among them are those who come by a magnet link and do not know yet how much is
+    // left. A real one hangs up when it sees that the box has everything.
+    if let Some(seed) = seed.filter(|_| wanted > 0) {
+        answer.push(seed);
+    }
+    // A client that was restarted has a new peer id; its old entry is not told to it either.
+    let address = announce.address.to_canonical();
+    let own = SocketAddr::new(address, announce.port);
+    for v6 in [address.is_ipv6(), address.is_ipv4()] {
+        let wanted = wanted.saturating_sub(answer.peers_v4.len() + answer.peers_v6.len());
+        if v6 {
+            answer.peers_v6.reserve_exact(wanted.min(swarm.v6.len()));
+            swarm.v6.choose(wanted, asker, tag, random, |ip, port| {
+                let peer = SocketAddrV6::new(ip, port, 0, 0);
+                if own != SocketAddr::V6(peer) {
+                    answer.peers_v6.push(peer);
+                }
+            });
+        } else {
+            answer.peers_v4.reserve_exact(wanted.min(swarm.v4.len()));
+            swarm.v4.choose(wanted, asker, tag, random, |ip, port| {
+                let peer = SocketAddrV4::new(ip, port);
+                if own != SocketAddr::V4(peer) {
+                    answer.peers_v4.push(peer);
+                }
+            });
         }
     }
 }

@@ -44,5 +44,6 @@ pub(crate) fn announce(peer: u16, address: &str) -> Announce {
         numwant: None,
         key: 0,
         compact: true,
+        passkey: None,
     }
 }

@@ -3,6 +3,8 @@
 //! A packet with a forged source must not make us send anything worth sending to its victim. So whoever has not
 //! shown a connection id that was sent to that source gets at most 16 bytes for 16 bytes.
 
+mod options;
+
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
 use torrent::{InfoHash, PeerId};
@@ -49,7 +51,7 @@ pub enum Reject {
 
 /// Reads a packet from `source`; `accepts` says whether a connection id was issued to that source.
 ///
-/// Bytes after an announce are left alone (BEP 41 puts options there).
+/// Of the options after an announce (BEP 41) only a passkey in the URL's path counts.
 ///
 /// # Errors
 /// [`Reject::Answer`] only if the connection id was accepted.
@@ -90,47 +92,43 @@ pub fn parse(
     }
 }
 
-/// Answers a connect.
-pub fn connect_response(transaction: TransactionId, id: ConnectionId) -> Vec<u8> {
-    let mut packet = header(CONNECT, transaction);
+/// Answers a connect. `packet`, here and below, is empty; the answer is written into it, and its memory can be used again.
+pub fn connect_response(packet: &mut Vec<u8>, transaction: TransactionId, id: ConnectionId) {
+    header(packet, CONNECT, transaction);
     packet.extend_from_slice(&id.0.to_be_bytes());
-    packet
 }
 
 /// Answers an announce. Only peers of the asker's address family have a place in it, and no more than fit into
 /// [`MAX_RESPONSE`].
-pub fn announce_response(transaction: TransactionId, answer: &Answer, asker: IpAddr) -> Vec<u8> {
-    let mut packet = header(ANNOUNCE, transaction);
+pub fn announce_response(packet: &mut Vec<u8>, transaction: TransactionId, answer: &Answer, asker: IpAddr) {
+    header(packet, ANNOUNCE, transaction);
     let interval = u32::try_from(answer.interval.as_secs()).unwrap_or(u32::MAX);
     for number in [interval, answer.scrape.incomplete, answer.scrape.complete] {
         packet.extend_from_slice(&number.to_be_bytes());
     }
     let room = MAX_RESPONSE - packet.len();
     if asker.to_canonical().is_ipv4() {
-        packet.extend(answer.peers_v4.iter().copied().take(room / 6).flat_map(compact_v4));
+        answer.peers_v4.iter().take(room / 6).for_each(|peer| packet.extend_from_slice(&compact_v4(*peer)));
     } else {
-        packet.extend(answer.peers_v6.iter().take(room / 18).flat_map(compact_v6));
+        answer.peers_v6.iter().take(room / 18).for_each(|peer| packet.extend_from_slice(&compact_v6(peer)));
     }
-    packet
 }
 
 /// Answers a scrape, one entry for each info hash in the order of the request (zeros for torrents that are not
 /// tracked).
-pub fn scrape_response(transaction: TransactionId, swarms: &[Scrape]) -> Vec<u8> {
-    let mut packet = header(SCRAPE, transaction);
+pub fn scrape_response(packet: &mut Vec<u8>, transaction: TransactionId, swarms: &[Scrape]) {
+    header(packet, SCRAPE, transaction);
     for swarm in swarms.iter().take(MAX_SCRAPE) {
         for number in [swarm.complete, swarm.downloaded, swarm.incomplete] {
             packet.extend_from_slice(&number.to_be_bytes());
         }
     }
-    packet
 }
 
 /// Says why there is no answer.
-pub fn error_response(transaction: TransactionId, failure: &Failure) -> Vec<u8> {
-    let mut packet = header(ERROR, transaction);
+pub fn error_response(packet: &mut Vec<u8>, transaction: TransactionId, failure: &Failure) {
+    header(packet, ERROR, transaction);
     packet.extend(failure.reason.bytes().take(MAX_RESPONSE - packet.len()));
-    packet
 }
 
 /// An IPv4 peer in 6 bytes (BEP 15 and 23).
@@ -149,8 +147,9 @@ pub(crate) fn compact_v6(peer: &SocketAddrV6) -> [u8; 18] {
     bytes
 }
 
-fn header(action: u32, transaction: TransactionId) -> Vec<u8> {
-    [action.to_be_bytes(), transaction.to_be_bytes()].concat()
+fn header(packet: &mut Vec<u8>, action: u32, transaction: TransactionId) {
+    packet.extend_from_slice(&action.to_be_bytes());
+    packet.extend_from_slice(&transaction.to_be_bytes());
 }
 
 /// What is left of a packet.
@@ -202,6 +201,7 @@ impl Fields<'_> {
             numwant,
             key,
             compact: true,
+            passkey: options::passkey(self.0),
         })
     }
 }
@@ -391,32 +391,47 @@ mod tests {
             interval: Duration::from_mins(2),
             min_interval: Duration::from_mins(1),
             scrape,
+            has_finished: false,
             peers_v4: (0..peers).map(|port| SocketAddrV4::new([192, 0, 2, 1].into(), port)).collect(),
             peers_v6: (0..peers).map(|port| SocketAddrV6::new([0xffff; 8].into(), port, 0, 0)).collect(),
         }
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut packet = Vec::new();
+        write(&mut packet);
+        packet
     }
 
     #[test]
     fn responses_have_the_layout_of_bep_15() {
         let (v4, v6) = ("198.51.100.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         for (name, packet, hex) in [
-            ("connect", connect_response(7, ConnectionId(ID)), "00000000000000071122334455667788"),
+            (
+                "connect",
+                written(|packet| connect_response(packet, 7, ConnectionId(ID))),
+                "00000000000000071122334455667788",
+            ),
             (
                 "announce",
-                announce_response(7, &answer(2), v4),
+                written(|packet| announce_response(packet, 7, &answer(2), v4)),
                 "0000000100000007000000780000000200000003c00002010000c00002010001",
             ),
             (
                 "announce, IPv6",
-                announce_response(7, &answer(1), v6),
+                written(|packet| announce_response(packet, 7, &answer(1), v6)),
                 "0000000100000007000000780000000200000003ffffffffffffffffffffffffffffffff0000",
             ),
             (
                 "scrape",
-                scrape_response(7, &[answer(0).scrape, Scrape::default()]),
+                written(|packet| scrape_response(packet, 7, &[answer(0).scrape, Scrape::default()])),
                 "0000000200000007000000030000000100000002000000000000000000000000",
             ),
-            ("error", error_response(7, &Failure::malformed("no")), "00000003000000076e6f"),
+            (
+                "error",
+                written(|packet| error_response(packet, 7, &Failure::malformed("no"))),
+                "00000003000000076e6f",
+            ),
         ] {
             assert_eq!(packet, bytes(hex), "{name}");
         }
@@ -426,10 +441,20 @@ mod tests {
     fn no_response_needs_fragments() {
         let (v4, v6) = ("198.51.100.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         let most = u16::try_from(crate::swarm::MAX_NUMWANT).unwrap();
-        assert_eq!(announce_response(7, &answer(most), v4).len(), 20 + 6 * 200, "all IPv4 peers fit");
-        assert_eq!(announce_response(7, &answer(most), v6).len(), 20 + 18 * 67);
-        assert_eq!(announce_response(7, &answer(2000), v4).len(), 20 + 6 * 202);
-        assert_eq!(scrape_response(7, &[Scrape::default(); 100]).len(), 8 + 12 * MAX_SCRAPE);
-        assert!(error_response(7, &Failure::malformed("no".repeat(1000))).len() <= MAX_RESPONSE);
+        assert_eq!(
+            written(|packet| announce_response(packet, 7, &answer(most), v4)).len(),
+            20 + 6 * 200,
+            "all IPv4 peers fit"
+        );
+        assert_eq!(written(|packet| announce_response(packet, 7, &answer(most), v6)).len(), 20 + 18 * 67);
+        assert_eq!(written(|packet| announce_response(packet, 7, &answer(2000), v4)).len(), 20 + 6 * 202);
+        assert_eq!(
+            written(|packet| scrape_response(packet, 7, &[Scrape::default(); 100])).len(),
+            8 + 12 * MAX_SCRAPE
+        );
+        assert!(
+            written(|packet| error_response(packet, 7, &Failure::malformed("no".repeat(1000)))).len()
+                <= MAX_RESPONSE
+        );
     }
 }

@@ -26,6 +26,8 @@ pub struct Content {
     similar: OnceLock<Vec<InfoHash>>,
     /// Warnings about names that other systems can't have, as sentences for people.
     pub warnings: Vec<String>,
+    /// Whether its torrents are for members alone (BEP 27).
+    pub is_private: bool,
     /// What the scrub found to be other than what was hashed.
     pub damage: Damage,
     /// What has been given away.
@@ -129,11 +131,22 @@ impl Content {
             torrents,
             similar: OnceLock::new(),
             warnings: Vec::new(),
+            is_private: false,
             damage: Damage::default(),
             counters: Counters::default(),
             online: Mutex::new(retired.child_token()),
             retired,
         }
+    }
+
+    /// The same files by other torrents of the same pieces, which are private or are not; counters and damage go along.
+    pub(super) fn remade(old: &Self, torrents: Vec<Torrent>, is_private: bool) -> Self {
+        let mut content = Self::new(old.name.clone(), old.listing.clone(), torrents);
+        content.warnings.clone_from(&old.warnings);
+        content.is_private = is_private;
+        content.counters.set(old.counters.sums());
+        content.damage.set(old.damage.ranges());
+        content
     }
 
     /// The torrent that everybody is given who does not ask for another.

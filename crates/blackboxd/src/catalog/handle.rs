@@ -1,5 +1,6 @@
 //! How everybody speaks to the catalog's owner.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +11,7 @@ use torrent::InfoHash;
 use super::metadata_cache::MetadataCache;
 use super::store::StoreError;
 use super::{Catalog, Content, Item, Metadata, Publication};
+use crate::members::Account;
 
 /// Commands that may wait for the owner; senders wait when there are more.
 const QUEUE: usize = 1024;
@@ -30,6 +32,8 @@ pub(super) enum Command {
     Show(Box<Item>),
     Hide(Key),
     SaveCounters,
+    SaveAccounts(BTreeMap<String, Account>),
+    Accounts { answer: SyncSender<Result<BTreeMap<String, Account>, StoreError>> },
     Close,
 }
 
@@ -141,6 +145,19 @@ impl Handle {
     /// Writes the counters that have changed to disk.
     pub fn save_counters(&self) {
         self.tell(Command::SaveCounters);
+    }
+
+    /// What is known of members, by their names.
+    ///
+    /// # Errors
+    /// When the catalog is closed.
+    pub fn accounts(&self) -> Result<BTreeMap<String, Account>, StoreError> {
+        self.ask(|answer| Command::Accounts { answer })
+    }
+
+    /// Writes what is known of members to disk if it has changed; all others are forgotten.
+    pub fn save_accounts(&self, accounts: BTreeMap<String, Account>) {
+        self.tell(Command::SaveAccounts(accounts));
     }
 
     /// Ends the owner after all commands before this one.

@@ -5,6 +5,7 @@
 
 mod content;
 pub mod damage;
+mod gone;
 mod handle;
 mod item;
 mod metadata_cache;
@@ -21,6 +22,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 pub use content::{Content, Metadata, Publication, Torrent};
+pub use gone::Fate;
+use gone::Gone;
 pub use handle::Handle;
 pub use item::{Item, State};
 pub use owner::open;
@@ -38,12 +41,13 @@ pub struct Catalog {
     by_hash: HashMap<InfoHash, Arc<Item>>,
     /// The names in `by_hash` as peers say them who encrypt; made when one does.
     by_req2: OnceLock<HashMap<[u8; 20], InfoHash>>,
+    gone: Arc<Gone>,
     folder_id: Option<String>,
 }
 
 impl Catalog {
     /// `items` come sorted by name.
-    fn new(items: Vec<Arc<Item>>, folder_id: Option<String>) -> Self {
+    fn new(items: Vec<Arc<Item>>, gone: Arc<Gone>, folder_id: Option<String>) -> Self {
         let mut by_hash = HashMap::new();
         for item in items.iter().filter(|item| item.state == State::Seeding) {
             let names = item.content.iter().flat_map(|content| content.names_on_the_wire());
@@ -52,7 +56,7 @@ impl Catalog {
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
         newest_first.sort_by_key(|item| Reverse(item.added));
-        Self { newest_first, by_name, by_hash, by_req2: OnceLock::new(), folder_id }
+        Self { newest_first, by_name, by_hash, by_req2: OnceLock::new(), gone, folder_id }
     }
 
     /// The id of the publish folder that the items were published from; `None` before there was one.

@@ -13,23 +13,26 @@ use tokio::sync::watch;
 use torrent::InfoHash;
 
 use super::content::Sums;
+use super::gone::Gone;
 use super::handle::{Command, Handle, Key};
 use super::record::{Past, Record};
 use super::store::{Store, StoreError};
 use super::{Catalog, Content, Item, Publication, State, damage};
+use crate::members::Account;
 
 /// How long a change that makes nothing public may wait for others before there is a new snapshot: making one costs as
 /// much for one change as for a thousand.
 const REST: Duration = Duration::from_millis(100);
 
-/// Opens the catalog in `state` and starts its owner. All items are offline until [`Handle::set_online`].
+/// Opens the catalog in `state` and starts its owner. All items are offline until [`Handle::set_online`], and private if
+/// they are for members.
 ///
 /// The thread ends, with everything on disk, after [`Handle::close`].
 ///
 /// # Errors
 /// When the store can neither be read nor made anew.
-pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
-    let (store, loaded) = Store::open(state)?;
+pub fn open(state: &Path, is_private: bool) -> Result<(Handle, JoinHandle<()>), StoreError> {
+    let (store, loaded) = Store::open(state, is_private)?;
     let mut items: BTreeMap<_, _> = loaded.items.into_iter().map(|item| (key(&item), item)).collect();
     for item in items.values_mut() {
         item.state = State::Offline;
@@ -37,9 +40,11 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
     let mut owner = Owner {
         store,
         items: items.into_iter().map(|(key, item)| (key, Arc::new(item))).collect(),
+        gone: Arc::new(loaded.gone),
         is_online: false,
         folder_id: loaded.folder_id,
         saved: HashMap::new(),
+        accounts: loaded.accounts,
         is_news: false,
         publisher: watch::Sender::new(Arc::default()),
     };
@@ -55,11 +60,14 @@ pub fn open(state: &Path) -> Result<(Handle, JoinHandle<()>), StoreError> {
 struct Owner {
     store: Store,
     items: BTreeMap<Key, Arc<Item>>,
+    gone: Arc<Gone>,
     /// Whether the publish folder is there.
     is_online: bool,
     folder_id: Option<String>,
     /// The counters as they are on disk.
     saved: HashMap<Key, Sums>,
+    /// What is known of members, as it is on disk.
+    accounts: BTreeMap<String, Account>,
     /// Whether something changed since the last snapshot.
     is_news: bool,
     publisher: watch::Sender<Arc<Catalog>>,
@@ -109,6 +117,11 @@ impl Owner {
             Command::Show(item) => return self.show(*item),
             Command::Hide(key) => return self.hide(&key),
             Command::SaveCounters => return self.save_counters(),
+            Command::SaveAccounts(accounts) => return self.save_accounts(accounts),
+            Command::Accounts { answer } => {
+                let _ = answer.send(Ok(self.accounts.clone()));
+                return;
+            }
             Command::Close => return,
         };
         self.announce();
@@ -124,8 +137,7 @@ impl Owner {
         let added = same.map_or_else(Timestamp::now, |past| past.added);
         let sums = same.map(|past| past.sums).unwrap_or_default();
         content.counters.set(sums);
-        let similar = history.iter().filter_map(Past::info_hash).filter(|past| *past != content.info_hash());
-        content.set_similar(similar.collect());
+        content.set_similar(Past::similar(&history, &content));
         let old = self.items.get(&key).map(|item| torrents(item)).unwrap_or_default();
         let metadata: Vec<_> =
             content.torrents.iter().map(super::Torrent::info_hash).zip(metadata.iter()).collect();
@@ -175,10 +187,11 @@ impl Owner {
         self.store.put_damage(name, &ranges)
     }
 
-    /// Ends all connections that serve the item of that name.
-    fn withdraw(&self, key: &Key) {
+    /// Ends all connections that serve the item of that name, and remembers that there was one.
+    fn withdraw(&mut self, key: &Key) {
         if let Some(content) = self.items.get(key).and_then(|item| item.content.as_ref()) {
             content.retired.cancel();
+            Arc::make_mut(&mut self.gone).remember(&key.0, content.names_on_the_wire());
         }
     }
 
@@ -244,10 +257,24 @@ impl Owner {
         }
     }
 
+    fn save_accounts(&mut self, accounts: BTreeMap<String, Account>) {
+        if accounts == self.accounts {
+            return;
+        }
+        match self.store.put_accounts(&accounts) {
+            Ok(()) => self.accounts = accounts,
+            Err(error) => tracing::warn!("{error}; members' figures may be too small after a restart"),
+        }
+    }
+
     fn announce(&mut self) {
         self.is_news = false;
         let items = self.items.values().cloned().collect();
-        self.publisher.send_replace(Arc::new(Catalog::new(items, self.folder_id.clone())));
+        self.publisher.send_replace(Arc::new(Catalog::new(
+            items,
+            Arc::clone(&self.gone),
+            self.folder_id.clone(),
+        )));
     }
 }
 
@@ -263,7 +290,8 @@ fn key(item: &Item) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::testing::published;
+    use crate::catalog::Fate;
+    use crate::catalog::testing::{private, published};
     use std::sync::atomic::Ordering;
 
     fn publish(catalog: &Handle, name: &str) -> Arc<Content> {
@@ -274,7 +302,7 @@ mod tests {
 
     /// Runs `use_it` with the catalog in `state`, then closes it.
     fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
-        let (handle, owner) = open(state).unwrap();
+        let (handle, owner) = open(state, false).unwrap();
         handle.set_online(None).unwrap();
         use_it(&handle);
         handle.close();
@@ -312,6 +340,67 @@ mod tests {
             }
             assert_eq!(catalog.metadata(&InfoHash([0; 20])).unwrap(), None);
         });
+    }
+
+    #[test]
+    fn what_was_published_for_everybody_becomes_private_and_public_again() {
+        let state = tempfile::tempdir().unwrap();
+        let files = [("a", 1), ("b/c", 70_000)];
+        let (public, private) = (published("one", &files), private("one", &files));
+        let in_mode = |is_private, use_it: &dyn Fn(&Handle)| {
+            let (handle, owner) = open(state.path(), is_private).unwrap();
+            handle.set_online(None).unwrap();
+            use_it(&handle);
+            handle.close();
+            owner.join().unwrap();
+        };
+        let check = |catalog: &Handle, is: &Publication, was: &Publication| {
+            let snapshot = catalog.snapshot();
+            let item = snapshot.seeding(&is.content.info_hash()).expect("it seeds at once");
+            let content = item.content.as_ref().unwrap();
+            assert_eq!(content.torrents, is.content.torrents);
+            assert_eq!(content.listing, was.content.listing);
+            assert_eq!(content.is_private, is.content.is_private);
+            assert_eq!(content.counters.sums().uploaded, 99);
+            assert_eq!(content.damage.ranges(), public.content.damage.ranges());
+            assert_eq!(content.similar(), []);
+            for (torrent, metadata) in is.content.torrents.iter().zip(is.metadata.iter()) {
+                assert_eq!(catalog.metadata(&torrent.info_hash()).unwrap().as_deref(), Some(metadata));
+            }
+            for torrent in &was.content.torrents {
+                assert!(snapshot.seeding(&torrent.info_hash()).is_none());
+                assert_eq!(catalog.metadata(&torrent.info_hash()).unwrap(), None);
+            }
+        };
+        in_mode(false, &|catalog| {
+            catalog.publish("one", public.clone()).unwrap();
+            public.content.counters.uploaded.store(99, Ordering::Relaxed);
+            catalog.verified("one", &public.content, 3..5, true).unwrap();
+            assert_eq!(public.content.damage.ranges().len(), 1);
+        });
+        for _ in 0..2 {
+            in_mode(true, &|catalog| check(catalog, &private, &public));
+        }
+        in_mode(false, &|catalog| check(catalog, &public, &private));
+    }
+
+    #[test]
+    fn what_members_had_before_is_told_to_members_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let before = private("one", &[("a", 1)]).content.info_hash();
+        let similar = |is_private, publication: Publication| {
+            let (handle, owner) = open(state.path(), is_private).unwrap();
+            handle.publish("one", publication).unwrap();
+            let similar =
+                handle.snapshot().named("one").unwrap().content.as_ref().unwrap().similar().to_vec();
+            handle.retire("one").unwrap();
+            handle.close();
+            owner.join().unwrap();
+            similar
+        };
+        assert_eq!(similar(true, private("one", &[("a", 1)])), []);
+        assert_eq!(similar(true, private("one", &[("b", 1)])), [before]);
+        assert_eq!(similar(false, published("one", &[("c", 1)])), []);
     }
 
     #[test]
@@ -378,7 +467,7 @@ mod tests {
             publish(catalog, "one");
             catalog.set_online(Some("id".into())).unwrap();
         });
-        let (handle, owner) = open(state.path()).unwrap();
+        let (handle, owner) = open(state.path(), false).unwrap();
         let snapshot = handle.snapshot();
         assert_eq!(snapshot.named("one").map(|item| item.state), Some(State::Offline));
         assert_eq!(snapshot.folder_id(), Some("id"));
@@ -441,6 +530,52 @@ mod tests {
             assert_eq!(back.content.counters.sums().uploaded, 99);
             assert_eq!(back.content.similar(), [new.content.info_hash()]);
             assert_eq!(catalog.snapshot().named("one").map(|item| item.added), added);
+        });
+    }
+
+    #[test]
+    fn what_became_of_a_torrent_is_known_after_a_restart_too() {
+        let state = tempfile::tempdir().unwrap();
+        let (old, new) = (published("one", &[]), published("one", &[("a", 1)]));
+        let check = |catalog: &Handle, expected: &str| {
+            let snapshot = catalog.snapshot();
+            // Of either version.
+            for name in old.content.names_on_the_wire() {
+                let fate = match snapshot.fate(&name) {
+                    None => "here",
+                    Some(Fate::Changing) => "changing",
+                    Some(Fate::Retired) => "retired",
+                    Some(Fate::Replaced(item)) => {
+                        assert_eq!(item.content.as_ref().unwrap().info_hash(), new.content.info_hash());
+                        "replaced"
+                    }
+                };
+                assert_eq!(fate, expected);
+            }
+            assert!(snapshot.fate(&InfoHash([5; 20])).is_none(), "what never was here");
+        };
+        with_catalog(state.path(), |catalog| {
+            catalog.publish("one", old.clone()).unwrap();
+            check(catalog, "here");
+            catalog.retire("one").unwrap();
+            check(catalog, "retired");
+        });
+        with_catalog(state.path(), |catalog| {
+            check(catalog, "retired");
+            catalog.show(Item::unpublished("one", Timestamp::now(), State::Hashing));
+            // Answered after all commands before it.
+            catalog.retire("another").unwrap();
+            check(catalog, "changing");
+            catalog.publish("one", new.clone()).unwrap();
+            check(catalog, "replaced");
+        });
+        with_catalog(state.path(), |catalog| {
+            check(catalog, "replaced");
+            catalog.retire("one").unwrap();
+            catalog.publish("one", published("one", &[])).unwrap();
+            check(catalog, "here");
+            catalog.set_offline();
+            check(catalog, "here");
         });
     }
 

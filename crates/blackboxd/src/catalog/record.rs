@@ -21,6 +21,8 @@ pub(super) struct Record {
     torrents: Vec<TorrentRecord>,
     similar: Vec<String>,
     warnings: Vec<String>,
+    #[serde(default)]
+    is_private: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,8 +38,13 @@ struct TorrentRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Past {
     info_hash: String,
+    /// Its other names on the wire.
+    #[serde(default)]
+    also: Vec<String>,
     pub(super) added: Timestamp,
     pub(super) sums: Sums,
+    #[serde(default)]
+    pub(super) is_private: bool,
 }
 
 impl Record {
@@ -48,6 +55,7 @@ impl Record {
             torrents: content.torrents.iter().map(TorrentRecord::of).collect(),
             similar: content.similar().iter().map(InfoHash::to_string).collect(),
             warnings: content.warnings.clone(),
+            is_private: content.is_private,
         }
     }
 
@@ -66,6 +74,7 @@ impl Record {
         let torrents = torrents.filter(|torrents| !torrents.is_empty()).ok_or("its record makes no sense")?;
         let mut content = Content::new(name.to_owned(), self.listing, torrents);
         content.warnings = self.warnings;
+        content.is_private = self.is_private;
         content.set_similar(self.similar.iter().filter_map(|hash| hash.parse().ok()).collect());
         Ok(Item::published(name, self.added, Arc::new(content)))
     }
@@ -101,9 +110,25 @@ impl TorrentRecord {
 impl Past {
     /// `history` (newest first) with what is published now before it.
     pub(super) fn with(history: Vec<Self>, added: Timestamp, content: &Content) -> Vec<Self> {
-        let now = Self { info_hash: content.info_hash().to_string(), added, sums: content.counters.sums() };
+        let mut names = content.names_on_the_wire().map(|name| name.to_string());
+        let info_hash = names.next().expect("invariant: every torrent has a name");
+        let also = names.collect();
+        let (sums, is_private) = (content.counters.sums(), content.is_private);
+        let now = Self { info_hash, also, added, sums, is_private };
         let others = history.into_iter().filter(|past| past.info_hash != now.info_hash);
         [now.clone()].into_iter().chain(others).take(MAX_PAST).collect()
+    }
+
+    /// All its names on the wire.
+    pub(super) fn names_on_the_wire(&self) -> impl Iterator<Item = InfoHash> {
+        [&self.info_hash].into_iter().chain(&self.also).filter_map(|name| name.parse().ok())
+    }
+
+    /// The torrents in `history` that clients of `content` may have files of: others than its own, and none that is for
+    /// members where it is for everybody.
+    pub(super) fn similar(history: &[Self], content: &Content) -> Vec<InfoHash> {
+        let others = history.iter().filter(|past| past.is_private == content.is_private);
+        others.filter_map(Self::info_hash).filter(|past| *past != content.info_hash()).collect()
     }
 
     /// Its torrent.

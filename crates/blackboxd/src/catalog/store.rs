@@ -1,5 +1,9 @@
 //! The catalog on disk: one redb file, one transaction for each change, durable when it returns.
 
+mod privacy;
+mod tables;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -7,39 +11,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    TableHandle, WriteTransaction,
-};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableHandle};
 use torrent::InfoHash;
 
+use super::gone::Gone;
 use super::record::{Past, Record};
 use super::reserve::Reserve;
 use super::{Item, Metadata};
 use crate::catalog::content::Sums;
+use crate::members::Account;
+use tables::{
+    COUNTERS, DAMAGE, FOLDER_ID, HISTORY, INFOS, LAYERS, MEMBERS, NAMES, RECORDS, SETTINGS, Tables,
+};
 
 /// Name of the catalog's file in the state folder.
 const FILE: &str = "catalog.redb";
 
 /// Memory the store may use as cache, in bytes: most of it is read once at start and then only written.
 const CACHE: usize = 8 << 20;
-
-/// Item name -> [`Record`] as JSON.
-const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
-/// Info hash -> info dictionary.
-const INFOS: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("info dictionaries");
-/// Info hash -> piece layers.
-const LAYERS: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("piece layers");
-/// Item name -> [`Sums`] as JSON. A table of its own: it changes every minute, the rest hardly ever.
-const COUNTERS: TableDefinition<&str, &[u8]> = TableDefinition::new("sums");
-/// Item name -> damaged ranges of its content as JSON.
-const DAMAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("damage");
-/// Item name -> what was published under that name before, a list of [`Past`] as JSON.
-const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("history");
-/// Facts about the catalog as a whole, by name.
-const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
-/// The setting that holds the id of the publish folder.
-const FOLDER_ID: &str = "folder id";
 
 /// Why the catalog could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +63,9 @@ pub enum StoreError {
 #[derive(Default)]
 pub(super) struct Loaded {
     pub items: Vec<Item>,
+    pub gone: Gone,
     pub folder_id: Option<String>,
+    pub accounts: BTreeMap<String, Account>,
 }
 
 pub(super) struct Store {
@@ -86,8 +77,14 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the catalog, or makes an empty one. One that can't be read is kept aside under another name: its items are
-    /// then rebuilt from the published files, which gives the same info hashes.
-    pub(super) fn open(state: &Path) -> Result<(Self, Loaded), StoreError> {
+    /// then rebuilt from the published files, which gives the same info hashes. All items are made private, or public.
+    pub(super) fn open(state: &Path, is_private: bool) -> Result<(Self, Loaded), StoreError> {
+        let (mut store, mut loaded) = Self::open_as_it_is(state)?;
+        loaded.items = store.with_privacy(loaded.items, is_private);
+        Ok((store, loaded))
+    }
+
+    fn open_as_it_is(state: &Path) -> Result<(Self, Loaded), StoreError> {
         let folder = |source| StoreError::Folder { path: state.to_owned(), source };
         fs::create_dir_all(state).map_err(folder)?;
         let path = state.join(FILE);
@@ -140,10 +137,7 @@ impl Store {
             tables.counters.insert(name, json(&sums).as_slice())?;
             tables.damage.remove(name)?;
             for (info_hash, metadata) in metadata {
-                tables.infos.insert(info_hash.as_bytes(), metadata.info_bytes.as_slice())?;
-                if let Some(layers) = &metadata.piece_layers {
-                    tables.layers.insert(info_hash.as_bytes(), layers.as_slice())?;
-                }
+                tables.put_metadata(info_hash, metadata)?;
             }
             Ok(())
         })
@@ -168,25 +162,15 @@ impl Store {
 
     /// What was published under that name before, newest first.
     pub(super) fn history(&mut self, name: &str) -> Result<Vec<Past>, StoreError> {
-        self.read(|database| {
-            let history = database.begin_read()?.open_table(HISTORY)?.get(name)?;
-            // What can't be read is a pity, but no reason to publish nothing.
-            Ok(history.and_then(|json| serde_json::from_slice(json.value()).ok()).unwrap_or_default())
-        })
+        self.read(|database| Ok(tables::past(&database.begin_read()?.open_table(HISTORY)?, name)?))
     }
 
     /// The metadata of a torrent.
     pub(super) fn metadata(&mut self, info_hash: &InfoHash) -> Result<Option<Metadata>, StoreError> {
         self.read(|database| {
             let transaction = database.begin_read()?;
-            let Some(info) = transaction.open_table(INFOS)?.get(info_hash.as_bytes())? else {
-                return Ok(None);
-            };
-            let layers = transaction.open_table(LAYERS)?.get(info_hash.as_bytes())?;
-            Ok(Some(Metadata {
-                info_bytes: info.value().to_vec(),
-                piece_layers: layers.map(|layers| layers.value().to_vec()),
-            }))
+            let (infos, layers) = (transaction.open_table(INFOS)?, transaction.open_table(LAYERS)?);
+            Ok(tables::metadata(&infos, &layers, info_hash)?)
         })
     }
 
@@ -214,13 +198,24 @@ impl Store {
         self.write(|tables| tables.settings.insert(FOLDER_ID, id).map(drop))
     }
 
+    /// Remembers what is known of members, and nothing of others.
+    pub(super) fn put_accounts(&mut self, accounts: &BTreeMap<String, Account>) -> Result<(), StoreError> {
+        self.write(|tables| {
+            tables.members.retain(|name, _| accounts.contains_key(name))?;
+            for (name, account) in accounts {
+                tables.members.insert(name.as_str(), json(account).as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
     /// Sees to it that the next full disk finds the reserve filled.
     pub(super) fn refill_reserve(&self) {
         self.reserve.refill();
     }
 
     /// Makes a change; on a full disk with the space that is reserved for that.
-    fn write(&mut self, change: impl Fn(&mut Tables) -> Result<(), StorageError>) -> Result<(), StoreError> {
+    fn write<T>(&mut self, change: impl Fn(&mut Tables) -> Result<T, StorageError>) -> Result<T, StoreError> {
         let mut result = self.try_write(&change);
         if result.as_ref().is_err_and(is_full) && self.reserve.release() {
             result = self.try_write(&change);
@@ -228,15 +223,15 @@ impl Store {
         result.map_err(error_of(&self.path, "written"))
     }
 
-    fn try_write(
+    fn try_write<T>(
         &mut self,
-        change: &impl Fn(&mut Tables) -> Result<(), StorageError>,
-    ) -> Result<(), redb::Error> {
+        change: &impl Fn(&mut Tables) -> Result<T, StorageError>,
+    ) -> Result<T, redb::Error> {
         let mut run = || {
             let transaction = self.database()?.begin_write()?;
-            change(&mut Tables::open(&transaction)?)?;
+            let changed = change(&mut Tables::open(&transaction)?)?;
             transaction.commit()?;
-            Ok(())
+            Ok(changed)
         };
         let result = caught(&mut run);
         if result.is_err() {
@@ -276,43 +271,6 @@ fn error_of(path: &Path, operation: &'static str) -> impl FnOnce(redb::Error) ->
     move |source| StoreError::Database { path: path.to_owned(), operation, source: Box::new(source) }
 }
 
-/// All tables, open for writing.
-struct Tables<'a> {
-    records: Table<'a, &'static str, &'static [u8]>,
-    infos: Table<'a, &'static [u8; 20], &'static [u8]>,
-    layers: Table<'a, &'static [u8; 20], &'static [u8]>,
-    counters: Table<'a, &'static str, &'static [u8]>,
-    damage: Table<'a, &'static str, &'static [u8]>,
-    history: Table<'a, &'static str, &'static [u8]>,
-    settings: Table<'a, &'static str, &'static str>,
-}
-
-/// The names of all tables. A table of another name is of another version of this program, and left alone.
-const NAMES: [&str; 7] =
-    ["items", "info dictionaries", "piece layers", "sums", "damage", "history", "settings"];
-
-impl<'a> Tables<'a> {
-    fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self {
-            records: transaction.open_table(RECORDS)?,
-            infos: transaction.open_table(INFOS)?,
-            layers: transaction.open_table(LAYERS)?,
-            counters: transaction.open_table(COUNTERS)?,
-            damage: transaction.open_table(DAMAGE)?,
-            history: transaction.open_table(HISTORY)?,
-            settings: transaction.open_table(SETTINGS)?,
-        })
-    }
-
-    fn forget_metadata(&mut self, torrents: &[InfoHash]) -> Result<(), StorageError> {
-        for info_hash in torrents {
-            self.infos.remove(info_hash.as_bytes())?;
-            self.layers.remove(info_hash.as_bytes())?;
-        }
-        Ok(())
-    }
-}
-
 /// Reads everything, if only to see that it can be read, and keeps what is always at hand. An item whose record can't be used
 /// is left out (it is published anew from its files).
 fn load(database: &Database) -> Result<Loaded, redb::Error> {
@@ -321,8 +279,11 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
     let counters = transaction.open_table(COUNTERS)?;
     let damage = transaction.open_table(DAMAGE)?;
     let layers = transaction.open_table(LAYERS)?;
+    let mut gone = Gone::default();
     for entry in transaction.open_table(HISTORY)?.iter()? {
-        entry?;
+        let (name, history) = entry?;
+        let history: Vec<Past> = serde_json::from_slice(history.value()).unwrap_or_default();
+        gone.remember(name.value(), history.iter().flat_map(Past::names_on_the_wire));
     }
     let mut items = Vec::new();
     for entry in transaction.open_table(RECORDS)?.iter()? {
@@ -358,7 +319,12 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
         items.push(item);
     }
     let folder_id = transaction.open_table(SETTINGS)?.get(FOLDER_ID)?.map(|id| id.value().to_owned());
-    Ok(Loaded { items, folder_id })
+    let mut accounts = BTreeMap::new();
+    for entry in transaction.open_table(MEMBERS)?.iter()? {
+        let (name, account) = entry?;
+        accounts.insert(name.value().to_owned(), serde_json::from_slice(account.value()).unwrap_or_default());
+    }
+    Ok(Loaded { items, gone, folder_id, accounts })
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {

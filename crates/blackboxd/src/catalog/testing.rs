@@ -13,6 +13,10 @@ use crate::torrents::publication;
 
 /// These files, without looking at their content.
 pub fn publication_of(name: &str, listing: Listing) -> Publication {
+    described(name, listing, false)
+}
+
+fn described(name: &str, listing: Listing, is_private: bool) -> Publication {
     let piece_length = u64::from(piece_length(listing.size_bytes()));
     let pieces = usize::try_from(listing.size_bytes().div_ceil(piece_length)).unwrap();
     let root = |length: u64| {
@@ -21,22 +25,28 @@ pub fn publication_of(name: &str, listing: Listing) -> Publication {
         (length > 0).then_some(FileRoot { pieces_root: [8; 32], piece_layer })
     };
     let hashes = Hashes { pieces: vec![7; 20 * pieces], roots: Some(listing.lengths().map(root).collect()) };
-    publication(name, listing, hashes).unwrap()
+    publication(name, listing, hashes, is_private).unwrap()
 }
 
 /// A file of 5 bytes (no `files`) or a folder, on no disk.
 pub fn published(name: &str, files: &[(&str, u64)]) -> Publication {
+    publication_of(name, listing_of(files))
+}
+
+/// As [`published`], for members alone.
+pub fn private(name: &str, files: &[(&str, u64)]) -> Publication {
+    described(name, listing_of(files), true)
+}
+
+fn listing_of(files: &[(&str, u64)]) -> Listing {
     let listed = |(path, length): &(&str, u64)| ListedFile {
         path: FilePath::from_path(Path::new(path)).unwrap(),
         identity: Identity::of_nothing(1, *length),
     };
-    publication_of(
-        name,
-        match files {
-            [] => Listing::File(Identity::of_nothing(1, 5)),
-            files => Listing::Folder(files.iter().map(listed).collect()),
-        },
-    )
+    match files {
+        [] => Listing::File(Identity::of_nothing(1, 5)),
+        files => Listing::Folder(files.iter().map(listed).collect()),
+    }
 }
 
 /// Writes a folder of that name with files into `publish`.

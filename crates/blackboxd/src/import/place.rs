@@ -24,7 +24,7 @@ pub(super) fn place(
 ) -> Result<Imported, ImportError> {
     let mut listing = list(staged)?;
     for name in (1..=MAX_NUMBER).map(|number| name.numbered(number)) {
-        let mut described = describe(&name, &listing, hashes)?;
+        let mut described = describe(app, &name, &listing, hashes)?;
         let same = |old: &Content| old.info_hash() == described.content.info_hash();
         let published = app.catalog.snapshot().named(&name).and_then(|item| item.content.clone());
         let published = published.filter(|published| same(published));
@@ -45,7 +45,7 @@ pub(super) fn place(
         if let Listing::File(_) = listing {
             // A new name is a change to the file itself; what is in a folder has not changed.
             listing = list(&path)?;
-            described = describe(&name, &listing, hashes)?;
+            described = describe(app, &name, &listing, hashes)?;
         }
         app.catalog.publish(&name, described)?;
         return Ok(Imported::New(name));
@@ -59,6 +59,6 @@ fn list(path: &Path) -> Result<Listing, PublishError> {
 }
 
 /// The item, from what its copy consists of and the hashes that were taken on the way.
-fn describe(name: &str, listing: &Listing, hashes: &Hashes) -> Result<Publication, PublishError> {
-    publication(name, listing.clone(), hashes.clone()).map_err(PublishError::Refused)
+fn describe(app: &App, name: &str, listing: &Listing, hashes: &Hashes) -> Result<Publication, PublishError> {
+    publication(name, listing.clone(), hashes.clone(), !app.is_public()).map_err(PublishError::Refused)
 }

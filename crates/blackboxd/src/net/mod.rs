@@ -1,10 +1,11 @@
-//! The sockets: peers and how they are found, and the tracker over HTTP and UDP.
+//! The sockets: peers and how they are found, the tracker over HTTP and UDP, and the way to both from outside.
 
 pub mod discovery;
 pub mod http;
 mod packet;
 pub mod peers;
-mod public_host;
+pub mod port_mapping;
+pub mod public_host;
 pub mod sockets;
 mod tracker;
 pub mod tracker_http;

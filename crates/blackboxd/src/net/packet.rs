@@ -1,103 +1,178 @@
-//! UDP packets with both of their addresses.
+//! UDP packets with both of their addresses, many at a time.
 //!
 //! A socket bound to all addresses does not tell by itself which of them a packet was sent to. The tracker must know:
 //! it hands that address out as the box's own, and the answer must leave from it or the client does not take it.
+//!
+//! Most of what a packet costs is the way into the kernel and back, so as many as there are go through it at once.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg,
+    setsockopt, sockopt,
 };
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
-/// A packet's addresses; its bytes are in the buffer.
+/// Packets that are received, or sent, at once.
+const BATCH: usize = 32;
+
+/// Bytes that the kernel may keep for the socket in each direction, if it is allowed that many.
+const KERNEL_BUFFER: usize = 4 << 20;
+
+/// A packet's addresses.
 #[derive(Debug, Clone, Copy)]
-pub struct Received {
-    /// Number of bytes.
-    pub length: usize,
+pub struct Addresses {
     /// Where it came from, as the socket sees it (IPv4 may be mapped).
     pub source: SocketAddr,
     /// Which of our addresses it was sent to, likewise.
     pub local: IpAddr,
 }
 
-/// Makes the socket tell where packets were sent to.
+/// Makes the socket tell where packets were sent to, and wait no longer than `patience` for one.
 ///
 /// # Errors
 /// When the system can't.
-pub fn prepare(socket: &UdpSocket) -> io::Result<()> {
+pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
     if socket.local_addr()?.is_ipv4() {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
     } else {
         // Also tells it of IPv4 packets, as mapped addresses.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     }
-    Ok(())
+    setsockopt(socket, sockopt::RcvBuf, &KERNEL_BUFFER)?;
+    setsockopt(socket, sockopt::SndBuf, &KERNEL_BUFFER)?;
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(patience))
 }
 
-/// Waits for a packet. What does not fit into `buffer` is lost.
-///
-/// # Errors
-/// As the system says; the next packet may be fine.
-pub async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
-    socket.async_io(Interest::READABLE, || receive_now(socket, buffer)).await
+/// Receives packets and sends the answers. Keeps the memory for both.
+pub struct Exchange<'a, const LONGEST: usize> {
+    socket: &'a UdpSocket,
+    incoming: MultiHeaders<SockaddrStorage>,
+    outgoing: MultiHeaders<SockaddrStorage>,
+    buffers: Box<[[u8; LONGEST]; BATCH]>,
+    /// Lengths and addresses of the packets in the first buffers.
+    packets: Vec<(usize, Addresses)>,
+    answers: [Vec<u8>; BATCH],
+    /// Where the first of the answers go to, and which of our addresses they leave from.
+    targets: Vec<Option<SockaddrStorage>>,
+    locals: Vec<IpAddr>,
 }
 
-fn receive_now(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut control = cmsg_space!(in6_pktinfo);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
-    let source = message.address.as_ref().and_then(socket_address);
-    let source = source.ok_or_else(|| io::Error::other("a packet without a source"))?;
-    let mut local = None;
-    for info in message.cmsgs()? {
-        match info {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                local = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
+    /// For packets of at most so many bytes; what is longer comes without its end.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn new(socket: &'a UdpSocket) -> io::Result<Self> {
+        Ok(Self {
+            socket,
+            incoming: headers(socket)?,
+            outgoing: headers(socket)?,
+            buffers: vec![[0; LONGEST]; BATCH].try_into().expect("invariant: as many as that"),
+            packets: Vec::with_capacity(BATCH),
+            answers: [const { Vec::new() }; BATCH],
+            targets: Vec::with_capacity(BATCH),
+            locals: Vec::with_capacity(BATCH),
+        })
+    }
+
+    /// Waits for packets and answers them: `answer` gets each and writes what is to be sent, or nothing. An answer leaves
+    /// from the address that the packet came to. What can't be sent at once is lost, as any packet may be.
+    ///
+    /// # Errors
+    /// As the system says when it has received nothing, [`io::ErrorKind::WouldBlock`] after the socket's patience; the
+    /// next packets may be fine.
+    pub fn turn(&mut self, mut answer: impl FnMut(&[u8], &Addresses, &mut Vec<u8>)) -> io::Result<()> {
+        self.receive()?;
+        self.targets.clear();
+        self.locals.clear();
+        for (buffer, (length, addresses)) in self.buffers.iter().zip(&self.packets) {
+            let packet = &mut self.answers[self.targets.len()];
+            packet.clear();
+            answer(&buffer[..*length], addresses, packet);
+            if !packet.is_empty() {
+                self.targets.push(Some(addresses.source.into()));
+                self.locals.push(addresses.local);
             }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+        }
+        self.send();
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        self.packets.clear();
+        let mut parts = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let messages = recvmmsg(self.socket.as_raw_fd(), &mut self.incoming, &mut parts, flags, None)?;
+        for message in messages {
+            let source = message.address.as_ref().and_then(socket_address);
+            let local =
+                message.cmsgs().ok().into_iter().flatten().find_map(|message| local_address(&message));
+            let Some((source, local)) = source.zip(local) else {
+                // The headers tell the kernel next time how much it said this time.
+                self.incoming = headers(self.socket)?;
+                return Err(io::Error::other("a packet without source or destination"));
+            };
+            self.packets.push((message.bytes, Addresses { source, local }));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        let parts = self.answers.each_ref().map(|answer| [IoSlice::new(answer)]);
+        let mut at = 0;
+        for group in self.locals.chunk_by(|one, other| one == other) {
+            let end = at + group.len();
+            while at < end {
+                let sent = with_source(group[0], |source| {
+                    let (parts, targets) = (&parts[at..end], &self.targets[at..end]);
+                    let descriptor = self.socket.as_raw_fd();
+                    sendmmsg(descriptor, &mut self.outgoing, parts, targets, [source], MsgFlags::MSG_DONTWAIT)
+                        .map_or(0, Iterator::count)
+                });
+                // If it can't send the first it sends none; then that one is given up.
+                at += sent.max(1);
             }
-            _ => {}
         }
     }
-    let local = local.ok_or_else(|| io::Error::other("a packet without a destination"))?;
-    Ok(Received { length: message.bytes, source, local })
 }
 
-/// Sends an answer from the address that the packet came to. Does not wait: when the queue is full the answer is lost,
-/// as any packet may be.
-///
-/// # Errors
-/// As the system says.
-pub fn answer(socket: &UdpSocket, to: &Received, bytes: &[u8]) -> io::Result<()> {
-    let parts = [IoSlice::new(bytes)];
-    let send = |info: ControlMessage<'_>| {
-        let target = SockaddrStorage::from(to.source);
-        sendmsg(socket.as_raw_fd(), &parts, &[info], MsgFlags::empty(), Some(&target))
-    };
-    match to.local {
+/// For a batch, with room for what the kernel says of a packet, or is told.
+fn headers(socket: &UdpSocket) -> io::Result<MultiHeaders<SockaddrStorage>> {
+    let control =
+        if socket.local_addr()?.is_ipv4() { cmsg_space!(in_pktinfo) } else { cmsg_space!(in6_pktinfo) };
+    Ok(MultiHeaders::preallocate(BATCH, Some(control)))
+}
+
+/// What makes a packet leave from `local`.
+fn with_source<T>(local: IpAddr, send: impl FnOnce(ControlMessage<'_>) -> T) -> T {
+    match local {
         IpAddr::V4(local) => {
             let local = in_addr { s_addr: u32::from_ne_bytes(local.octets()) };
             let any = in_addr { s_addr: 0 };
-            send(ControlMessage::Ipv4PacketInfo(&in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: local,
-                ipi_addr: any,
-            }))?
+            let info = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: local, ipi_addr: any };
+            send(ControlMessage::Ipv4PacketInfo(&info))
         }
         IpAddr::V6(local) => {
             let local = in6_addr { s6_addr: local.octets() };
-            send(ControlMessage::Ipv6PacketInfo(&in6_pktinfo { ipi6_addr: local, ipi6_ifindex: 0 }))?
+            send(ControlMessage::Ipv6PacketInfo(&in6_pktinfo { ipi6_addr: local, ipi6_ifindex: 0 }))
         }
-    };
-    Ok(())
+    }
+}
+
+fn local_address(message: &ControlMessageOwned) -> Option<IpAddr> {
+    match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
+        _ => None,
+    }
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -109,33 +184,84 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    /// A packet sent to `target` is answered from there, through a socket bound to `bound`.
-    async fn check(bound: &str, target: IpAddr) {
-        let server = UdpSocket::bind((bound, 0)).await.unwrap();
-        prepare(&server).unwrap();
-        let target = SocketAddr::new(target, server.local_addr().unwrap().port());
-        let client = UdpSocket::bind((target.ip(), 0)).await.unwrap();
-        client.connect(target).await.unwrap();
-        client.send(b"ask").await.unwrap();
-        let mut buffer = [0; 8];
-        let received = receive(&server, &mut buffer).await.unwrap();
-        assert_eq!(&buffer[..received.length], b"ask");
-        assert_eq!(received.local.to_canonical(), target.ip(), "{bound}");
-        assert_eq!(received.source.port(), client.local_addr().unwrap().port());
-        answer(&server, &received, b"told").unwrap();
-        // A connected socket takes nothing from another address.
-        let length = client.recv(&mut buffer).await.unwrap();
-        assert_eq!(&buffer[..length], b"told");
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn client(target: SocketAddr) -> UdpSocket {
+        let client = UdpSocket::bind((target.ip(), 0)).unwrap();
+        client.connect(target).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client
     }
 
-    #[tokio::test]
-    async fn answers_leave_from_the_address_that_was_asked() {
-        let second = Ipv4Addr::new(127, 0, 0, 2);
-        check("0.0.0.0", second.into()).await;
-        check("127.0.0.2", second.into()).await;
-        if UdpSocket::bind("[::1]:0").await.is_ok() {
-            check("::", second.into()).await;
-            check("::", Ipv6Addr::LOCALHOST.into()).await;
+    /// Packets sent to `targets` are answered from there, through a socket bound to `bound`.
+    fn check(bound: &str, targets: &[IpAddr]) {
+        let server = UdpSocket::bind((bound, 0)).unwrap();
+        prepare(&server, PATIENCE).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let clients: Vec<_> = targets.iter().map(|target| client(SocketAddr::new(*target, port))).collect();
+        // The same exchange does it again and again.
+        let mut exchange = Exchange::<8>::new(&server).unwrap();
+        for round in 0..3 {
+            for client in &clients {
+                client.send(b"ask").unwrap();
+                client.send(b"silence").unwrap();
+            }
+            let mut asked = 0;
+            while asked < 2 * clients.len() {
+                let turn = exchange.turn(|packet, addresses, answer| {
+                    asked += 1;
+                    if packet == b"ask" {
+                        answer.extend_from_slice(addresses.local.to_canonical().to_string().as_bytes());
+                    }
+                });
+                turn.unwrap();
+            }
+            for (client, target) in clients.iter().zip(targets) {
+                let mut buffer = [0; 64];
+                // A connected socket takes nothing from another address.
+                let length = client.recv(&mut buffer).unwrap();
+                assert_eq!(buffer[..length], *target.to_string().as_bytes(), "{bound}, round {round}");
+            }
         }
+    }
+
+    #[test]
+    fn answers_leave_from_the_address_that_was_asked() {
+        let second = IpAddr::from([127, 0, 0, 2]);
+        check("0.0.0.0", &[second, Ipv4Addr::LOCALHOST.into(), second]);
+        check("127.0.0.2", &[second]);
+        if UdpSocket::bind("[::1]:0").is_ok() {
+            check("::", &[second, Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
+        }
+    }
+
+    #[test]
+    fn more_packets_than_fit_into_a_batch_are_all_answered() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        prepare(&server, PATIENCE).unwrap();
+        let client = client(server.local_addr().unwrap());
+        let count = u8::try_from(2 * BATCH + 1).unwrap();
+        (0..count).for_each(|number| assert_eq!(client.send(&[number]).unwrap(), 1));
+        let mut exchange = Exchange::<8>::new(&server).unwrap();
+        let mut asked = 0;
+        while asked < count {
+            let turn = exchange.turn(|packet, _, answer| {
+                asked += 1;
+                answer.extend_from_slice(packet);
+            });
+            turn.unwrap();
+        }
+        let mut buffer = [0; 8];
+        for number in 0..count {
+            assert_eq!((client.recv(&mut buffer).unwrap(), buffer[0]), (1, number));
+        }
+    }
+
+    #[test]
+    fn patience_ends() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        prepare(&server, Duration::from_millis(1)).unwrap();
+        let turn = Exchange::<8>::new(&server).unwrap().turn(|_, _, _| {});
+        assert_eq!(turn.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

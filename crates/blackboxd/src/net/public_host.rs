@@ -1,6 +1,6 @@
-//! The addresses behind the configured public host.
+//! Where the box's peer listener is for those outside: at the configured public host, and where a router maps it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,28 +15,64 @@ const REFRESH: Duration = Duration::from_mins(5);
 /// After so long a failed look-up is tried again, with the addresses from before in use until then.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// A host name or address from the configuration, or nothing. Looked up in the background: who announces never
-/// waits for a name server.
+/// A host name or address from the configuration, or nothing, and what a router maps. Looked up in the background: who
+/// announces never waits for a name server.
 #[derive(Debug)]
 pub struct PublicHost {
     name: Option<String>,
-    addresses: RwLock<Arc<[IpAddr]>>,
+    /// The listener's.
+    port: u16,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    configured: Vec<IpAddr>,
+    mapped: Option<SocketAddr>,
+    /// Made of both.
+    addresses: Arc<[SocketAddr]>,
 }
 
 impl PublicHost {
-    /// An address is known at once, a name once [`PublicHost::watch`] has looked it up.
-    pub fn new(host: Option<&str>) -> Self {
-        let address = host.and_then(|host| host.parse().ok());
+    /// Of a listener on `port`. An address is known at once, a name once [`PublicHost::watch`] has looked it up.
+    pub fn new(host: Option<&str>, port: u16) -> Self {
+        let address: Option<IpAddr> = host.and_then(|host| host.parse().ok());
         let name = host.filter(|_| address.is_none()).map(str::to_owned);
-        Self { name, addresses: RwLock::new(address.into_iter().collect()) }
+        let known = Known { configured: Vec::new(), mapped: None, addresses: Arc::default() };
+        let public = Self { name, port, known: RwLock::new(known) };
+        public.change(|known| known.configured = address.into_iter().collect());
+        public
     }
 
-    /// The addresses, as far as known.
-    pub fn addresses(&self) -> Arc<[IpAddr]> {
-        Arc::clone(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
+    /// The listener's addresses outside, as far as known, the configured ones first. A router that maps it to another
+    /// port is one of the reasons why a configured address may not have the listener's.
+    pub fn addresses(&self) -> Arc<[SocketAddr]> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).addresses)
     }
 
-    /// Keeps the addresses up to date; never ends.
+    /// Whether the configured host is at this address.
+    pub fn is_at(&self, ip: IpAddr) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).configured.contains(&ip)
+    }
+
+    /// Says where a router maps the listener, if one does.
+    pub fn set_mapped(&self, mapped: Option<SocketAddr>) {
+        self.change(|known| known.mapped = mapped);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
+        let mapped = known.mapped;
+        let at = |ip: &IpAddr| {
+            mapped.filter(|mapped| mapped.ip() == *ip).unwrap_or(SocketAddr::new(*ip, self.port))
+        };
+        let configured = known.configured.iter().map(at);
+        let other = mapped.filter(|mapped| !known.configured.contains(&mapped.ip()));
+        known.addresses = configured.chain(other).collect();
+    }
+
+    /// Keeps the addresses of the configured name up to date; never ends.
     pub async fn watch(&self) {
         let Some(name) = &self.name else { return std::future::pending().await };
         let mut told = false;
@@ -45,7 +81,7 @@ impl PublicHost {
                 Ok(found) => {
                     let found =
                         found.map(|address| address.ip().to_canonical()).take(MAX_ADDRESSES).collect();
-                    *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = found;
+                    self.change(|known| known.configured = found);
                     told = false;
                     REFRESH
                 }
@@ -68,12 +104,15 @@ impl PublicHost {
 mod tests {
     use super::*;
 
+    fn socket(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
     #[tokio::test]
     async fn addresses_are_known_at_once_and_names_after_a_look_up() {
-        assert!(PublicHost::new(None).addresses().is_empty());
-        let address: IpAddr = "2001:db8::1".parse().unwrap();
-        assert_eq!(*PublicHost::new(Some("2001:db8::1")).addresses(), [address]);
-        let host = PublicHost::new(Some("localhost"));
+        assert!(PublicHost::new(None, 6881).addresses().is_empty());
+        assert_eq!(*PublicHost::new(Some("2001:db8::1"), 6881).addresses(), [socket("[2001:db8::1]:6881")]);
+        let host = PublicHost::new(Some("localhost"), 6881);
         assert!(host.addresses().is_empty());
         let known = async {
             while host.addresses().is_empty() {
@@ -84,6 +123,23 @@ mod tests {
             () = host.watch() => {}
             () = known => {}
         }
-        assert!(host.addresses().iter().all(IpAddr::is_loopback));
+        assert!(host.addresses().iter().all(|address| address.ip().is_loopback() && address.port() == 6881));
+    }
+
+    #[test]
+    fn what_a_router_maps_is_public_too() {
+        for (configured, mapped, addresses) in [
+            (None, "203.0.113.1:40001", &["203.0.113.1:40001"][..]),
+            (Some("203.0.113.1"), "203.0.113.1:40001", &["203.0.113.1:40001"]),
+            (Some("203.0.113.2"), "203.0.113.1:40001", &["203.0.113.2:6881", "203.0.113.1:40001"]),
+            (Some("2001:db8::1"), "203.0.113.1:6881", &["[2001:db8::1]:6881", "203.0.113.1:6881"]),
+        ] {
+            let public = PublicHost::new(configured, 6881);
+            let before = public.addresses();
+            public.set_mapped(Some(socket(mapped)));
+            assert_eq!(*public.addresses(), *addresses.iter().map(|text| socket(text)).collect::<Vec<_>>());
+            public.set_mapped(None);
+            assert_eq!(public.addresses(), before, "{configured:?}");
+        }
     }
 }

@@ -34,8 +34,8 @@ pub struct Sockets {
     pub web: TcpListener,
     /// HTTP tracker.
     pub tracker_http: TcpListener,
-    /// UDP tracker, on the same port.
-    pub tracker_udp: UdpSocket,
+    /// UDP tracker, on the same port. A thread waits for it.
+    pub tracker_udp: std::net::UdpSocket,
     /// Peers over TCP.
     pub peer: TcpListener,
     /// Peers over uTP, on the same port.
@@ -59,8 +59,10 @@ pub fn open(
 ) -> anyhow::Result<Sockets> {
     let _entered = runtimes.net.enter();
     let web = tcp(web).with_context(|| format!("--web {web} can't be used"))?;
-    let (tracker_http, tracker_udp) =
-        pair(tracker, udp).with_context(|| format!("--tracker {tracker} can't be used"))?;
+    let (tracker_http, tracker_udp) = {
+        let _entered = runtimes.tracker.enter();
+        pair(tracker, udp_of_a_thread).with_context(|| format!("--tracker {tracker} can't be used"))?
+    };
     let (peer, peer_utp) = pair(peer, |address| utp(&runtimes.peers, address))
         .with_context(|| format!("--peer {peer} can't be used"))?;
     let dht = with_dht.then(|| beside(peer.local_addr()?)).transpose().unwrap_or_else(|error| {
@@ -106,7 +108,11 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    UdpSocket::from_std(bind(address, Type::DGRAM, Protocol::UDP)?.into())
+    UdpSocket::from_std(udp_of_a_thread(address)?)
+}
+
+fn udp_of_a_thread(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    Ok(bind(address, Type::DGRAM, Protocol::UDP)?.into())
 }
 
 fn utp(runtime: &Runtime, address: SocketAddr) -> io::Result<Arc<UtpSocketUdp>> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::HOST;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracker::address::{Approach, host_address};
-use tracker::{Failure, http as codec};
+use tracker::members::Passkey;
+use tracker::{Announce, Failure, TOO_MANY, http as codec};
 
 use super::http::{self, Request, Response};
 use super::tracker::Tracker;
@@ -23,15 +24,14 @@ const EXPIRE: Duration = Duration::from_mins(1);
 /// When the system has no randomness.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let tracker = Arc::new(Tracker::new(Arc::clone(&app))?);
-    let shared = Arc::clone(&tracker);
     let handler = move |request| {
-        let tracker = Arc::clone(&shared);
+        let tracker = Arc::clone(&tracker);
         async move { respond(&tracker, &request) }
     };
     tokio::select! {
         () = http::serve(listener, handler, shutdown) => {}
         // These two never end.
-        ((), ()) = async { tokio::join!(expire(&app), tracker.public_host.watch()) } => {}
+        ((), ()) = async { tokio::join!(expire(&app), app.public_host.watch()) } => {}
     }
     Ok(())
 }
@@ -39,7 +39,7 @@ pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationTo
 async fn expire(app: &SharedApp) {
     loop {
         tokio::time::sleep(EXPIRE).await;
-        app.swarms().expire(Instant::now());
+        app.swarms.expire(Instant::now());
     }
 }
 
@@ -47,10 +47,17 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
     if let Some(refusal) = http::refuse_method(&request.head.method) {
         return refusal;
     }
+    if !tracker.admits(Instant::now(), request.peer.ip()) {
+        let mut refusal = http::response(StatusCode::OK, "text/plain", codec::failure(&TOO_MANY));
+        // Whoever does not stop has to connect anew each time.
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return refusal;
+    }
     let query = request.head.uri.query().unwrap_or_default();
-    let body = match request.head.uri.path() {
-        "/announce" => announce(tracker, request, query),
-        "/scrape" => scrape(tracker, query),
+    let (passkey, path) = Passkey::before(request.head.uri.path());
+    let body = match path {
+        "/announce" => announce(tracker, request, query, passkey),
+        "/scrape" => scrape(tracker, query, passkey.as_ref()),
         _ => {
             let sentence = "This is the tracker: /announce and /scrape. The page is on another port.\n";
             return http::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", sentence);
@@ -60,14 +67,20 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
     http::response(StatusCode::OK, "text/plain", body.unwrap_or_else(|failure| codec::failure(&failure)))
 }
 
-fn announce(tracker: &Tracker, request: &Request, query: &str) -> Result<Vec<u8>, Failure> {
-    let announce = codec::parse_announce(query, request.peer.ip())?;
+fn announce(
+    tracker: &Tracker,
+    request: &Request,
+    query: &str,
+    passkey: Option<Passkey>,
+) -> Result<Vec<u8>, Failure> {
+    let announce = Announce { passkey, ..codec::parse_announce(query, request.peer.ip())? };
     let approach = Approach { asker: request.peer.ip(), local: request.local.ip(), host: host(request) };
     let answer = tracker.announce(Instant::now(), &announce, &approach)?;
     Ok(codec::announce_response(&answer, &announce))
 }
 
-fn scrape(tracker: &Tracker, query: &str) -> Result<Vec<u8>, Failure> {
+fn scrape(tracker: &Tracker, query: &str, passkey: Option<&Passkey>) -> Result<Vec<u8>, Failure> {
+    tracker.member(passkey)?;
     let swarms: Vec<_> = codec::parse_scrape(query)?
         .into_iter()
         .filter_map(|info_hash| Some((info_hash, tracker.scrape(&info_hash)?)))

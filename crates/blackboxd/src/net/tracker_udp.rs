@@ -1,15 +1,16 @@
-//! The tracker over UDP (BEP 15): one task that answers packet by packet.
+//! The tracker over UDP (BEP 15): a thread that does nothing else, so that it waits for nobody.
 
-use std::sync::Arc;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use tokio::net::UdpSocket;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracker::address::Approach;
 use tracker::connection_id::ConnectionIds;
 use tracker::udp::{self as codec, MAX_PACKET, Reject, Request};
 
-use super::packet::{self, Received};
+use super::packet::{self, Addresses, Exchange};
 use super::tracker::Tracker;
 use crate::app::SharedApp;
 use crate::random;
@@ -17,40 +18,40 @@ use crate::random;
 /// Wait after a packet that the system could not deliver, so that a lasting error does not fill the log.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the thread waits for a packet before it looks whether the daemon is ending.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Longest packet that is received: a byte more than is read, to tell those that are too long.
+const LONGEST: usize = MAX_PACKET + 1;
+
 /// Answers on `socket` until `shutdown`.
 ///
 /// # Errors
 /// When the system has no randomness, or does not tell which address packets were sent to.
 pub async fn run(app: SharedApp, socket: UdpSocket, shutdown: CancellationToken) -> std::io::Result<()> {
-    packet::prepare(&socket)?;
+    packet::prepare(&socket, PATIENCE)?;
     let ids = ConnectionIds::new(&random::bytes()?, Instant::now());
-    let desk = Desk { tracker: Tracker::new(Arc::clone(&app))?, ids };
-    tokio::select! {
-        () = answer_all(&desk, &socket) => {}
-        () = desk.tracker.public_host.watch() => {}
-        () = shutdown.cancelled() => {}
-    }
-    Ok(())
+    let desk = Desk { tracker: Tracker::new(app)?, ids };
+    spawn_blocking(move || answer_all(&desk, &socket, &shutdown)).await?
 }
 
-/// Never ends.
-async fn answer_all(desk: &Desk, socket: &UdpSocket) {
-    // One byte more than is read, to tell packets that are too long.
-    let mut buffer = [0; MAX_PACKET + 1];
-    loop {
-        match packet::receive(socket, &mut buffer).await {
-            Ok(received) => {
-                if let Some(answer) = desk.answer(&buffer[..received.length], &received, Instant::now()) {
-                    // An answer that can't be sent is lost like any other packet; the client asks again.
-                    let _ = packet::answer(socket, &received, &answer);
-                }
-            }
-            Err(error) => {
+fn answer_all(desk: &Desk, socket: &UdpSocket, shutdown: &CancellationToken) -> std::io::Result<()> {
+    let mut exchange = Exchange::<LONGEST>::new(socket)?;
+    while !shutdown.is_cancelled() {
+        let mut now = None;
+        let turn = exchange.turn(|packet, addresses, answer| {
+            // The packets of a batch have come at once.
+            desk.answer(packet, addresses, *now.get_or_insert_with(Instant::now), answer);
+        });
+        match turn {
+            Err(error) if ![ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {
                 tracing::warn!("receiving a tracker packet failed: {error}");
-                tokio::time::sleep(ERROR_PAUSE).await;
+                std::thread::sleep(ERROR_PAUSE);
             }
+            _ => {}
         }
     }
+    Ok(())
 }
 
 struct Desk {
@@ -59,30 +60,38 @@ struct Desk {
 }
 
 impl Desk {
-    /// The answer to a packet; `None` for what deserves none.
-    fn answer(&self, packet: &[u8], received: &Received, now: Instant) -> Option<Vec<u8>> {
-        let asker = received.source.ip().to_canonical();
+    /// Writes the answer to a packet; nothing to what deserves none.
+    fn answer(&self, packet: &[u8], addresses: &Addresses, now: Instant, answer: &mut Vec<u8>) {
+        let asker = addresses.source.ip().to_canonical();
         let request = match codec::parse(packet, asker, |id| self.ids.accepts(now, asker, id)) {
             Ok(request) => request,
             Err(Reject::Answer(transaction, failure)) => {
-                return Some(codec::error_response(transaction, &failure));
+                return codec::error_response(answer, transaction, &failure);
             }
-            Err(Reject::Silent) => return None,
+            Err(Reject::Silent) => return,
         };
-        Some(match request {
-            Request::Connect(transaction) => codec::connect_response(transaction, self.ids.issue(now, asker)),
+        // Clients ask again later by themselves, each time after twice as long.
+        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(now, asker) {
+            return;
+        }
+        match request {
+            Request::Connect(transaction) => {
+                codec::connect_response(answer, transaction, self.ids.issue(now, asker));
+            }
             Request::Announce(transaction, announce) => {
-                let approach = Approach { asker, local: received.local.to_canonical(), host: None };
+                let approach = Approach { asker, local: addresses.local.to_canonical(), host: None };
                 match self.tracker.announce(now, &announce, &approach) {
-                    Ok(answer) => codec::announce_response(transaction, &answer, asker),
-                    Err(failure) => codec::error_response(transaction, &failure),
+                    Ok(told) => codec::announce_response(answer, transaction, &told, asker),
+                    Err(failure) => codec::error_response(answer, transaction, &failure),
                 }
             }
             Request::Scrape(transaction, hashes) => {
-                let swarms: Vec<_> =
-                    hashes.iter().map(|hash| self.tracker.scrape(hash).unwrap_or_default()).collect();
-                codec::scrape_response(transaction, &swarms)
+                let swarms: Vec<_> = hashes
+                    .iter()
+                    .map(|hash| self.tracker.scrape_from(asker, hash).unwrap_or_default())
+                    .collect();
+                codec::scrape_response(answer, transaction, &swarms);
             }
-        })
+        }
     }
 }

@@ -38,7 +38,7 @@ fn publish(app: &App, name: &str, sizes: &[usize], forgotten: &[(usize, usize)])
     let all = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Vec<_>>();
     let done = Done::nothing(torrents::layout(listing.lengths().collect()));
     let Ok(hashes) = hash::hash(done, hash::MEDIUM_MEMORY, &mut Memory(&all));
-    let publication = torrents::publication(name, listing, hashes).unwrap();
+    let publication = torrents::publication(name, listing, hashes, false).unwrap();
     app.catalog.publish(name, publication.clone()).unwrap();
     app.catalog.set_online(None).unwrap();
     publication

@@ -12,11 +12,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::null_mut;
 
 use nix::libc::{self, c_void, iovec};
+use rustix::param::page_size;
 
-/// Unit of mappings and of the memory, in bytes.
-const PAGE: usize = 4096;
-
-/// Pages that are asked for in one call: 4 MiB.
+/// Pages that are asked for in one call: mostly 4 MiB.
 const ASKED_PAGES: usize = 1024;
 
 /// A part of a file in the address space.
@@ -52,13 +50,14 @@ impl Mapping {
     /// If they are not in the mapping.
     pub fn is_resident(&self, offset: usize, length: usize) -> bool {
         self.check(offset, length);
-        let (mut from, end) = (offset / PAGE, (offset + length).div_ceil(PAGE));
+        let page = page_size();
+        let (mut from, end) = (offset / page, (offset + length).div_ceil(page));
         let mut pages = [0_u8; ASKED_PAGES];
         while from < end {
             let count = (end - from).min(ASKED_PAGES);
-            let start = self.start.wrapping_byte_add(from * PAGE);
+            let start = self.start.wrapping_byte_add(from * page);
             // SAFETY: `pages` has a byte for each of the pages, which belong to the mapping.
-            let asked = unsafe { libc::mincore(start, count * PAGE, pages.as_mut_ptr()) };
+            let asked = unsafe { libc::mincore(start, count * page, pages.as_mut_ptr()) };
             if asked != 0 || pages[..count].iter().any(|page| page & 1 == 0) {
                 return false;
             }
@@ -143,8 +142,10 @@ mod tests {
 
     #[test]
     fn bytes_and_parts_of_files_are_sent_in_order() {
-        let content: Vec<u8> = (0..20_000_u32).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
-        let mapping = Mapping::new(&file_of(&content), 4096, content.len() - 4096).unwrap();
+        let page = page_size();
+        let content: Vec<u8> =
+            (0..page + 15_000).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
+        let mapping = Mapping::new(&file_of(&content), page as u64, content.len() - page).unwrap();
         let mut slices = Slices::with_capacity(4);
         slices.push(b"first ");
         slices.push_mapped(&mapping, 1000, 9000);
@@ -154,17 +155,21 @@ mod tests {
         let count = slices.write_to(ours.as_fd()).unwrap();
         let mut sent = vec![0; count];
         theirs.read_exact(&mut sent).unwrap();
-        assert!(sent == [b"first ", &content[5096..14_096], b" then ", &content[4096..=4096]].concat());
+        assert!(
+            sent == [b"first ", &content[page + 1000..page + 10_000], b" then ", &content[page..=page]]
+                .concat()
+        );
     }
 
     #[test]
     fn what_was_cut_off_is_an_error_and_no_end() {
-        let file = file_of(&vec![7; 20_000]);
-        let mapping = Mapping::new(&file, 0, 20_000).unwrap();
-        file.set_len(5_000).unwrap();
-        assert!(!mapping.is_resident(0, 20_000));
+        let page = page_size();
+        let file = file_of(&vec![7; 5 * page]);
+        let mapping = Mapping::new(&file, 0, 5 * page).unwrap();
+        file.set_len(page as u64 + 1).unwrap();
+        assert!(!mapping.is_resident(0, 5 * page));
         let mut slices = Slices::with_capacity(1);
-        slices.push_mapped(&mapping, 12_000, 8_000);
+        slices.push_mapped(&mapping, 3 * page, 2 * page);
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let error = slices.write_to(ours.as_fd()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::EFAULT as i32));

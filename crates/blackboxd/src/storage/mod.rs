@@ -9,7 +9,7 @@ mod open_file;
 pub mod tests;
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -167,12 +167,13 @@ impl View {
         slices.push_mapped(&self.mapping, self.at(offset), usize::try_from(length).unwrap_or(usize::MAX));
     }
 
-    /// Reads bytes of content that are covered. Blocks unless they are [here](Self::has).
+    /// Fills all parts with the bytes of content from `offset` on, which are covered. Blocks unless they are
+    /// [here](Self::has).
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub fn read(&self, part: &mut [u8], offset: u64) -> Result<(), ServeError> {
-        self.file.read(part, offset - self.file_start)
+    pub fn read(&self, parts: &mut [IoSliceMut<'_>], offset: u64) -> Result<(), ServeError> {
+        self.file.read_vectored(parts, offset - self.file_start)
     }
 
     fn at(&self, offset: u64) -> usize {
@@ -259,15 +260,55 @@ impl Storage {
         length: usize,
     ) -> Result<Vec<u8>, ServeError> {
         let mut bytes = vec![0; length];
-        let mut rest = bytes.as_mut_slice();
-        for span in content.spans.spans(offset, length as u64) {
+        self.read_parts(content, online, offset, &mut bytes, |file, part, at| {
+            file.read(part, at).map(|()| true)
+        })?;
+        Ok(bytes)
+    }
+
+    /// As [`read`](Self::read), if all of them are in memory; else `None`. Blocks for as long as files are opened.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read_present(
+        &self,
+        content: &Content,
+        online: &CancellationToken,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, ServeError> {
+        let mut bytes = vec![0; length];
+        let is_present = self.read_parts(content, online, offset, &mut bytes, OpenFile::read_present)?;
+        Ok(is_present.then_some(bytes))
+    }
+
+    /// Reads the parts of each file until one can't be had; whether all could.
+    fn read_parts(
+        &self,
+        content: &Content,
+        online: &CancellationToken,
+        offset: u64,
+        bytes: &mut [u8],
+        read: impl Fn(&OpenFile, &mut [u8], u64) -> Result<bool, ServeError>,
+    ) -> Result<bool, ServeError> {
+        let length = bytes.len() as u64;
+        let mut rest = bytes;
+        for span in content.spans.spans(offset, length) {
             let part = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
             let (part, after) = std::mem::take(&mut rest).split_at_mut(part);
             rest = after;
-            self.open(content, online, span.file)?.read(part, span.offset)?;
+            if !read(&*self.open(content, online, span.file)?, part, span.offset)? {
+                return Ok(false);
+            }
         }
-        check_damage(content, offset, length as u64)?;
-        Ok(bytes)
+        check_damage(content, offset, length)?;
+        Ok(true)
+    }
+
+    /// Whether the files with these bytes of content are open, all of them. Does not block.
+    pub fn is_open(&self, content: &Content, offset: u64, length: u64) -> bool {
+        let files = self.lock();
+        content.spans.spans(offset, length).all(|span| opened(&files, content, span.file).is_some())
     }
 
     /// Closes the files of an item that is no longer served or that could not be read.

@@ -2,13 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use nix::libc::{O_CLOEXEC, O_NOCTTY, O_NONBLOCK};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::geteuid;
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, preadv, preadv2};
 
 use super::ServeError;
 use super::mapping::Mapping;
@@ -83,10 +83,49 @@ impl OpenFile {
     /// # Errors
     /// See [`ServeError`].
     pub fn read(&self, part: &mut [u8], offset: u64) -> Result<(), ServeError> {
-        let read = self.file.read_exact_at(part, offset);
+        self.read_vectored(&mut [IoSliceMut::new(part)], offset)
+    }
+
+    /// As [`read`](Self::read), of bytes that follow each other in the file and not where they go to.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read_vectored(&self, parts: &mut [IoSliceMut<'_>], offset: u64) -> Result<(), ServeError> {
+        let read = self.fill(parts, offset);
         // First this: a file that was cut short ends too early because it has changed.
         self.check()?;
         read.map_err(|source| self.unreadable(source))
+    }
+
+    /// As [`read`](Self::read), if the bytes are in memory; whether they are. Does not block.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub(super) fn read_present(&self, part: &mut [u8], offset: u64) -> Result<bool, ServeError> {
+        if self.presence != Presence::Whole {
+            let length = part.len();
+            let read = preadv2(&self.file, &mut [IoSliceMut::new(part)], offset, ReadWriteFlags::NOWAIT);
+            // What is wrong with the file shows to those who may wait.
+            return if read == Ok(length) { self.check().map(|()| true) } else { Ok(false) };
+        }
+        self.read(part, offset).map(|()| true)
+    }
+
+    fn fill(&self, mut parts: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<()> {
+        // Those that are empty would be taken for the end of the file.
+        IoSliceMut::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match preadv(&self.file, parts, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    offset += count as u64;
+                    IoSliceMut::advance_slices(&mut parts, count);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the bytes at `offset`, which are at `at` in `mapping`, are in memory, so that reading them waits for nothing.

@@ -90,6 +90,17 @@ fn what_has_changed_is_neither_ready_nor_read() {
 }
 
 #[test]
+fn what_is_in_memory_is_read_without_waiting() {
+    let published = Published::new();
+    let online = published.content.online();
+    let Published { storage, content, .. } = &published;
+    assert!(!storage.is_open(content, 1, 70_000));
+    let read = storage.read_present(content, &online, 1, 70_000).unwrap();
+    assert_eq!(read.unwrap(), &bytes(BIG)[1..70_001]);
+    assert!(storage.is_open(content, 1, 70_000));
+}
+
+#[test]
 fn what_took_the_place_of_a_file_is_not_waited_for() {
     let published = Published::new();
     fs::remove_file(published.path()).unwrap();

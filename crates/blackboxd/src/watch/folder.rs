@@ -24,10 +24,6 @@ const MAX_MARKER: u64 = 4096;
 /// Published items that are looked for to recognise a folder by them.
 const SAMPLE: usize = 100;
 
-/// What was meant for members is rather kept from them than given to everyone.
-const MEMBERS_ONLY: &str = "blackbox.toml names [members], but this version can't keep items to members yet, so nothing is \
-                            served. Remove [members] to publish to everyone.";
-
 /// The publish folder between two looks.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
@@ -57,12 +53,7 @@ impl Folder {
             return Look::There;
         }
         self.trusted = None;
-        let checked = if app.config.members.is_empty() {
-            check(&app.publish, &app.catalog.snapshot())
-        } else {
-            Err(MEMBERS_ONLY.to_owned())
-        };
-        let online = checked.and_then(|id| {
+        let online = check(&app.publish, &app.catalog.snapshot()).and_then(|id| {
             app.catalog.set_online(id).map_err(|error| format!("The publish folder can't be used: {error}."))
         });
         let is_online = online.is_ok();
@@ -183,7 +174,7 @@ mod tests {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             let publish = root.path().join("publish");
-            let (catalog, _) = catalog::open(&root.path().join("state")).unwrap();
+            let (catalog, _) = catalog::open(&root.path().join("state"), false).unwrap();
             let id = check(&publish, &catalog.snapshot()).expect("a new box makes its folder");
             catalog.set_online(id).unwrap();
             fs::write(publish.join("one"), "123").unwrap();

@@ -49,12 +49,14 @@ pub(super) struct Lanes {
     turn: Arc<Turn>,
     /// Where what was hashed of large items is kept.
     state: Arc<Path>,
+    /// Whether torrents are for members alone.
+    is_private: bool,
 }
 
 impl Lanes {
     /// Lanes that are free; work is kept in the folder `state`.
-    pub(super) fn new(state: &Path) -> Self {
-        Self { small: None, large: None, started: 0, turn: Arc::default(), state: state.into() }
+    pub(super) fn new(state: &Path, is_private: bool) -> Self {
+        Self { small: None, large: None, started: 0, turn: Arc::default(), state: state.into(), is_private }
     }
 
     /// Whether an item of that size can be started.
@@ -89,7 +91,7 @@ impl Lanes {
         let (number, cancel) = (ticket.job, Arc::clone(&ticket.cancel));
         let (name, inbox) = (name.to_owned(), Arc::clone(inbox));
         let state = (progress.total() > SMALL).then(|| Arc::clone(&self.state));
-        let turn = Arc::clone(&self.turn);
+        let (turn, is_private) = (Arc::clone(&self.turn), self.is_private);
         let started = std::thread::Builder::new().name("hash".into()).spawn(move || {
             priority::lower();
             let job = Job {
@@ -97,6 +99,7 @@ impl Lanes {
                 item: &path,
                 fingerprint: Some(fingerprint),
                 v1_only: false,
+                is_private,
                 progress: &progress,
                 cancel: &cancel,
                 state: state.as_deref(),
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_small_item_does_not_wait_for_a_large_one() {
-        let mut lanes = Lanes::new(Path::new("/nonexistent"));
+        let mut lanes = Lanes::new(Path::new("/nonexistent"), false);
         let large = lanes.enter(SMALL + 1);
         assert!(lanes.is_free_for(SMALL) && !lanes.is_free_for(1 << 50));
         let small = lanes.enter(SMALL);
@@ -168,7 +171,7 @@ mod tests {
         let fingerprint =
             Listing::of(&path, &AtomicBool::new(false)).map_or(0, |listing| listing.fingerprint());
         let inbox = Arc::new(Inbox::default());
-        let mut lanes = Lanes::new(&folder.path().join("state"));
+        let mut lanes = Lanes::new(&folder.path().join("state"), false);
         let ticket =
             lanes.start(path, OsStr::new("item"), fingerprint, Progress::of(1), &inbox).expect("a thread");
         let kept = (!cancel).then_some(ticket);

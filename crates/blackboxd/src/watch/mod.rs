@@ -68,7 +68,7 @@ impl Publisher {
     pub fn new(app: SharedApp) -> Self {
         let mut folder = Folder::default();
         folder.look(&app);
-        let lanes = Lanes::new(&app.state);
+        let lanes = Lanes::new(&app.state, !app.is_public());
         Self { app, folder, items: Items::default(), lanes, watcher: None, next_rescan: Instant::now() }
     }
 
@@ -263,8 +263,7 @@ impl Publisher {
             tracing::error!("{shown:?} is retired but still in the store: {error}");
         }
         self.app.storage.close(&content);
-        let mut swarms = self.app.swarms();
-        content.names_on_the_wire().for_each(|info_hash| swarms.forget(&info_hash));
+        content.names_on_the_wire().for_each(|info_hash| self.app.swarms.forget(&info_hash));
     }
 
     fn show(&self, name: &OsStr, state: State, error: Option<String>, size: Size, progress: Arc<Progress>) {

@@ -9,6 +9,7 @@ use appliance::config::ImportMode;
 use askama::Template;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
+use jiff::Timestamp;
 
 use super::host::Host;
 use super::memory::{self, Memory};
@@ -17,6 +18,7 @@ use super::view::{self, Listed, STATES, state_name};
 use super::{access, basic_auth, reply};
 use crate::app::{App, Listeners};
 use crate::catalog::State;
+use crate::members::Standing;
 use crate::net::http::{Request, Response};
 use crate::words;
 
@@ -32,7 +34,9 @@ struct Facts<'a> {
     problems: Vec<String>,
     addresses: Vec<IpAddr>,
     listeners: Listeners,
+    port_mapping: String,
     config: &'a Config,
+    members: Vec<Standing>,
     space: Option<Space>,
     memory: Option<Memory>,
     peers: usize,
@@ -42,6 +46,8 @@ struct Facts<'a> {
 #[derive(Debug, Template)]
 #[template(path = "admin.html")]
 struct AdminPage {
+    /// What all paths begin with.
+    base: &'static str,
     problems: Vec<String>,
     /// What matters when there are no problems with the box as a whole.
     summary: String,
@@ -51,8 +57,19 @@ struct AdminPage {
     box_facts: Vec<(&'static str, String)>,
     network: Vec<(&'static str, String)>,
     config: Vec<(&'static str, String)>,
+    members: Vec<MemberRow>,
     items: Vec<Row>,
     hidden: usize,
+}
+
+#[derive(Debug)]
+struct MemberRow {
+    name: String,
+    last_seen: String,
+    sent: String,
+    claimed_downloaded: String,
+    claimed_uploaded: String,
+    clients: usize,
 }
 
 #[derive(Debug)]
@@ -69,24 +86,17 @@ struct Row {
 
 /// Answers for `/admin`, if the asker may see it.
 pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Response {
-    if let Err(refusal) = access::check(request.peer.ip(), host, app.config.public_host.as_deref()) {
-        return reply::error(StatusCode::FORBIDDEN, refusal.sentence());
-    }
-    if let Some(password) = &app.config.admin.password {
-        let presented = request.head.headers.get(AUTHORIZATION);
-        if !presented.is_some_and(|field| basic_auth::is_password(field.as_bytes(), password)) {
-            if presented.is_some() {
-                tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
-            }
-            return ask_for_password();
-        }
+    if let Some(refusal) = refusal(app, request, host).await {
+        return refusal;
     }
     let facts = Facts {
         listed: view::listed(app),
         problems: app.health.problems(),
         addresses: app.health.addresses(),
         listeners: app.listeners,
+        port_mapping: app.port_mapping.state().sentence(),
         config: &app.config,
+        members: app.members.standings(),
         space: space::of(&app.publish).await,
         memory: memory::now(),
         peers: app.peers.len(),
@@ -94,6 +104,23 @@ pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Respon
     };
     let page = reply::page(StatusCode::OK, &AdminPage::new(facts));
     reply::with(page, CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// What an asker is answered who may not see it.
+pub(super) async fn refusal(app: &App, request: &Request, host: &Host) -> Option<Response> {
+    if let Err(refusal) = access::check(request.peer.ip(), host, app.config.public_host.as_deref()) {
+        return Some(reply::error(StatusCode::FORBIDDEN, refusal.sentence()));
+    }
+    if let Some(password) = &app.config.admin.password {
+        let presented = request.head.headers.get(AUTHORIZATION);
+        if !presented.is_some_and(|field| basic_auth::is_password(field.as_bytes(), password)) {
+            if presented.is_some() {
+                tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
+            }
+            return Some(ask_for_password());
+        }
+    }
+    None
 }
 
 fn ask_for_password() -> Response {
@@ -108,6 +135,8 @@ impl AdminPage {
         // Stable: newest first among those in trouble, in progress, and the rest.
         items.sort_by_key(|listed| listed.seeding().is_some());
         Self {
+            base: "",
+            members: facts.members.iter().map(MemberRow::new).collect(),
             summary: summary(&facts.listed),
             refresh: facts.listed.iter().any(Listed::is_in_progress),
             box_facts: box_facts(&facts),
@@ -116,6 +145,20 @@ impl AdminPage {
             hidden: items.len().saturating_sub(MAX_ITEMS),
             items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
             problems: facts.problems,
+        }
+    }
+}
+
+impl MemberRow {
+    fn new(Standing { name, account, clients }: &Standing) -> Self {
+        let seen = Timestamp::from_second(account.last_seen).ok().filter(|_| account.last_seen > 0);
+        Self {
+            name: name.clone(),
+            last_seen: seen.map_or("never".into(), |seen| seen.strftime("%Y-%m-%d %H:%M UTC").to_string()),
+            sent: words::bytes(account.sent),
+            claimed_downloaded: words::bytes(account.claimed_downloaded),
+            claimed_uploaded: words::bytes(account.claimed_uploaded),
+            clients: *clients,
         }
     }
 }
@@ -191,6 +234,7 @@ fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
         ("Page and web seed", format!("TCP port {} on {}", web.port(), web.ip())),
         ("Tracker", format!("TCP and UDP port {} on {}", tracker.port(), tracker.ip())),
         ("Peers", format!("TCP and UDP port {} on {}", peer.port(), peer.ip())),
+        ("Port mapping", facts.port_mapping.clone()),
         ("DHT", dht.map_or("not used".into(), |dht| format!("UDP port {} on {}", dht.port(), dht.ip()))),
     ]
 }
@@ -228,6 +272,7 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("network.gateway", text(network.gateway.map(|gateway| gateway.to_string()), "not set")),
         ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
+        ("network.port_mapping", network.port_mapping.to_string()),
         ("tracker.open", config.tracker.open.to_string()),
         ("scrub.days", config.scrub.days.to_string()),
         ("discovery.dht", discovery.dht.to_string()),
@@ -241,8 +286,11 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
 mod tests {
     use super::super::view::tests::{published, unpublished};
     use super::*;
+    use crate::members::Account;
 
     fn html(config: &Config) -> String {
+        let account =
+            Account { sent: 2_000_000, claimed_uploaded: 7, claimed_downloaded: 3_000_000, last_seen: 1 };
         let facts = Facts {
             listed: vec![
                 published("fine", &[("a:b", 1), ("c?", 1)]),
@@ -256,7 +304,9 @@ mod tests {
                 peer: "[::]:6881".parse().unwrap(),
                 dht: None,
             },
+            port_mapping: "the router is being asked".into(),
             config,
+            members: vec![Standing { name: "alice".into(), account, clients: 3 }],
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
             memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
             peers: 7,
@@ -273,11 +323,13 @@ mod tests {
             "192.0.2.7",
             "TCP and UDP port 6969",
             "TCP and UDP port 6881",
+            "the router is being asked",
             "as many as the machine can have",
             "1.0 MB free of 2.0 MB",
             "1 hour",
             "1 seeding, 1 failed",
             "A name is odd.",
+            "alice</td><td>1970-01-01 00:00 UTC</td><td>2.0 MB</td><td>3.0 MB</td><td>7 bytes</td><td>3</td>",
             "Windows can&#39;t have",
             "And 1 more name;",
             env!("CARGO_PKG_VERSION"),

@@ -7,7 +7,7 @@ pub(super) fn is_password(field: &[u8], password: &str) -> bool {
 }
 
 /// The password in `Basic base64(user:password)`.
-fn presented(field: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn presented(field: &[u8]) -> Option<Vec<u8>> {
     let (scheme, encoded) = field.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use seeder::Standing;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracker::members::MemberId;
 
 use crate::app::SharedApp;
 use crate::catalog::Content;
@@ -33,6 +34,8 @@ const PARTS_PER_SECOND: u64 = 64;
 pub(super) struct Download {
     pub(super) app: SharedApp,
     pub(super) content: Arc<Content>,
+    /// Who downloads, where that matters.
+    pub(super) member: Option<MemberId>,
     /// Cancelled when the content is no longer served.
     pub(super) online: CancellationToken,
     pub(super) file: Arc<OpenFile>,
@@ -94,6 +97,9 @@ impl Download {
                 return Ok(());
             }
             self.content.counters.uploaded.fetch_add(length, Ordering::Relaxed);
+            if let Some(member) = self.member {
+                self.app.members.sent(member, length);
+            }
             offset += length;
         }
         Ok(())

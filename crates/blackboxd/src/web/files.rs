@@ -14,10 +14,11 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use torrent::FilePath;
+use tracker::members::MemberId;
 
 use super::conditional::{Version, http_date};
 use super::download::Download;
-use super::links::files_path;
+use super::links::{Links, files_path};
 use super::range::{self, Selection};
 use super::{Web, folder, reply};
 use crate::catalog::{Content, State};
@@ -40,17 +41,25 @@ enum Found {
 }
 
 /// Answers for the part of the path after `/files/`.
-pub(super) async fn respond(web: &Web, request: &Request, path: &str) -> Response {
+pub(super) async fn respond(
+    web: &Web,
+    request: &Request,
+    path: &str,
+    links: &Links,
+    member: Option<MemberId>,
+) -> Response {
     let Some(names) = decode(path) else { return reply::not_found() };
     let catalog = web.app.catalog.snapshot();
     let item = names.first().and_then(|name| catalog.named(name));
     let content = item.filter(|item| item.state == State::Seeding).and_then(|item| item.content.clone());
     let Some(content) = content else { return reply::not_found() };
     match find(&content, &names[1..]) {
-        Some(Found::File(index)) => file(web, request, content, index).await,
-        Some(Found::Folder(files)) => folder::respond(request, &content, &names[..names.len() - 1], files),
+        Some(Found::File(index)) => file(web, request, content, index, member).await,
+        Some(Found::Folder(files)) => {
+            folder::respond(request, &content, &names[..names.len() - 1], files, links)
+        }
         Some(Found::FolderWithoutSlash) => {
-            let location = files_path(names.iter().map(String::as_str).chain([""]));
+            let location = links.path(&files_path(names.iter().map(String::as_str).chain([""])));
             let mut response =
                 reply::error(StatusCode::MOVED_PERMANENTLY, "A folder's address ends in a slash.");
             response.headers_mut().insert(LOCATION, reply::value(&location));
@@ -100,7 +109,13 @@ pub(super) fn below(files: &[ListedFile], folder: &[impl AsRef<str>]) -> Range<u
     start..start + count
 }
 
-async fn file(web: &Web, request: &Request, content: Arc<Content>, index: usize) -> Response {
+async fn file(
+    web: &Web,
+    request: &Request,
+    content: Arc<Content>,
+    index: usize,
+    member: Option<MemberId>,
+) -> Response {
     let (path, identity) = content.file(index);
     let headers = &request.head.headers;
     // Equal bytes under an equal info hash are the same file, whenever they were published.
@@ -122,7 +137,7 @@ async fn file(web: &Web, request: &Request, content: Arc<Content>, index: usize)
         Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Selection::Unsatisfiable => return unsatisfiable(length),
     };
-    let body = match body(web, &content, index, range.clone(), is_get).await {
+    let body = match body(web, &content, index, range.clone(), is_get, member).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -151,6 +166,7 @@ async fn body(
     index: usize,
     range: Range<u64>,
     is_get: bool,
+    member: Option<MemberId>,
 ) -> Result<Body, Response> {
     let start = content.spans.start(index);
     if check_damage(content, start + range.start, range.end - range.start).is_err() {
@@ -176,7 +192,8 @@ async fn body(
     if range.is_empty() || !is_get {
         return Ok(Body::Whole(bytes::Bytes::new()));
     }
-    let download = Download { app: Arc::clone(&web.app), content: Arc::clone(content), online, file, start };
+    let (app, content) = (Arc::clone(&web.app), Arc::clone(content));
+    let download = Download { app, content, member, online, file, start };
     Ok(download.start(range, place))
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use askama::Template;
 use hyper::StatusCode;
 
-use super::links::{files_path, segment};
+use super::links::{Links, files_path, segment};
 use super::{files, reply};
 use crate::catalog::Content;
 use crate::listing::ListedFile;
@@ -18,6 +18,8 @@ const MAX_ENTRIES: usize = 500;
 #[derive(Debug, Template)]
 #[template(path = "folder.html")]
 struct FolderPage {
+    /// What all paths begin with.
+    base: String,
     /// The folders from the item down to this one.
     trail: Vec<Step>,
     entries: Vec<Entry>,
@@ -48,6 +50,7 @@ pub(super) fn respond(
     content: &Content,
     names: &[String],
     files: Range<usize>,
+    links: &Links,
 ) -> Response {
     let Some(all) = content.listing.folder() else { return reply::not_found() };
     let from = request.head.uri.query().and_then(|query| query.strip_prefix("from="));
@@ -56,9 +59,10 @@ pub(super) fn respond(
     let (entries, next) = entries(all, folder, start..files.end);
     let trail = (1..=names.len()).map(|depth| Step {
         name: names[depth - 1].clone(),
-        path: files_path(names[..depth].iter().map(String::as_str).chain([""])),
+        path: links.path(&files_path(names[..depth].iter().map(String::as_str).chain([""]))),
     });
     let page = FolderPage {
+        base: links.path(""),
         trail: trail.collect(),
         entries,
         files: words::count(files.len() as u64, "file", "files"),

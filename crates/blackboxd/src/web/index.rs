@@ -17,6 +17,8 @@ const PER_PAGE: usize = 100;
 #[derive(Debug, Template)]
 #[template(path = "index.html")]
 struct IndexPage {
+    /// What all paths begin with.
+    base: String,
     problems: Vec<String>,
     entries: Vec<Entry>,
     /// Whether something will change by itself soon: the page then asks for itself again now and then.
@@ -69,6 +71,7 @@ impl IndexPage {
         let number = number.clamp(1, pages);
         let shown = listed.iter().skip((number - 1) * PER_PAGE).take(PER_PAGE);
         Self {
+            base: links.path(""),
             problems,
             entries: shown.map(|listed| Entry::new(listed, links)).collect(),
             refresh: listed.iter().any(Listed::is_in_progress),
@@ -84,10 +87,10 @@ impl Entry {
         let item = &listed.item;
         let is_working = matches!(item.state, State::Copying | State::Hashing);
         let get = listed.seeding().map(|content| {
-            let direct = item_path(content);
+            let direct = links.path(&item_path(content));
             Get {
-                torrent: torrent_path(content.torrent()),
-                torrent_v2: content.torrents.get(1).map(torrent_path),
+                torrent: links.path(&torrent_path(content.torrent())),
+                torrent_v2: content.torrents.get(1).map(|torrent| links.path(&torrent_path(torrent))),
                 magnet: links.magnet(content),
                 direct_label: if direct.ends_with('/') { "Browse files" } else { "Direct download" },
                 direct,

@@ -1,6 +1,6 @@
 //! Absolute URLs of what the box gives away, for the one who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use torrent::Magnet;
@@ -12,33 +12,63 @@ use crate::catalog::{Content, Torrent};
 /// Everything in a path segment but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// URLs under the configured public host, or else the host that the request came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// URLs under the configured public host, or else the host that the request came to. A member's begin with its passkey: clients
+/// use them without being asked who they are for.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Links {
     /// Scheme, host and port of the page, without a slash at the end.
     page: String,
+    /// What all paths begin with: nothing, or a slash and a member's passkey.
+    base: String,
     announce: Vec<String>,
+}
+
+/// Where a router maps the tracker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MappedTracker {
+    pub(super) tracker: SocketAddr,
+    /// Whether the public host is there.
+    pub(super) is_public_host: bool,
 }
 
 impl Links {
     /// The page's port is the one the client used, which need not be the listener's behind a router that forwards;
-    /// under another name than the public host's it is the listener's. The tracker's is always its listener's.
+    /// under another name than the public host's it is the listener's. The tracker's is its listener's,
+    /// or the one that a router maps to it at that name.
     ///
     /// `local` is the address at which the request arrived. If the client used another one, somebody forwards, and the
     /// UDP tracker is left out: its packets do not say which address the asker used, so its answers would name one of
     /// the box that is of no use to the asker, and many clients ask no further tracker then.
-    pub(super) fn new(public_host: Option<&str>, asked: &Host, local: IpAddr, listeners: &Listeners) -> Self {
+    pub(super) fn new(
+        public_host: Option<&str>,
+        asked: &Host,
+        local: IpAddr,
+        listeners: &Listeners,
+        mapped: Option<MappedTracker>,
+        passkey: Option<&str>,
+    ) -> Self {
         let (name, port) = match public_host {
             Some(public) if !public.eq_ignore_ascii_case(asked.name()) => (public, listeners.web.port()),
             Some(public) => (public, asked.port()),
             None => (asked.name(), asked.port()),
         };
         let host = UrlHost(name);
-        let tracker = listeners.tracker.port();
-        let is_forwarded = public_host.is_none() && asked.address().is_some_and(|address| address != local);
-        let http = format!("http://{host}:{tracker}/announce");
-        let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}"));
+        let mapped = mapped.filter(|mapped| match public_host {
+            Some(_) => mapped.is_public_host,
+            None => asked.address() == Some(mapped.tracker.ip()),
+        });
+        let tracker = mapped.map_or(listeners.tracker.port(), |mapped| mapped.tracker.port());
+        // Where it is mapped, answers name the address that is mapped.
+        let is_forwarded = public_host.is_none()
+            && mapped.is_none()
+            && asked.address().is_some_and(|address| address != local);
+        let base = passkey.map(|passkey| format!("/{passkey}")).unwrap_or_default();
+        let http = format!("http://{host}:{tracker}{base}/announce");
+        // Clients give the path along (BEP 41). Not all of them do, which is one reason why HTTP comes first.
+        let path = passkey.map(|_| format!("{base}/announce")).unwrap_or_default();
+        let udp = (!is_forwarded).then(|| format!("udp://{host}:{tracker}{path}"));
         Self {
+            base,
             page: if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") },
             announce: [http].into_iter().chain(udp).collect(),
         }
@@ -46,7 +76,12 @@ impl Links {
 
     /// `path`, which starts with a slash, on this box.
     pub(super) fn to(&self, path: &str) -> String {
-        format!("{}{path}", self.page)
+        format!("{}{}{path}", self.page, self.base)
+    }
+
+    /// `path`, which starts with a slash, for a link on a page of this box.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// The `.torrent` of a torrent.
@@ -108,16 +143,20 @@ pub(super) mod tests {
     use super::*;
     use crate::catalog::testing::published;
 
-    pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
-        let listeners = Listeners {
+    fn sockets() -> Listeners {
+        Listeners {
             web: "[::]:8080".parse().unwrap(),
             tracker: "[::]:6969".parse().unwrap(),
             peer: "[::]:6881".parse().unwrap(),
             dht: None,
-        };
+        }
+    }
+
+    pub(in crate::web) fn links(public_host: Option<&str>, asked: &str) -> Links {
+        let listeners = sockets();
         let asked = Host::parse(asked).unwrap();
         let local = asked.address().unwrap_or(IpAddr::from([192, 168, 1, 10]));
-        Links::new(public_host, &asked, local, &listeners)
+        Links::new(public_host, &asked, local, &listeners, None, None)
     }
 
     #[test]
@@ -135,7 +174,7 @@ pub(super) mod tests {
             (Some("a.org"), "127.0.0.1", 2),
         ] {
             let asked = Host::parse(asked).unwrap();
-            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets);
+            let links = Links::new(public_host, &asked, IpAddr::from([10, 0, 2, 15]), &sockets, None, None);
             assert_eq!(links.announce().len(), count, "{public_host:?} {asked:?}");
             assert!(links.announce()[0].starts_with("http://"));
         }
@@ -156,6 +195,43 @@ pub(super) mod tests {
             assert_eq!(links.announce()[0], format!("http://{tracker}/announce"), "{asked}");
             assert_eq!(links.announce()[1], format!("udp://{tracker}"), "{asked}");
         }
+    }
+
+    #[test]
+    fn who_comes_through_the_router_is_told_the_port_that_it_maps() {
+        let sockets = sockets();
+        for (public_host, is_public_host, asked, tracker) in [
+            (None, false, "203.0.113.1:8080", "203.0.113.1:40002"),
+            (None, false, "192.168.1.10", "192.168.1.10:6969"),
+            (None, false, "box.local", "box.local:6969"),
+            (Some("example.org"), true, "192.168.1.10", "example.org:40002"),
+            (Some("example.org"), false, "192.168.1.10", "example.org:6969"),
+            (Some("203.0.113.1"), true, "203.0.113.1", "203.0.113.1:40002"),
+        ] {
+            let mapped = MappedTracker { tracker: "203.0.113.1:40002".parse().unwrap(), is_public_host };
+            let asked = Host::parse(asked).unwrap();
+            let links =
+                Links::new(public_host, &asked, [192, 168, 1, 10].into(), &sockets, Some(mapped), None);
+            let expected = [format!("http://{tracker}/announce"), format!("udp://{tracker}")];
+            assert_eq!(links.announce(), expected, "{public_host:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_members_urls_have_its_passkey_where_clients_keep_it() {
+        let content = published("item", &[]).content;
+        let (torrent, hash) = (content.torrent(), content.info_hash());
+        let links = Links { base: "/KEY".into(), ..links(None, "box.local:8080") };
+        let base = "http://box.local:8080/KEY";
+        assert_eq!(links.torrent(torrent), format!("{base}/torrents/{hash}.torrent"));
+        assert_eq!(links.web_seed(), format!("{base}/files/"));
+        assert_eq!((links.to("/"), links.path("/feed.xml")), (format!("{base}/"), "/KEY/feed.xml".into()));
+        let asked = Host::parse("box.local").unwrap();
+        let local = IpAddr::from([192, 168, 1, 10]);
+        let links = Links::new(None, &asked, local, &sockets(), None, Some("KEY"));
+        let trackers = ["http://box.local:6969/KEY/announce", "udp://box.local:6969/KEY/announce"];
+        assert_eq!(links.announce(), trackers);
+        assert_eq!(links.magnet(&content).matches("%2FKEY%2F").count(), 3);
     }
 
     #[test]

@@ -6,11 +6,17 @@ use std::time::Duration;
 use super::memory::Memory;
 use super::space::Space;
 use super::view::{Listed, STATES, state_name};
+use crate::members::Standing;
+use crate::net::port_mapping;
 
 /// What the metrics are made of.
 pub(super) struct Facts {
     /// All items.
     pub(super) listed: Vec<Listed>,
+    /// Whether items may be named.
+    pub(super) with_names: bool,
+    /// Members, as far as they may be named.
+    pub(super) members: Vec<Standing>,
     /// Number of things that are wrong with the box.
     pub(super) problems: usize,
     /// Since the daemon started.
@@ -19,6 +25,8 @@ pub(super) struct Facts {
     pub(super) peers: usize,
     /// Peers that the tracker knows.
     pub(super) tracker_peers: usize,
+    /// How port mapping stands, as one of [`STATES`](port_mapping::STATES).
+    pub(super) port_mapping: &'static str,
     /// Bytes read to hash them since the daemon started.
     pub(super) hashed: u64,
     /// Bytes compared with what was hashed since the daemon started.
@@ -57,12 +65,25 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
         gauge(text, "blackbox_memory_available_bytes", help, memory.available)?;
         gauge(text, "blackbox_memory_size_bytes", "Memory of the machine.", memory.total)?;
     }
+    family(text, "blackbox_port_mapping", "gauge", "1 for how it stands, 0 for how it could.")?;
+    for state in port_mapping::STATES {
+        let is_so = u8::from(state == facts.port_mapping);
+        writeln!(text, "blackbox_port_mapping{{state=\"{state}\"}} {is_so}")?;
+    }
     family(text, "blackbox_items", "gauge", "Items in each state.")?;
     for state in STATES {
         let count = facts.listed.iter().filter(|listed| listed.item.state == state).count();
         writeln!(text, "blackbox_items{{state=\"{}\"}} {count}", state_name(state))?;
     }
-    for (name, kind, help, value) in ITEM_FAMILIES {
+    for (name, kind, help, value) in MEMBER_FAMILIES {
+        if !facts.members.is_empty() {
+            family(text, name, kind, help)?;
+        }
+        for member in &facts.members {
+            writeln!(text, "{name}{{member=\"{}\"}} {}", Label(&member.name), value(member))?;
+        }
+    }
+    for (name, kind, help, value) in ITEM_FAMILIES.into_iter().filter(|_| facts.with_names) {
         family(text, name, kind, help)?;
         for listed in &facts.listed {
             let Some(content) = &listed.item.content else { continue };
@@ -90,6 +111,42 @@ const ITEM_FAMILIES: [ItemFamily; 6] = [
     ("blackbox_item_completed_total", "counter", "Downloads that peers completed.", Listed::completed),
     ("blackbox_item_damaged_bytes", "gauge", "Bytes that are damaged on the disk.", Listed::damaged),
     ("blackbox_item_uploaded_bytes_total", "counter", "Bytes of the item given away.", Listed::uploaded),
+];
+
+/// A metric of every member: name, type, help, value. The name alone tells whose it is: a passkey is a secret.
+type MemberFamily = (&'static str, &'static str, &'static str, fn(&Standing) -> i128);
+
+const MEMBER_FAMILIES: [MemberFamily; 5] = [
+    (
+        "blackbox_member_sent_bytes_total",
+        "counter",
+        "Bytes of content that the box sent to the member.",
+        |member| member.account.sent.into(),
+    ),
+    (
+        "blackbox_member_claimed_downloaded_bytes_total",
+        "counter",
+        "Bytes that the member's clients say they have received, from anybody.",
+        |member| member.account.claimed_downloaded.into(),
+    ),
+    (
+        "blackbox_member_claimed_uploaded_bytes_total",
+        "counter",
+        "Bytes that the member's clients say they have sent.",
+        |member| member.account.claimed_uploaded.into(),
+    ),
+    (
+        "blackbox_member_last_seen_timestamp_seconds",
+        "gauge",
+        "When the member last showed its passkey; 0 for never.",
+        |member| member.account.last_seen.into(),
+    ),
+    (
+        "blackbox_member_clients",
+        "gauge",
+        "Clients of the member that are admitted, each once for every item and address.",
+        |member| member.clients as i128,
+    ),
 ];
 
 fn family(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
@@ -124,20 +181,46 @@ mod tests {
     use super::super::view::tests::{published, unpublished};
     use super::*;
     use crate::catalog::State;
+    use crate::members::Account;
     use std::collections::HashSet;
 
     fn rendered() -> String {
-        render(&Facts {
+        render(&facts())
+    }
+
+    fn facts() -> Facts {
+        Facts {
             listed: vec![published("a \"b\" \\\nc", &[]), unpublished("x", State::Failed, None)],
+            with_names: true,
+            members: Vec::new(),
             problems: 2,
             uptime: Duration::from_millis(61_500),
             peers: 3,
             tracker_peers: 4,
+            port_mapping: "mapped",
             hashed: 5,
             scrubbed: 6,
             space: Some(Space { free: 10, total: 100 }),
             memory: Some(Memory { available: 20, total: 200 }),
-        })
+        }
+    }
+
+    #[test]
+    fn members_are_named_and_items_are_not_where_they_may_not_be() {
+        let account = Account { sent: 1, claimed_uploaded: 2, claimed_downloaded: 3, last_seen: 4 };
+        let members = vec![Standing { name: "al\"ice".into(), account, clients: 5 }];
+        let text = render(&Facts { members, with_names: false, ..facts() });
+        for line in [
+            r#"blackbox_member_sent_bytes_total{member="al\"ice"} 1"#,
+            r#"blackbox_member_claimed_uploaded_bytes_total{member="al\"ice"} 2"#,
+            r#"blackbox_member_claimed_downloaded_bytes_total{member="al\"ice"} 3"#,
+            r#"blackbox_member_last_seen_timestamp_seconds{member="al\"ice"} 4"#,
+            r#"blackbox_member_clients{member="al\"ice"} 5"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("item=") && !text.contains("info_hash"), "{text}");
+        assert!(!rendered().contains("member"));
     }
 
     #[test]
@@ -149,6 +232,8 @@ mod tests {
             "blackbox_problems 2",
             "blackbox_peers 3",
             "blackbox_tracker_peers 4",
+            "blackbox_port_mapping{state=\"mapped\"} 1",
+            "blackbox_port_mapping{state=\"refused\"} 0",
             "# TYPE blackbox_hashed_bytes_total counter",
             "blackbox_hashed_bytes_total 5",
             "blackbox_publish_free_bytes 10",

@@ -8,13 +8,14 @@
 //! - [`view`]: what all surfaces show of an item
 //! - [`index`], [`admin`], [`folder`]: HTML; [`feed`], [`api`], [`metrics`]: for programs
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
-//! - [`access`], [`basic_auth`]: who may see the admin page; [`space`], [`memory`]: room on the disk, and for programs
+//! - [`access`], [`door`], [`basic_auth`]: who may see the admin page, and what is for members; [`space`], [`memory`]: room on the disk, and for programs
 
 mod access;
 mod admin;
 mod api;
 mod basic_auth;
 mod conditional;
+mod door;
 mod download;
 mod feed;
 mod files;
@@ -33,14 +34,16 @@ mod view;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, SharedApp};
 use crate::net::http::{self, Request, Response};
+use door::Visit;
 use host::Host;
-use links::Links;
+use links::{Links, MappedTracker};
 
 /// Downloads over `/files` at once; more are told to come back, so that the page stays in reach. With the parts that
 /// are read ahead ([`download::MAX_PART`]) they hold at most 48 MB.
@@ -72,11 +75,30 @@ async fn respond(web: &Web, request: &Request) -> Response {
     }
     let Some(host) = Host::of(&request.head, request.local) else { return reply::bad_host() };
     let app = &web.app;
-    let links = Links::new(app.config.public_host.as_deref(), &host, request.local.ip(), &app.listeners);
-    let path = request.head.uri.path();
-    match path {
+    let visit = match door::enter(app, request) {
+        Ok(visit) => visit,
+        Err(refusal) => return refusal.response(),
+    };
+    let response = answer(web, request, &host, visit).await;
+    if visit.member.is_none() || response.headers().get(CACHE_CONTROL).is_some_and(|it| it == "no-store") {
+        return response;
+    }
+    // Another member's links are in it.
+    reply::with(response, CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))
+}
+
+async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> Response {
+    let app = &web.app;
+    let passkey = visit.member.map(|member| app.members.passkey(member));
+    let public_host = app.config.public_host.as_deref();
+    let mapped = app.port_mapping.tracker().map(|tracker| {
+        let is_public_host = app.public_host.is_at(tracker.ip());
+        MappedTracker { tracker, is_public_host }
+    });
+    let links = Links::new(public_host, host, request.local.ip(), &app.listeners, mapped, passkey);
+    match visit.path {
         "/" => index::respond(app, request, &links),
-        "/admin" => admin::respond(app, request, &host).await,
+        "/admin" => admin::respond(app, request, host).await,
         "/feed.xml" => {
             let feed = feed::render(&view::listed(app), &links);
             reply::cacheable(request, "application/rss+xml; charset=utf-8", feed)
@@ -84,16 +106,17 @@ async fn respond(web: &Web, request: &Request) -> Response {
         "/api/v1/items" => api::reply(request, &api::items(&view::listed(app), &links)),
         "/api/v1/status" => api::reply(request, &status(app)),
         "/metrics" => {
-            reply::text("text/plain; version=0.0.4; charset=utf-8", metrics::render(&metrics(app).await))
+            let facts = metrics(app, admin::refusal(app, request, host).await.is_none()).await;
+            reply::text("text/plain; version=0.0.4; charset=utf-8", metrics::render(&facts))
         }
         "/healthz" => reply::text("text/plain; charset=utf-8", "ok\n"),
         "/style.css" => reply::cacheable(request, "text/css; charset=utf-8", reply::STYLE),
         "/icon.svg" => reply::cacheable(request, "image/svg+xml", reply::ICON),
-        _ => {
+        path => {
             if let Some(name) = path.strip_prefix("/torrents/") {
                 torrent_file::respond(app, request, name, &links).await
             } else if let Some(rest) = path.strip_prefix("/files/") {
-                files::respond(web, request, rest).await
+                files::respond(web, request, rest, &links, visit.member).await
             } else {
                 reply::not_found()
             }
@@ -105,14 +128,18 @@ fn status(app: &App) -> api::Status {
     api::Status::new(&view::listed(app), app.health.problems(), app.started.elapsed())
 }
 
-async fn metrics(app: &App) -> metrics::Facts {
+/// What is for members is named to those only who may see the admin page.
+async fn metrics(app: &App, is_trusted: bool) -> metrics::Facts {
     let space = space::of(&app.publish).await;
     metrics::Facts {
         listed: view::listed(app),
+        with_names: app.is_public() || is_trusted,
+        members: if is_trusted { app.members.standings() } else { Vec::new() },
         problems: app.health.problems().len(),
         uptime: app.started.elapsed(),
         peers: app.peers.len(),
-        tracker_peers: app.swarms().peer_count(),
+        tracker_peers: app.swarms.peer_count(),
+        port_mapping: app.port_mapping.state().name(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
         scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),
         space,

@@ -29,6 +29,8 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
+    /// What all paths begin with.
+    base: &'static str,
     title: &'a str,
     sentence: &'a str,
 }
@@ -103,7 +105,7 @@ pub(super) fn guarded(response: Response) -> Response {
 
 /// An error as a page with one sentence.
 pub(super) fn error(status: StatusCode, sentence: &str) -> Response {
-    page(status, &ErrorPage { title: status.canonical_reason().unwrap_or("Error"), sentence })
+    page(status, &ErrorPage { base: "", title: status.canonical_reason().unwrap_or("Error"), sentence })
 }
 
 /// 404

@@ -27,9 +27,8 @@ pub(super) fn listed(app: &App) -> Vec<Listed> {
     let catalog = app.catalog.snapshot();
     // What keeps items offline is wrong with the whole publish folder, and comes first.
     let offline = app.health.problems().into_iter().next();
-    let swarms = app.swarms();
     let listed = |item: &Arc<Item>| {
-        let scrape = item.content.as_ref().map(|content| swarm(content, |name| swarms.scrape(name)));
+        let scrape = item.content.as_ref().map(|content| swarm(content, |name| app.swarms.scrape(name)));
         let mut listed = Listed::new(Arc::clone(item), scrape);
         if item.state == State::Offline && listed.error.is_none() {
             listed.error.clone_from(&offline);

@@ -29,6 +29,8 @@ mod dh;
 mod inbox;
 mod initiator;
 mod rc4;
+#[cfg(target_arch = "x86_64")]
+mod rc4_x86_64;
 mod responder;
 mod step;
 

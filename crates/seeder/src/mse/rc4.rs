@@ -1,5 +1,8 @@
 //! The stream cipher RC4. Broken for all that has to stay secret; here it only has to look like noise.
 
+#[cfg(target_arch = "x86_64")]
+use super::rc4_x86_64 as fast;
+
 /// Bytes of the keystream that are not used, since they tell of the key.
 const DISCARDED: usize = 1024;
 
@@ -31,10 +34,29 @@ impl Rc4 {
     }
 
     /// Encrypts or decrypts the next bytes of the stream.
+    pub fn apply(&mut self, bytes: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        let bytes = self.apply_groups(bytes);
+        self.apply_anywhere(bytes);
+    }
+
+    /// Takes bytes by groups, up to what fills none; that is left.
+    #[cfg(target_arch = "x86_64")]
+    fn apply_groups<'a>(&mut self, bytes: &'a mut [u8]) -> &'a mut [u8] {
+        let before = usize::from(!self.i) % fast::GROUP;
+        let (first, bytes) = bytes.split_at_mut(before.min(bytes.len()));
+        self.apply_anywhere(first);
+        let (words, rest) = bytes.as_chunks_mut();
+        let (next, j) = fast::apply(&mut self.table, words, self.i.wrapping_add(1), self.j);
+        (self.i, self.j) = (next.wrapping_sub(1), j);
+        rest
+    }
+
+    /// On any processor.
     ///
     /// Two things make this fast: the keystream is applied by words, and each entry is read before the exchange
     /// ahead of it is written, which changes it but once in 256 times. So nothing waits for a write.
-    pub fn apply(&mut self, bytes: &mut [u8]) {
+    fn apply_anywhere(&mut self, bytes: &mut [u8]) {
         let (words, rest) = bytes.as_chunks_mut::<8>();
         let Self { table, i, j } = self;
         let (mut at, mut to) = (i.wrapping_add(1), *j);
@@ -97,6 +119,19 @@ mod tests {
             let mut stream = vec![0; offset + 16];
             Rc4::from_start(key).apply(&mut stream);
             assert_eq!(stream[*offset..], want.to_be_bytes(), "{key:x?} from {offset} on");
+        }
+    }
+
+    #[test]
+    fn every_processor_encrypts_alike() {
+        for key in 0..=u8::MAX {
+            let [mut ours, mut any] = [Rc4::from_start(&[key, 1, 2]), Rc4::from_start(&[key, 1, 2])];
+            for size in [1000, 0, 7, 1001, 9, 2000] {
+                let (mut want, mut got) = (vec![key; size], vec![key; size]);
+                any.apply_anywhere(&mut want);
+                ours.apply(&mut got);
+                assert!(got == want, "key {key}, {size} bytes");
+            }
         }
     }
 

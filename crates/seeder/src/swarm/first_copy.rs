@@ -13,22 +13,21 @@ const AHEAD: f64 = 0.5;
 const MIN_WINDOW: f64 = 2.0;
 
 impl Swarm {
-    /// Gives a new piece to the member that owes least, of those who have room for one.
-    pub(super) fn first_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
-        while self.pieces.new_count() > 0 {
-            let member = self.next_receiver(now)?;
-            let peer = self.members.get_mut(&member)?;
-            let found = self.pieces.next_new(|byte| peer.untold(byte));
-            if let Some(piece) = found.and_then(|index| self.lengths.piece(index)) {
-                self.pieces.give(member, piece);
-                return Some((member, piece));
-            }
-            peer.exhausted = Some(self.pieces.returned());
+    /// Gives new pieces to the members that owe least, as many as each has room for.
+    pub(super) fn first_copies(&mut self, now: Instant) {
+        if self.pieces.new_count() == 0 {
+            return;
         }
-        None
+        for member in self.receivers(now) {
+            while let Some(piece) = self.new_piece_for(member) {
+                self.pieces.give(member, piece);
+                self.tell(now, member, piece);
+            }
+        }
     }
 
-    fn next_receiver(&self, now: Instant) -> Option<Member> {
+    /// Who may be given something new, in order.
+    fn receivers(&self, now: Instant) -> Vec<Member> {
         let returned = self.pieces.returned();
         let is_idle = self.idle(now).is_some();
         let candidates = self.members.iter().filter(|(_, peer)| {
@@ -37,9 +36,19 @@ impl Swarm {
                 && self.has_room(peer)
                 && (peer.debt() <= self.trusted_debt || is_idle)
         });
-        let best = candidates
-            .min_by(|(_, a), (_, b)| a.debt().total_cmp(&b.debt()).then_with(|| a.sent.cmp(&b.sent)));
-        best.map(|(member, _)| *member)
+        let mut receivers: Vec<_> =
+            candidates.map(|(member, peer)| (peer.debt(), peer.sent, *member)).collect();
+        receivers.sort_unstable_by(|(a, a_sent, _), (b, b_sent, _)| a.total_cmp(b).then(a_sent.cmp(b_sent)));
+        receivers.into_iter().map(|(.., member)| member).collect()
+    }
+
+    fn new_piece_for(&mut self, member: Member) -> Option<PieceIndex> {
+        let peer = self.members.get(&member).filter(|peer| self.has_room(peer))?;
+        let found = self.pieces.next_new(|byte| peer.untold(byte));
+        if found.is_none() {
+            self.members.get_mut(&member)?.exhausted = Some(self.pieces.returned());
+        }
+        self.lengths.piece(found?)
     }
 
     /// Whether one more piece may be open at the member.

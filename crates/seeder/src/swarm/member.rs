@@ -1,11 +1,11 @@
 //! One member: what it has, what it was told of, and how it does.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use torrent::{Block, PieceIndex};
+use torrent::{Block, MAX_BLOCK, PieceIndex};
 
 use crate::piece_set::PieceSet;
 use crate::requests::MAX_REQUESTS;
@@ -24,18 +24,28 @@ pub(super) struct Open {
     pub(super) opened: Instant,
     /// When it was revealed, asked for or last sent of.
     pub(super) since: Instant,
-    /// When it was revealed, first asked for, or last sent of.
+    /// When it was revealed, first asked for, or got further.
     pub(super) moved: Instant,
     pub(super) asked: bool,
     /// Bytes that were asked for and not sent.
     queued: u32,
-    /// Bytes.
+    /// Bytes; those that were sent again do not count.
     pub(super) sent: u32,
+    /// Where blocks begin that were sent, if at a multiple of their usual size, as with all clients.
+    begins: BTreeSet<u32>,
 }
 
 impl Open {
     fn new(now: Instant, asked: bool) -> Self {
-        Self { opened: now, since: now, moved: now, asked, queued: 0, sent: 0 }
+        Self { opened: now, since: now, moved: now, asked, queued: 0, sent: 0, begins: BTreeSet::new() }
+    }
+
+    fn sent(&mut self, at: Instant, block: Block) {
+        self.since = at;
+        if !block.begin.is_multiple_of(MAX_BLOCK) || self.begins.insert(block.begin) {
+            self.moved = at;
+            self.sent = self.sent.saturating_add(block.length);
+        }
     }
 }
 
@@ -119,9 +129,12 @@ impl Peer {
         !(self.has.bits()[byte] | self.revealed.as_ref().map_or(0xff, |revealed| revealed.bits()[byte]))
     }
 
-    /// Bytes that are on their way to it, or soon will be: what it asks for, and what it was just told of.
+    /// Bytes that are on their way to it, or soon will be: what it asks for, and what it was just told of, if it has shown
+    /// that it takes something.
     pub(super) fn pending(&self, now: Instant, young: Duration, piece_length: u64) -> u64 {
-        let is_fresh = |open: &&Open| !open.asked && now.saturating_duration_since(open.since) < young;
+        let is_fresh = |open: &&Open| {
+            self.has_finished_one && !open.asked && now.saturating_duration_since(open.since) < young
+        };
         self.queued + self.open.values().filter(is_fresh).count() as u64 * piece_length
     }
 
@@ -178,9 +191,7 @@ impl Peer {
         self.sent += u64::from(block.length);
         self.reached = at;
         let Some(open) = self.open_piece(at, block.piece) else { return false };
-        open.since = at;
-        open.moved = at;
-        open.sent = open.sent.saturating_add(block.length);
+        open.sent(at, block);
         let is_whole = open.sent >= size;
         if is_whole {
             self.open.remove(&block.piece);

@@ -20,8 +20,9 @@ mod standing;
 mod sweep;
 mod tail;
 mod widening;
+mod withheld;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ pub struct Swarm {
     members: BTreeMap<Member, Peer>,
     next_member: u32,
     record: Record,
+    /// Pieces that can't be given, in order.
+    withheld: Vec<PieceIndex>,
     widening: Widening,
     /// Where the tail looks for the next piece.
     tail_cursor: u32,
@@ -94,6 +97,8 @@ pub struct Swarm {
     trusted_debt: f64,
     /// Whether there may be something to reveal.
     dirty: bool,
+    /// What was decided and not told yet.
+    reveals: VecDeque<Reveal>,
 }
 
 impl Swarm {
@@ -105,6 +110,7 @@ impl Swarm {
             members: BTreeMap::new(),
             next_member: 0,
             record: Record::default(),
+            withheld: Vec::new(),
             widening: Widening::default(),
             tail_cursor: 0,
             repeats: 0,
@@ -119,6 +125,7 @@ impl Swarm {
             incomplete: 1.0,
             trusted_debt: sweep::TOLERANCE,
             dirty: false,
+            reveals: VecDeque::new(),
         }
     }
 
@@ -270,12 +277,12 @@ impl Swarm {
 
     /// What a member is to be told of now. To be asked until it is `None`, after every batch of events.
     pub fn poll_reveal(&mut self, now: Instant) -> Option<Reveal> {
-        if !self.dirty {
-            return None;
+        if std::mem::take(&mut self.dirty) {
+            self.reveal_all(now);
+            self.first_copies(now);
+            self.further_copies(now);
         }
-        let reveal = self.reveal_all(now).or_else(|| self.reveal_piece(now));
-        self.dirty = reveal.is_some();
-        reveal
+        self.reveals.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, if nothing happens before.
@@ -324,21 +331,23 @@ impl Swarm {
         self.busy_until.saturating_duration_since(now).as_secs_f64() * self.uplink
     }
 
-    fn reveal_all(&mut self, now: Instant) -> Option<Reveal> {
+    fn reveal_all(&mut self, now: Instant) {
         let is_alone = self.alone_since.is_some_and(|since| now >= since + ALONE);
         if !self.others_seed && !is_alone {
-            return None;
+            return;
         }
-        let is_due = |peer: &Peer| peer.is_incomplete() && peer.revealed.is_some();
-        let (member, peer) = self.members.iter_mut().find(|(_, peer)| is_due(peer))?;
-        peer.revealed = None;
-        Some(Reveal::All(*member))
+        for (member, peer) in self.members.iter_mut().filter(|(_, peer)| peer.is_incomplete()) {
+            if peer.revealed.take().is_some() {
+                self.reveals.push_back(Reveal::All(*member));
+            }
+        }
     }
 
-    fn reveal_piece(&mut self, now: Instant) -> Option<Reveal> {
-        let (member, piece) = self.first_copy(now).or_else(|| self.further_copy(now))?;
-        let peer = self.members.get_mut(&member)?;
-        peer.reveal(now, piece);
-        Some(Reveal::Piece(member, piece))
+    /// Has the member told of a piece.
+    fn tell(&mut self, now: Instant, member: Member, piece: PieceIndex) {
+        if let Some(peer) = self.members.get_mut(&member) {
+            peer.reveal(now, piece);
+            self.reveals.push_back(Reveal::Piece(member, piece));
+        }
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum State {
     Unproven(Member),
     /// In the swarm.
     Out,
+    /// Can't be given at present.
+    Withheld,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +98,19 @@ impl Pieces {
         Some(giver)
     }
 
+    /// Can't be given for now. How far it had come.
+    pub(super) fn withhold(&mut self, piece: PieceIndex) -> State {
+        let before = self.state(piece);
+        self.set(piece, State::Withheld);
+        before
+    }
+
+    /// Can be given again.
+    pub(super) fn release(&mut self, piece: PieceIndex) {
+        let is_elsewhere = self.at(piece).availability > 0;
+        self.set(piece, if is_elsewhere { State::Out } else { State::New });
+    }
+
     /// Was sent whole. Whether it is unproven now; `shown`: the member has said that it has it.
     pub(super) fn sent(&mut self, member: Member, piece: PieceIndex, shown: bool) -> bool {
         if !matches!(self.state(piece), State::New | State::Given(_)) {
@@ -110,9 +125,10 @@ impl Pieces {
     pub(super) fn show(&mut self, member: Member, piece: PieceIndex) -> Option<Member> {
         self.at_mut(piece).availability += 1;
         let giver = match self.state(piece) {
+            State::Withheld => return None,
             State::Unproven(giver) if giver == member => return None,
             State::Unproven(giver) => Some(giver),
-            _ => None,
+            State::New | State::Given(_) | State::Out => None,
         };
         self.set(piece, State::Out);
         giver

@@ -78,14 +78,16 @@ impl Swarm {
     }
 
     fn judge_members(&mut self, elapsed: Duration) {
-        let mut debts = Vec::with_capacity(self.members.len());
+        let (mut served, mut debts) = (0, Vec::with_capacity(self.members.len()));
         for peer in self.members.values_mut() {
             peer.bad = record::fade(peer.bad, elapsed);
-            if peer.is_served() {
+            served += u32::from(peer.is_served());
+            // Who only listens owes nothing, and is no measure for others.
+            if peer.is_served() && peer.has_finished_one {
                 debts.push(peer.debt());
             }
         }
-        self.incomplete = debts.len().max(1) as f64;
+        self.incomplete = served.max(1).into();
         // Of two the one that owes more is the measure: it may be that the other one just shows nothing.
         let middle = debts.len() / 2;
         let median = (!debts.is_empty()).then(|| *debts.select_nth_unstable_by(middle, f64::total_cmp).1);

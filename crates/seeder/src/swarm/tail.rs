@@ -1,9 +1,12 @@
 //! Which member is given which further copy, when no new piece is left or nobody asks for one.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use torrent::PieceIndex;
 
+use super::member::Open;
 use super::pieces::State;
 use super::{Member, Peer, Swarm};
 
@@ -23,39 +26,56 @@ const DESPERATE: Duration = Duration::from_millis(250);
 /// Pieces that are looked at to find the one that fewest have.
 const LOOK: usize = 2048;
 
-/// Members that are tried until one can be told of something.
+/// Members that are tried in vain until it is left.
 const MAX_TRIES: usize = 16;
 
 /// Further copies that are revealed from one sweep to the next: the work for one event is bounded.
 const MAX_REPEATS: usize = 256;
 
 impl Swarm {
-    /// Tells the member of a piece that has least to do, of those that can be trusted with it.
-    pub(super) fn further_copy(&mut self, now: Instant) -> Option<(Member, PieceIndex)> {
+    /// Tells members of pieces, those first that have least to do, of those that can be trusted with it.
+    pub(super) fn further_copies(&mut self, now: Instant) {
         let idle = self.idle(now);
         let is_first_copy = self.pieces.new_count() > 0 && idle.is_none();
         if is_first_copy || self.is_busy(now) || self.repeats >= MAX_REPEATS {
-            return None;
+            return;
         }
+        let idle = idle.unwrap_or_default();
         let piece_length = u64::from(self.lengths.piece_length());
-        let is_desperate = idle.is_some_and(|idle| idle > DESPERATE);
-        let may_receive = |peer: &Peer| is_desperate || peer.debt() <= self.trusted_debt;
-        let incomplete = self.members.iter().filter(|(_, peer)| peer.takes_reveals() && may_receive(peer));
-        let mut receivers: Vec<_> = incomplete
-            .map(|(member, peer)| (peer.pending(now, YOUNG, piece_length), peer.has.len(), *member))
-            .collect();
-        let pending = receivers.iter().map(|(pending, ..)| pending).sum::<u64>() as f64 + self.backlog(now);
-        if pending >= AHEAD * self.uplink * self.widening.factor() {
-            return None;
+        let (mut receivers, mut pending) = (BinaryHeap::new(), self.backlog(now));
+        for (member, peer) in self.members.iter().filter(|(_, peer)| self.may_receive(peer, idle)) {
+            let of_it = peer.pending(now, YOUNG, piece_length);
+            receivers.push(Reverse((of_it / piece_length, peer.has.len(), *member)));
+            pending += of_it as f64;
         }
-        (0..MAX_TRIES).find_map(|_| {
-            let key = |(_, (pending, has, _)): &(usize, &(u64, u32, Member))| (pending / piece_length, *has);
-            let (at, _) = receivers.iter().enumerate().min_by_key(key)?;
-            let (.., member) = receivers.swap_remove(at);
-            let piece = self.rarest_for(member, idle.unwrap_or_default())?;
+        let enough = AHEAD * self.uplink * self.widening.factor();
+        let mut tries = 0;
+        while pending < enough
+            && self.repeats < MAX_REPEATS
+            && tries < MAX_TRIES
+            && let Some(Reverse((waiting, has, member))) = receivers.pop()
+        {
+            let Some(piece) = self.rarest_for(now, member, idle) else {
+                tries += 1;
+                continue;
+            };
             self.repeat(piece);
-            Some((member, piece))
-        })
+            self.tell(now, member, piece);
+            let Some(peer) = self.members.get(&member) else { continue };
+            if peer.has_finished_one {
+                pending += piece_length as f64;
+            }
+            if self.may_receive(peer, idle) {
+                receivers.push(Reverse((waiting + 1, has, member)));
+            }
+        }
+    }
+
+    /// Whether a further copy is of use with the member. Whoever has not taken a whole piece may be one who only listens,
+    /// and is told of one at a time.
+    fn may_receive(&self, peer: &Peer, idle: Duration) -> bool {
+        let is_good = peer.debt() <= self.trusted_debt && (peer.has_finished_one || peer.open.is_empty());
+        peer.takes_reveals() && (is_good || idle > DESPERATE)
     }
 
     /// Whether enough waits to be sent.
@@ -74,7 +94,7 @@ impl Swarm {
     }
 
     /// The piece that fewest have, of those the member may be told of.
-    fn rarest_for(&mut self, member: Member, idle: Duration) -> Option<PieceIndex> {
+    fn rarest_for(&mut self, now: Instant, member: Member, idle: Duration) -> Option<PieceIndex> {
         let peer = self.members.get_mut(&member)?;
         if untold(peer, 0, self.pieces.count()).next().is_none_or(|index| index >= self.pieces.count()) {
             peer.revealed = None;
@@ -82,8 +102,8 @@ impl Swarm {
         }
         let peer = self.members.get(&member)?;
         let may = |piece: PieceIndex| match self.pieces.state(piece) {
-            State::New => false,
-            State::Given(_) => idle > STUCK,
+            State::New | State::Withheld => false,
+            State::Given(giver) => idle > STUCK || self.is_left_alone(now, piece, giver),
             State::Unproven(giver) => idle > DESPERATE || !self.is_trusted(giver),
             State::Out => true,
         };
@@ -94,6 +114,13 @@ impl Swarm {
             .min_by_key(|piece| self.pieces.spread(*piece))?;
         self.tail_cursor = best.get() + 1;
         Some(best)
+    }
+
+    /// Whether the piece was given to somebody who does not ask for it and has not taken one yet.
+    fn is_left_alone(&self, now: Instant, piece: PieceIndex, giver: Member) -> bool {
+        let Some(peer) = self.members.get(&giver) else { return true };
+        let is_unused = |open: &Open| !open.asked && now.saturating_duration_since(open.since) >= YOUNG;
+        !peer.has_finished_one && peer.open.get(&piece).is_none_or(is_unused)
     }
 
     fn is_trusted(&self, member: Member) -> bool {

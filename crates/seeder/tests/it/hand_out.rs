@@ -51,6 +51,11 @@ impl Seed {
         self.reveal();
     }
 
+    fn withhold(&mut self, pieces: &[PieceIndex]) {
+        self.swarm.set_withheld(self.now, pieces);
+        self.reveal();
+    }
+
     fn reveal(&mut self) {
         while let Some(reveal) = self.swarm.poll_reveal(self.now) {
             match reveal {
@@ -414,6 +419,65 @@ fn who_has_left_is_ignored() {
     assert_eq!(seed.swarm.standing(gone, block), Standing::default());
     assert_eq!(seed.swarm.poll_reveal(seed.now), None);
     assert_ne!(seed.join(1), gone);
+}
+
+#[test]
+fn what_can_not_be_given_is_given_to_nobody_and_nobody_is_blamed() {
+    let mut seed = Seed::new();
+    let members = [1, 2, 3].map(|host| seed.join(host));
+    let passed_on = seed.told[&members[1]][0];
+    seed.send(members[1], passed_on);
+    seed.show(members[1], passed_on);
+    // That, all that the first was told of, and what nobody heard of.
+    let unheard = seed.piece(PIECES - 1);
+    let mut withheld = [&seed.told[&members[0]][..], &[passed_on, unheard]].concat();
+    withheld.sort_unstable();
+    seed.withhold(&withheld);
+    // It is not sent, whoever asks.
+    seed.taken.extend(members.iter().flat_map(|member| withheld.iter().map(|piece| (*member, *piece))));
+    let before = seed.told.clone();
+    seed.work(3, &members, true);
+    let next = |piece: &&PieceIndex| !seed.taken.contains(&(members[0], **piece));
+    let next = *seed.told[&members[0]].iter().find(next).expect("it is given something else");
+    assert!(seed.swarm.standing(members[0], seed.block(next, 0)).is_first_copy(), "it is blamed");
+    seed.work(3, &members, true);
+    let is_given = |member: &Member, piece| seed.told[member][before[member].len()..].contains(piece);
+    assert!(!members.iter().any(|member| withheld.iter().any(|piece| is_given(member, piece))));
+
+    seed.withhold(&[]);
+    seed.taken.retain(|(_, piece)| !withheld.contains(piece));
+    seed.work(2, &members, true);
+    for piece in &withheld {
+        assert!(*piece == passed_on || seed.taken.iter().any(|(_, taken)| taken == piece), "{piece:?}");
+    }
+}
+
+#[test]
+fn a_crowd_that_only_listens_gets_nothing_before_others() {
+    let mut seed = Seed::new();
+    let members = [1, 2].map(|host| seed.join(host));
+    for host in 3..=250 {
+        seed.join(host);
+    }
+    seed.work(5, &members, true);
+    let taken: BTreeSet<_> = seed.taken.iter().map(|(_, piece)| *piece).collect();
+    assert_eq!(taken.len(), PIECES as usize);
+}
+
+#[test]
+fn a_block_that_is_sent_twice_is_no_piece() {
+    let mut seed = Seed::new();
+    let (member, _) = (seed.join(1), seed.join(2));
+    let piece = seed.told[&member][0];
+    for _ in 0..2 {
+        let block = seed.block(piece, 0);
+        seed.swarm.requested(seed.now, member, block);
+        seed.swarm.sent(seed.now, member, block);
+    }
+    let rest = seed.block(piece, BLOCK);
+    assert!(seed.swarm.standing(member, rest).is_first_copy(), "all of it was sent");
+    seed.swarm.sent(seed.now, member, rest);
+    assert!(!seed.swarm.standing(member, rest).is_first_copy());
 }
 
 #[test]

@@ -51,9 +51,9 @@ fn what_is_withheld_is_revealed_when_it_is_released() {
     let mut connection =
         Connection::greeted(FAST, Torrent { withheld: vec![piece(3), piece(5)], ..handed_out() });
     connection.session.reveal(connection.now, piece(3));
-    connection.session.release(connection.now, piece(5));
+    connection.withhold(&[3]).unwrap();
     assert_eq!(connection.said(), None);
-    connection.session.release(connection.now, piece(3));
+    connection.withhold(&[]).unwrap();
     assert_eq!(connection.said(), Some(bytes(&[Have(3)])));
 }
 

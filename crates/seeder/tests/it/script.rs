@@ -2,7 +2,7 @@
 
 use seeder::{Close, Event, Message, Range, Reserved, Torrent};
 
-use crate::support::{Connection, bytes, lengths, piece};
+use crate::support::{Connection, bytes, lengths};
 
 /// A line of a script.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +19,8 @@ pub(crate) enum Line<'a> {
     Tells(Event),
     /// The choker decides.
     Choke(bool),
-    /// A piece turns out to be damaged.
-    Withhold(u32),
-    /// It is repaired.
-    Release(u32),
+    /// These pieces are damaged, and no others.
+    Withhold(&'a [u32]),
     /// Neither message nor block nor event is waiting.
     Quiet,
     /// What the peer sends closes the connection.
@@ -48,10 +46,7 @@ pub(crate) fn check(reserved: Reserved, torrent: Torrent, script: &[Line]) {
             }
             Line::Tells(event) => assert_eq!(connection.session.poll_event(), Some(event), "{place}"),
             Line::Choke(choked) => connection.session.set_choked(connection.now, choked).expect(&place),
-            Line::Withhold(index) => {
-                connection.session.withhold(connection.now, piece(index)).expect(&place);
-            }
-            Line::Release(index) => connection.session.release(connection.now, piece(index)),
+            Line::Withhold(pieces) => connection.withhold(pieces).expect(&place),
             Line::Quiet => {
                 assert_eq!(connection.said(), None, "{place}");
                 assert_eq!(connection.session.poll_transmit(connection.now), None, "{place}");

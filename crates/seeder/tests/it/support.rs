@@ -1,5 +1,6 @@
 //! A driver without sockets, for a torrent of ten pieces.
 
+use std::io::Write;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,16 @@ pub(crate) const BOTH: Reserved = Reserved::OURS;
 #[expect(clippy::disallowed_methods, reason = "there is no other way to get an origin")]
 pub(crate) fn origin() -> Instant {
     Instant::now()
+}
+
+/// Says how something did; `scripts/test` prints it at its end.
+#[expect(clippy::disallowed_types, reason = "only the crate itself does no I/O")]
+pub(crate) fn figure(what: &str, value: &str) {
+    println!("{what}: {value}");
+    if let Some(path) = std::env::var_os("BLACKBOX_FIGURES") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{what}: {value}").unwrap();
+    }
 }
 
 pub(crate) fn lengths() -> Lengths {
@@ -131,6 +142,12 @@ impl Connection {
 
     pub(crate) fn send(&mut self, message: Message) -> Result<(), Close> {
         self.receive(&bytes(&[message]))
+    }
+
+    /// These pieces turn out to be damaged, and no others.
+    pub(crate) fn withhold(&mut self, pieces: &[u32]) -> Result<(), Close> {
+        let pieces: Vec<_> = pieces.iter().map(|index| piece(*index)).collect();
+        self.session.set_withheld(self.now, &pieces)
     }
 
     /// The next message that is not a block, as it is on the wire.

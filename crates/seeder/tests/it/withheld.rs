@@ -2,7 +2,7 @@
 
 use seeder::{Close, HANDSHAKE_LENGTH, MAX_REQUESTS, Message, Reserved, Torrent};
 
-use crate::script::Line::{self, Choke, Gives, Peer, Quiet, Release, Says, Withhold};
+use crate::script::Line::{self, Choke, Gives, Peer, Quiet, Says, Withhold};
 use crate::script::check;
 use crate::support::{BLOCK, Connection, FAST, PIECES, PLAIN, bytes, piece, range, torrent};
 
@@ -45,7 +45,7 @@ fn withheld_pieces_are_not_allowed_fast() {
             Peer(Request(range(4, 0))),
             Peer(Request(range(4, BLOCK))),
             Gives(range(4, 0)),
-            Withhold(4),
+            Withhold(&[5, 4]),
             Says(Reject(range(4, BLOCK))),
             Quiet,
         ],
@@ -63,8 +63,7 @@ fn blocks_of_withheld_pieces_are_not_given() {
         Peer(Request(range(3, 0))),
         Peer(Request(range(2, BLOCK))),
         Gives(range(1, 0)),
-        Withhold(1),
-        Withhold(3),
+        Withhold(&[1, 3]),
     ];
     let later = [Peer(Request(range(1, 0))), Peer(Request(range(0, 0)))];
     let given = [
@@ -72,12 +71,10 @@ fn blocks_of_withheld_pieces_are_not_given() {
         Gives(range(2, BLOCK)),
         Gives(range(0, 0)),
         Quiet,
-        // Once more makes no difference.
-        Withhold(1),
-        Release(3),
+        Withhold(&[3, 1]),
+        Quiet,
+        Withhold(&[1]),
         Says(Have(3)),
-        Release(3),
-        Release(0),
         Quiet,
         Peer(Request(range(3, 0))),
         Gives(range(3, 0)),
@@ -94,7 +91,7 @@ fn a_piece_that_was_withheld_from_the_start_is_announced_once_repaired() {
     for reserved in [PLAIN, FAST] {
         let script = |answer: &[Line<'static>]| {
             let before = [Choke(false), Says(Unchoke), Peer(Request(range(7, 0)))];
-            let after = [Release(7), Says(Have(7)), Peer(Request(range(7, 0))), Gives(range(7, 0)), Quiet];
+            let after = [Withhold(&[]), Says(Have(7)), Peer(Request(range(7, 0))), Gives(range(7, 0)), Quiet];
             [&before[..], answer, &after].concat()
         };
         let reject = [Says(Reject(range(7, 0)))];
@@ -107,7 +104,7 @@ fn rejects_of_withheld_pieces_do_not_pile_up() {
     let flood = bytes(&vec![Request(range(1, 0)); 4 * MAX_REQUESTS]);
     for (reserved, want) in [(FAST, Err(Close::NotReading)), (PLAIN, Ok(()))] {
         let mut connection = Connection::unchoked(reserved);
-        connection.session.withhold(connection.now, piece(1)).unwrap();
+        connection.withhold(&[1]).unwrap();
         assert_eq!(connection.receive(&flood), want);
         assert_eq!(connection.session.poll_block(connection.now), None);
     }

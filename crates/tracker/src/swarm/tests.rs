@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::testing::{self, announce};
@@ -233,7 +233,7 @@ fn silent_peers_expire_and_late_ones_do_not() {
     tracker.pass(Duration::from_mins(119));
     assert!(peers(&tracker.announce(&announce(9_999, V4))).contains(&"198.51.100.1:1000".parse().unwrap()));
     tracker.pass(Duration::from_hours(3));
-    assert_eq!((tracker.store.peer_count(), tracker.store.swarms.len()), (0, 0));
+    assert_eq!((tracker.store.peer_count(), tracker.store.swarm_count()), (0, 0));
 }
 
 #[test]
@@ -260,6 +260,8 @@ fn intervals_grow_with_the_load() {
                 info_hash: InfoHash([swarm_number; 20]),
                 key: peer,
                 numwant: Some(0),
+                // From all over the world.
+                address: Ipv4Addr::from(0xc800_0000 + 256 * peer).into(),
                 ..announce(1, V4)
             };
             tracker.announce(&announce);
@@ -270,13 +272,17 @@ fn intervals_grow_with_the_load() {
     }
 }
 
+fn limits(swarms: usize, peers: usize, peers_per_swarm: usize) -> Limits {
+    Limits { swarms, peers, peers_per_swarm, ..Limits::default() }
+}
+
 #[test]
 fn a_full_store_answers_and_forgets() {
     for (limits, swarms, peers) in [
-        (Limits { swarms: 3, peers: 999, peers_per_swarm: 999 }, 3, 60),
-        (Limits { swarms: 9, peers: 42, peers_per_swarm: 999 }, 5, 42),
-        (Limits { swarms: 9, peers: 2, peers_per_swarm: 999 }, 2, 2),
-        (Limits { swarms: 9, peers: 999, peers_per_swarm: 10 }, 5, 50),
+        (limits(3, 999, 999), 3, 60),
+        (limits(9, 42, 999), 5, 42),
+        (limits(9, 2, 999), 2, 2),
+        (limits(9, 999, 10), 5, 50),
     ] {
         let mut tracker = tracker(limits);
         // Twenty peers for each of five swarms.
@@ -287,7 +293,7 @@ fn a_full_store_answers_and_forgets() {
         for number in 0..100 {
             assert!(tracker.announce(&peer(number, Event::Started)).interval >= MIN_INTERVAL);
         }
-        assert_eq!((tracker.store.swarms.len(), tracker.store.peer_count()), (swarms, peers), "{limits:?}");
+        assert_eq!((tracker.store.swarm_count(), tracker.store.peer_count()), (swarms, peers), "{limits:?}");
         // Those outside are not counted, those inside can go on and leave.
         let completed = |number| Announce { left: 0, ..peer(number, Event::Completed) };
         tracker.announce(&completed(99));
@@ -296,100 +302,44 @@ fn a_full_store_answers_and_forgets() {
         assert_eq!(tracker.store.peer_count(), peers - 1, "{limits:?}");
         tracker.pass(Duration::from_hours(3));
         assert_eq!(tracker.store.peer_count(), 0);
-        assert!(tracker.store.swarms.len() < limits.swarms, "room for other swarms");
-    }
-}
-
-/// What the store should know, kept in the simplest way.
-#[derive(Default)]
-struct Model {
-    entries: BTreeMap<(InfoHash, bool, [u8; 20]), (Announce, Instant)>,
-    counted: BTreeSet<(InfoHash, bool, [u8; 20])>,
-    downloaded: BTreeMap<InfoHash, u32>,
-}
-
-impl Model {
-    fn announce(&mut self, announce: &Announce, expires: Instant) {
-        let id = |v6| (announce.info_hash, v6, announce.peer_id.0);
-        let own = id(announce.address.is_ipv6());
-        if announce.event == Event::Stopped {
-            self.entries.remove(&own);
-            self.counted.remove(&own);
-            return;
-        }
-        let known = [false, true].iter().any(|v6| self.entries.contains_key(&id(*v6)));
-        let counted = [false, true].iter().any(|v6| self.counted.contains(&id(*v6)));
-        let finished = announce.event == Event::Completed && announce.left == 0 && !counted;
-        *self.downloaded.entry(announce.info_hash).or_default() += u32::from(finished);
-        if finished || counted || (!known && announce.left == 0 && announce.event != Event::Started) {
-            self.counted.insert(own);
-        }
-        self.entries.insert(own, (announce.clone(), expires));
-    }
-
-    fn expire(&mut self, now: Instant) {
-        self.entries.retain(|_, (_, expires)| *expires >= now);
-        self.counted.retain(|key| self.entries.contains_key(key));
-    }
-
-    fn scrape(&self, info_hash: InfoHash) -> Scrape {
-        let swarm = || self.entries.values().filter(|(announce, _)| announce.info_hash == info_hash);
-        let count = |complete| swarm().filter(|(announce, _)| announce.is_complete() == complete).count();
-        Scrape {
-            complete: u32::try_from(count(true)).unwrap(),
-            incomplete: u32::try_from(count(false)).unwrap(),
-            downloaded: self.downloaded.get(&info_hash).copied().unwrap_or(0),
-        }
-    }
-
-    /// Everybody `asker` may be told of.
-    fn useful(&self, asker: &Announce) -> BTreeSet<SocketAddr> {
-        let useful = |other: &&Announce| {
-            other.info_hash == asker.info_hash
-                && other.peer_id != asker.peer_id
-                && !(other.is_complete() && asker.is_complete())
-                && Scope::of(other.address).unwrap().is_told_to(asker.address)
-        };
-        let others = self.entries.values().map(|(announce, _)| announce).filter(useful);
-        others.map(|other| SocketAddr::new(other.address, other.port)).collect()
+        assert!(tracker.store.swarm_count() < limits.swarms, "room for other swarms");
     }
 }
 
 #[test]
-fn the_store_agrees_with_a_simple_model() {
-    const ADDRESSES: [&str; 6] = ["127.0.0.1", "10.0.0.1", V4, "::1", "fd00::1", V6];
-    const EVENTS: [Event; 4] = [Event::None, Event::Completed, Event::Started, Event::Stopped];
-    for seed in 0..20 {
-        let mut tracker = tracker(Limits::default());
-        let mut model = Model::default();
-        let mut dice = testing::random(seed);
-        let mut roll = |sides: u64| usize::try_from(dice() % sides).unwrap();
-        for _ in 0..1_500 {
-            let peer = u16::try_from(roll(60)).unwrap();
-            let announce = Announce {
-                info_hash: InfoHash([u8::try_from(roll(3)).unwrap(); 20]),
-                // Every peer id has a port of its own, so that an address tells who it is.
-                port: 1_000 + 10 * peer + u16::try_from(roll(10)).unwrap(),
-                left: roll(2) as u64,
-                event: EVENTS[roll(4)],
-                numwant: Some(u32::try_from(roll(40)).unwrap()),
-                ..announce(peer, ADDRESSES[roll(6)])
-            };
-            let answer = tracker.announce(&announce);
-            let patience = 2 * answer.interval.max(Duration::from_mins(5)) + Duration::from_mins(1);
-            model.announce(&announce, tracker.now + patience);
-            assert_eq!(answer.scrape, model.scrape(announce.info_hash), "seed {seed}: {announce:?}");
-            let (listed, useful) = (peers(&answer), model.useful(&announce));
-            assert!(listed.is_subset(&useful), "seed {seed}: {announce:?} was told of {listed:?}");
-            let numwant =
-                if announce.event == Event::Stopped { 0 } else { announce.numwant.unwrap() as usize };
-            assert_eq!(listed.len(), numwant.min(useful.len()), "seed {seed}: {announce:?}");
-            tracker.now += Duration::from_secs(roll(60) as u64);
-            if roll(20) == 0 {
-                tracker.pass(Duration::from_secs(roll(900) as u64));
-                model.expire(tracker.now);
-            }
+fn one_network_has_its_share_and_no_more() {
+    let mut tracker =
+        tracker(Limits { peers_per_swarm_and_network: 5, peers_per_network: 12, ..limits(999, 999, 999) });
+    let at = |host: u8, swarm: u8, peer: u16| Announce {
+        info_hash: InfoHash([swarm; 20]),
+        ..announce(peer, &format!("198.51.100.{host}"))
+    };
+    for peer in 0..20 {
+        let host = u8::try_from(peer).unwrap();
+        for swarm in 1..5 {
+            let answer = tracker.announce(&at(host, swarm, peer));
+            assert!(answer.interval >= MIN_INTERVAL, "it is answered all the same");
         }
-        assert_eq!(tracker.store.peer_count(), model.entries.len(), "seed {seed}");
     }
+    let counts = |store: &SwarmStore| {
+        [1, 2, 3, 4].map(|swarm| store.scrape(&InfoHash([swarm; 20])).map_or(0, |it| it.incomplete))
+    };
+    assert_eq!(counts(&tracker.store).iter().sum::<u32>(), 12, "{:?}", counts(&tracker.store));
+    assert!(counts(&tracker.store).iter().all(|count| *count <= 5));
+    let before = tracker.store.peer_count();
+    // Another network has its own share, and so has this one in IPv6.
+    for stranger in ["203.0.113.1", V6] {
+        tracker.announce(&Announce { info_hash: InfoHash([1; 20]), ..announce(99, stranger) });
+    }
+    assert_eq!(tracker.store.peer_count(), before + 2);
+    // Who is in may come again, move, and go; then there is room for another.
+    tracker.announce(&at(77, 1, 0));
+    assert_eq!(tracker.store.peer_count(), before + 2);
+    tracker.announce(&with(Event::Stopped, at(77, 1, 0)));
+    tracker.announce(&at(1, 1, 50));
+    assert_eq!(tracker.store.peer_count(), before + 2);
+    // What is forgotten and what expires is given back, to the last peer.
+    tracker.store.forget(&InfoHash([1; 20]));
+    tracker.pass(Duration::from_hours(3));
+    assert_eq!((tracker.store.peer_count(), tracker.store.shares.total()), (0, 0));
 }

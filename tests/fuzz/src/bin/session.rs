@@ -58,8 +58,8 @@ impl Driver {
         match number % 8 {
             1 => self.session.set_choked(self.now, false)?,
             3 | 4 => self.session.reveal(self.now, piece),
-            5 => self.session.withhold(self.now, piece)?,
-            6 => self.session.release(self.now, piece),
+            5 => self.session.set_withheld(self.now, &[piece])?,
+            6 => self.session.set_withheld(self.now, &[])?,
             7 => self.session.set_choked(self.now, true)?,
             _ => self.session.exchange(b"de"),
         }

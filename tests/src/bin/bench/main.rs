@@ -7,6 +7,7 @@ mod hash;
 mod measure;
 mod seed;
 mod swarm;
+mod tracker;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,8 @@ use system_tests::options::Options;
 const USAGE: &str = "usage:
   bench hash [--runs N]
   bench seed [--runs N] [--peers NAME,...] [--connections N,...]
-  bench swarm [--runs N] [--scenario NAME,...]";
+  bench swarm [--runs N] [--scenario NAME,...]
+  bench tracker [--runs N] [--peers NAME,...]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
             .and_then(|options| seed::run(runs(&options)?, &options)),
         Some("swarm") => Options::parse(arguments, &["runs", "scenario"], &[])
             .and_then(|options| swarm::run(runs(&options)?, &options)),
+        Some("tracker") => Options::parse(arguments, &["runs", "peers"], &[])
+            .and_then(|options| tracker::run(runs(&options)?, &options)),
         _ => Err(USAGE.to_owned()),
     };
     if let Err(why) = done {

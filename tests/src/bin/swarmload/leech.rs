@@ -1,6 +1,5 @@
 //! The measurement: so many connections to one seeder, each with so many requests outstanding, for some seconds.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -13,15 +12,13 @@ use system_tests::content::Chance;
 use crate::Content;
 use crate::connection::{Connection, Counts};
 use crate::load::Load;
+use crate::usage::Usage;
 
 /// Connections that are being opened at a time.
 const OPENERS: u32 = 128;
 
 /// Most connections: each comes from an address of its own.
 const MOST: u32 = 60_000;
-
-/// Ticks of `/proc/PID/stat` in a second, on every architecture that we build for.
-const TICKS: f64 = 100.0;
 
 /// What is to be done.
 struct Task {
@@ -30,27 +27,6 @@ struct Task {
     connections: u32,
     is_encrypted: bool,
     is_verified: bool,
-}
-
-/// Processor time and memory of a process so far.
-#[derive(Debug, Default, Clone, Copy)]
-struct Usage {
-    seconds: f64,
-    anonymous: u64,
-}
-
-impl Usage {
-    /// Of a process, or nothing if there is none.
-    fn of(process: &str) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name of the program comes first, in parentheses and with whatever characters.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-        let kib: u64 = anonymous.split_whitespace().next()?.parse().ok()?;
-        Some(Self { seconds: (ticks(11)? + ticks(12)?) / TICKS, anonymous: kib << 10 })
-    }
 }
 
 /// Measures and prints one line of JSON.
@@ -93,17 +69,14 @@ pub fn run(arguments: impl IntoIterator<Item = String>) -> Result<(), String> {
     load.run(started + window, |_| false);
     let took = started.elapsed();
     let (used_after, own_after) = (Usage::of(&process), Usage::of("self"));
-    let cpu = |from: Option<Usage>, to: Option<Usage>| {
-        to.unwrap_or_default().seconds - from.unwrap_or_default().seconds
-    };
     let wrong = load.connections.iter().map(|one| one.counts.pieces[1]).sum::<u64>();
     let report = json!({
         "connections": task.connections,
         "seconds": took.as_secs_f64(),
         "unchoke_wait": unchoke_wait.as_secs_f64(),
-        "cpu": cpu(used, used_after),
-        "anonymous": used_after.unwrap_or_default().anonymous,
-        "own_cpu": cpu(own, own_after),
+        "cpu": used_after.seconds - used.seconds,
+        "anonymous": used_after.anonymous,
+        "own_cpu": own_after.seconds - own.seconds,
         "lost": load.lost,
     });
     println!("{}", merged(report, shares(&load, &before)));

@@ -1,19 +1,27 @@
-//! Load for seeders, and the limit of the machine to compare them with: `scripts/bench seed` runs it.
+//! Load for seeders and trackers, and the limits of the machine to compare them with: `scripts/bench` runs it.
 //!
-//! It is written apart from the box's own code and stores nothing: it measures. Seeders are compared under the same load
+//! It is written apart from the box's own code and stores nothing: it measures. Those who are compared get the same load
 //! in the same run.
 //!
-//! - [`leech`] the measurement: opens connections, keeps them busy, reports
+//! - [`leech`] seeders: the measurement: opens connections, keeps them busy, reports
 //! - [`load`] all connections, worked by one thread
 //! - [`connection`] one of them: handshake, requests, what comes in; [`wire`] cuts the stream into messages
 //! - [`encryption`] the initiator's side of message stream encryption
 //! - [`null_seeder`] a seeder that does nothing but give
+//! - [`announce`] trackers: who announces, and the measurement; [`announce_udp`] and [`announce_http`] are the protocols
+//! - [`null_tracker`] a tracker that does nothing but answer
+//! - [`usage`] what a process has used
 
+mod announce;
+mod announce_http;
+mod announce_udp;
 mod connection;
 mod encryption;
 mod leech;
 mod load;
 mod null_seeder;
+mod null_tracker;
+mod usage;
 mod wire;
 
 use std::path::Path;
@@ -26,7 +34,10 @@ use torrent::{InfoHash, Metainfo};
 const USAGE: &str = "usage:
   swarmload leech --torrent FILE --peer ADDRESS:PORT [--connections 1] [--pipeline 64] [--warmup 1] [--seconds 3]
                   [--settle 15] [--pid SEEDER] [--encrypt] [--verify]
-  swarmload null-seeder --torrent FILE --data FILE --listen ADDRESS:PORT";
+  swarmload null-seeder --torrent FILE --data FILE --listen ADDRESS:PORT
+  swarmload announce-udp|announce-http --tracker ADDRESS:PORT --hashes FILE [--peers 100 for each hash] [--window 64]
+                  [--numwant 50] [--warmup 1] [--seconds 3] [--once] [--close] [--pid TRACKER]
+  swarmload null-tracker --listen ADDRESS:PORT";
 
 /// What is downloaded: the content of a version 1 torrent.
 struct Content {
@@ -71,6 +82,9 @@ fn main() -> ExitCode {
     let done = match arguments.next().as_deref() {
         Some("leech") => leech::run(arguments),
         Some("null-seeder") => null_seeder::run(arguments),
+        Some("announce-udp") => announce_udp::run(arguments),
+        Some("announce-http") => announce_http::run(arguments),
+        Some("null-tracker") => null_tracker::run(arguments),
         _ => Err(USAGE.to_owned()),
     };
     if let Err(why) = done {

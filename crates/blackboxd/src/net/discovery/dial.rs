@@ -130,6 +130,6 @@ fn own_addresses(app: &App) -> Vec<SocketAddr> {
         return vec![listener];
     }
     let local = interfaces::all().unwrap_or_default().into_iter().map(|interface| interface.address);
-    let public = app.config.public_host.as_ref().and_then(|host| host.parse().ok());
-    local.chain(public).map(|ip| SocketAddr::new(ip, listener.port())).collect()
+    let local = local.map(|ip| SocketAddr::new(ip, listener.port()));
+    local.chain(app.public_host.addresses().iter().copied()).collect()
 }

@@ -6,20 +6,22 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Instant;
 
 use seeder::{Close, Event, PeerSession, Standing, WRITE_LIMIT};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use torrent::{MAX_BLOCK, PieceIndex};
+use torrent::MAX_BLOCK;
 
 use super::acquaintance::Acquaintance;
 use super::end::End;
 use super::greet::{Greeted, receive};
 use super::hand_out::Membership;
+use super::identities::Claim;
 use super::metadata::Found;
-use super::outgoing::{MAX_BLOCKS, Outgoing, Written};
+use super::outgoing::{Outgoing, Written};
 use super::registry::{Place, Verdict};
 use super::source::Source;
 use super::stream::{Reader, Writer};
@@ -32,38 +34,42 @@ use crate::storage::ServeError;
 /// that are rejected: beyond this it waits for its turn as for blocks.
 const FREE_MESSAGES: usize = 4 * 1024;
 
+/// Bytes of blocks that are written to a peer who takes them all, before others have the processor.
+const BURST: u64 = 1 << 20;
+
 /// Serves a peer until one side has enough; tells why.
-pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
+pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) -> End {
     let Greeted { reader, writer, session, wanted, address, is_called, hand_out } = greeted;
     let Some(stats) = session.stats() else { return End::Hangup };
     let info_hash = wanted.torrent.info_hash();
     if hand_out || app.upload.bytes_per_second().is_some() {
         writer.keep_queue_short();
     }
-    let membership =
-        hand_out.then(|| app.peers.hand_outs.join(info_hash, &wanted.torrent.lengths, address.ip()));
+    let membership = hand_out.then(|| app.peers.hand_outs.join(&wanted, address.ip()));
     let connection = Connection {
         app,
         reader,
         writer,
         session,
         wanted: &wanted,
+        claim,
         place: app.peers.registry.enter(stats),
         acquaintance: Acquaintance::new(app, info_hash, address, is_called),
         membership,
         outgoing: Outgoing::default(),
         progress: Instant::now(),
+        burst: 0,
         has_more: false,
         owed: 0,
         turn: None,
         disk: None,
         lookup: None,
-        withheld: wanted.withheld.clone(),
         damage: wanted.damage.clone(),
     };
     let end = tokio::select! {
         result = connection.run() => result.map_or_else(|end| end, |never| match never {}),
         () = wanted.online.cancelled() => End::Offline,
+        () = claim.replaced() => End::Twice,
     };
     if let End::Serve(error) = &end {
         app.look_again(&wanted.content, error);
@@ -71,16 +77,21 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted) -> End {
     end
 }
 
-/// Writes what is queued, as much as the peer takes.
+/// Writes what is queued, as much as the peer takes. `None` if its socket takes nothing, which is said only where that
+/// `is_news`: else it waits.
 async fn write(
     app: &App,
     wanted: &Wanted,
     outgoing: &mut Outgoing,
     writer: &mut Writer,
-) -> io::Result<Written> {
+    is_news: bool,
+) -> io::Result<Option<Written>> {
     poll_fn(|context| {
         let source = Source::new(&app.storage, &wanted.content);
-        outgoing.poll_write(context, writer, source)
+        match outgoing.poll_write(context, writer, source) {
+            Poll::Pending if is_news => Poll::Ready(Ok(None)),
+            polled => polled.map_ok(Some),
+        }
     })
     .await
 }
@@ -111,6 +122,7 @@ struct Connection<'a> {
     writer: Writer,
     session: PeerSession,
     wanted: &'a Wanted,
+    claim: &'a Claim<'a>,
     place: Place<'a>,
     acquaintance: Acquaintance<'a>,
     /// Where pieces are handed out.
@@ -118,7 +130,9 @@ struct Connection<'a> {
     outgoing: Outgoing,
     /// When the peer last took something, or there was nothing for it.
     progress: Instant,
-    /// There may be more to write, but others should have the processor before.
+    /// Bytes of blocks written since there was last nothing more to write.
+    burst: u64,
+    /// There is more to write, but others should have the processor before.
     has_more: bool,
     /// Bytes of messages that no turn was spent on yet.
     owed: usize,
@@ -128,8 +142,7 @@ struct Connection<'a> {
     disk: Waiting<'a, Result<Vec<u8>, ServeError>>,
     /// Metadata or hashes that are on their way from the catalog.
     lookup: Waiting<'a, Found>,
-    /// Pieces that can't be given, and what tells of others.
-    withheld: Vec<PieceIndex>,
+    /// What tells of pieces that can't be given.
     damage: watch::Receiver<Vec<Range<u64>>>,
 }
 
@@ -145,12 +158,12 @@ impl Connection<'_> {
             }
             self.fill();
             let can_write = !self.outgoing.is_empty() && self.disk.is_none() && !self.has_more;
+            let is_news = self.membership.as_ref().is_some_and(|membership| !membership.is_blocked());
             let deadline = self.next_deadline();
+            let writing = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer, is_news);
             tokio::select! {
                 received = receive(&mut self.reader, &mut self.session) => self.received(received)?,
-                written = write(self.app, self.wanted, &mut self.outgoing, &mut self.writer), if can_write => {
-                    self.written(written?);
-                }
+                written = writing, if can_write => self.written(written?),
                 turn = arrival(&mut self.turn) => self.take(turn),
                 bytes = arrival(&mut self.disk) => self.outgoing.supply(bytes?),
                 found = arrival(&mut self.lookup) => self.answer(found),
@@ -181,6 +194,7 @@ impl Connection<'_> {
 
     /// Something has come, or the peer is to be left; what it said before that counts.
     fn received(&mut self, received: Result<(), End>) -> Result<(), End> {
+        self.claim.heard();
         if let Err(End::Protocol(Close::BothSeeds)) = &received {
             self.act_on_events();
             if let Some(membership) = &self.membership {
@@ -206,14 +220,18 @@ impl Connection<'_> {
         }
     }
 
-    /// Takes note of what came of writing.
-    fn written(&mut self, written: Written) {
-        if let Written::NeedsDisk { offset, length } = written {
-            let Wanted { content, online, .. } = self.wanted;
-            self.disk = Some(Box::pin(self.app.peers.reads.read(self.app, content, online, offset, length)));
-            return;
+    /// Takes note of what came of writing: nothing, if the socket is full.
+    fn written(&mut self, written: Option<Written>) {
+        match written {
+            Some(Written::Some) => self.progress = Instant::now(),
+            Some(Written::NeedsDisk { offset, length }) => {
+                let Wanted { content, online, .. } = self.wanted;
+                let reads = &self.app.peers.reads;
+                self.disk = Some(Box::pin(reads.read(self.app, content, online, offset, length)));
+                return;
+            }
+            None => {}
         }
-        self.progress = Instant::now();
         let finished = self.outgoing.finished();
         if let Some(membership) = &mut self.membership {
             membership.sent(&finished, !self.outgoing.is_empty());
@@ -229,7 +247,13 @@ impl Connection<'_> {
         }
         self.wanted.content.counters.uploaded.fetch_add(bytes, Ordering::Relaxed);
         self.app.peers.uploaded.fetch_add(bytes, Ordering::Relaxed);
-        self.has_more = finished.len() >= MAX_BLOCKS / 2;
+        if let Some(member) = self.wanted.member {
+            self.app.members.sent(member, bytes);
+        }
+        self.burst = if self.session.has_payload() { self.burst + bytes } else { 0 };
+        if self.burst >= BURST {
+            (self.burst, self.has_more) = (0, true);
+        }
         self.update();
     }
 
@@ -324,16 +348,11 @@ impl Connection<'_> {
     /// Gives no more what has been found damaged, and again what is good again.
     fn damage_changed(&mut self) -> Result<(), End> {
         self.damage.mark_unchanged();
-        let now = Instant::now();
         let withheld = self.wanted.content.damage.pieces(&self.wanted.torrent.lengths);
-        for piece in withheld.iter().filter(|piece| self.withheld.binary_search(piece).is_err()) {
-            self.session.withhold(now, *piece)?;
+        if let Some(membership) = &self.membership {
+            membership.set_withheld(&withheld);
         }
-        for piece in self.withheld.iter().filter(|piece| withheld.binary_search(piece).is_err()) {
-            self.session.release(now, *piece);
-        }
-        self.withheld = withheld;
-        Ok(())
+        Ok(self.session.set_withheld(Instant::now(), &withheld)?)
     }
 
     fn update(&self) {

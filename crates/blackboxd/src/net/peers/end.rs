@@ -16,8 +16,12 @@ pub(super) enum End {
     Unreachable,
     #[error("as many are connected from this address as may be")]
     TooMany,
+    #[error("the peer has another connection")]
+    Twice,
     #[error("{0} is not published here")]
     Unknown(InfoHash),
+    #[error("no member has announced {0} there")]
+    NotAdmitted(InfoHash),
     #[error("the item is no longer served")]
     Offline,
     #[error(transparent)]

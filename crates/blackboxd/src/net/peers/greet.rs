@@ -1,11 +1,14 @@
 //! The first words of a connection, until both sides know what it is about: encryption or not, and the handshakes.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use seeder::mse::{self, Agreed, Initiator, Offer, Responder};
 use seeder::{Close, Event, Handshake, PeerSession};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use torrent::InfoHash;
@@ -42,16 +45,23 @@ struct Line<'a> {
     reader: Reader,
     writer: Writer,
     session: PeerSession,
+    /// Where the peer is.
+    address: IpAddr,
 }
 
-/// Gives the session what arrives next. The buffer is on the stack, since most connections are idle.
+/// Gives the session what arrives next.
 pub(super) async fn receive(reader: &mut Reader, session: &mut PeerSession) -> Result<(), End> {
+    read(reader, |bytes| Ok(session.receive(Instant::now(), bytes)?)).await
+}
+
+/// Hands over what arrives next. The buffer is on the stack, since most connections are idle, and is not cleared, since this
+/// is polled whenever anything else happens.
+async fn read(reader: &mut Reader, mut take: impl FnMut(&[u8]) -> Result<(), End>) -> Result<(), End> {
     poll_fn(|context| {
-        let mut buffer = [0; READ];
-        reader.poll_read(context, &mut buffer).map(|read| match read? {
-            0 => Err(End::Hangup),
-            count => Ok(session.receive(Instant::now(), &buffer[..count])?),
-        })
+        let mut buffer = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(reader.poll_read(context, &mut buffer))?;
+        Poll::Ready(if buffer.filled().is_empty() { Err(End::Hangup) } else { take(buffer.filled()) })
     })
     .await
 }
@@ -60,7 +70,7 @@ pub(super) async fn receive(reader: &mut Reader, session: &mut PeerSession) -> R
 pub(super) async fn answer(app: &App, stream: Stream, address: SocketAddr) -> Result<Greeted, End> {
     let (reader, writer) = stream.split();
     let session = PeerSession::new(Instant::now(), app.peer_id);
-    let mut line = Line { app, reader, writer, session };
+    let mut line = Line { app, reader, writer, session, address: address.ip() };
     let wanted = in_time(line.session.next_deadline(), line.listen()).await?;
     let terms = wanted.terms(app, address.ip());
     let hand_out = terms.hand_out;
@@ -102,11 +112,11 @@ async fn introduce(
     is_encrypted: bool,
 ) -> Result<Greeted, End> {
     let (reader, writer) = stream.split();
-    let wanted = Wanted::find(app, &info_hash).ok_or(End::Unknown(info_hash))?;
+    let wanted = Wanted::find(app, &info_hash, address.ip())?;
     let terms = wanted.terms(app, address.ip());
     let hand_out = terms.hand_out;
     let session = PeerSession::call(Instant::now(), app.peer_id, info_hash, terms);
-    let mut line = Line { app, reader, writer, session };
+    let mut line = Line { app, reader, writer, session, address: address.ip() };
     in_time(line.session.next_deadline(), line.speak(is_encrypted)).await?;
     app.dialler.connected(info_hash, address);
     let Line { reader, writer, session, .. } = line;
@@ -119,7 +129,7 @@ impl Line<'_> {
         self.decide_encryption().await?;
         loop {
             if let Some(Event::Handshake { info_hash, .. }) = self.session.poll_event() {
-                return Wanted::find(self.app, &info_hash).ok_or(End::Unknown(info_hash));
+                return Wanted::find(self.app, &info_hash, self.address);
             }
             receive(&mut self.reader, &mut self.session).await?;
         }
@@ -151,7 +161,12 @@ impl Line<'_> {
             return Ok(self.session.receive(Instant::now(), &first)?);
         }
         let mut responder = Responder::new(&random::bytes()?);
-        let find = |req2| self.app.catalog.snapshot().named_by_req2(&req2);
+        // Who may not have it is not even shown that it is here.
+        let (app, address) = (self.app, self.address);
+        let find = |req2| {
+            let name = app.catalog.snapshot().named_by_req2(&req2)?;
+            Wanted::find(app, &name, address).ok().map(|_| name)
+        };
         loop {
             let mut answer = Vec::new();
             let agreed = responder.receive(&first, find, &mut answer)?;
@@ -189,15 +204,9 @@ impl Line<'_> {
 
     /// Appends what arrives next.
     async fn read(&mut self, to: &mut Vec<u8>) -> Result<(), End> {
-        poll_fn(|context| {
-            let mut buffer = [0; READ];
-            self.reader.poll_read(context, &mut buffer).map(|read| match read? {
-                0 => Err(End::Hangup),
-                count => {
-                    to.extend_from_slice(&buffer[..count]);
-                    Ok(())
-                }
-            })
+        read(&mut self.reader, |bytes| {
+            to.extend_from_slice(bytes);
+            Ok(())
         })
         .await
     }

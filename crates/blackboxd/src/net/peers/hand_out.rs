@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use torrent::{Block, InfoHash, Lengths, PieceIndex};
 
+use super::wanted::Wanted;
+
 /// For so long it is remembered what became of an item's pieces when all have left: many come back.
 const MEMORY: Duration = Duration::from_mins(10);
 
@@ -72,9 +74,9 @@ impl HandOuts {
         Self { items: Arc::default(), uplink: Uplink::new(Instant::now(), limit).into() }
     }
 
-    /// A peer at this address joins those to whom the torrent is handed out.
-    pub(super) fn join(&self, info_hash: InfoHash, lengths: &Lengths, address: IpAddr) -> Membership<'_> {
-        let now = Instant::now();
+    /// A peer at this address joins those to whom what it wants is handed out.
+    pub(super) fn join(&self, wanted: &Wanted, address: IpAddr) -> Membership<'_> {
+        let (now, info_hash, lengths) = (Instant::now(), wanted.torrent.info_hash(), &wanted.torrent.lengths);
         let uplink = lock(&self.uplink).bytes_per_second();
         let mut items = lock(&self.items);
         let hand_out = Arc::clone(items.entry(info_hash).or_insert_with(|| {
@@ -89,6 +91,7 @@ impl HandOuts {
         }
         // A member that had everything may have left for good: if the tracker knew of it, nobody would join any more.
         state.swarm.others_seed(now, false);
+        state.swarm.set_withheld(now, &wanted.withheld);
         let member = state.swarm.join(now, address);
         let mailbox = Arc::<Mailbox>::default();
         state.mailboxes.insert(member, Arc::clone(&mailbox));
@@ -208,9 +211,19 @@ impl Membership<'_> {
         self.with(|State { swarm, .. }, member, now| swarm.choked(now, member, without));
     }
 
+    /// Pieces, in order, that can't be given to anybody at present.
+    pub(super) fn set_withheld(&self, withheld: &[PieceIndex]) {
+        self.with(|State { swarm, .. }, _, now| swarm.set_withheld(now, withheld));
+    }
+
     /// The peer has everything: it can serve the others who are here as well as this side.
     pub(super) fn has_all(&self) {
         self.with(|State { swarm, .. }, _, now| swarm.others_seed(now, true));
+    }
+
+    /// Whether the peer's socket is known to take no more.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Blocks were sent to the peer, and whether its socket takes more.

@@ -8,6 +8,7 @@ mod connection;
 mod end;
 mod greet;
 mod hand_out;
+mod identities;
 mod metadata;
 mod outgoing;
 mod places;
@@ -37,7 +38,9 @@ use torrent::InfoHash;
 use crate::app::SharedApp;
 use acquaintance::Rosters;
 use end::End;
+use greet::Greeted;
 use hand_out::HandOuts;
+use identities::Identities;
 use places::Places;
 use reads::Reads;
 use registry::Registry;
@@ -56,6 +59,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Peers {
     registry: Registry,
+    identities: Identities,
     places: Places,
     reads: Reads,
     rosters: Rosters,
@@ -82,6 +86,7 @@ impl Peers {
         let per_address = limits.connections_per_address.unwrap_or(all / ADDRESS_PART);
         Self {
             registry: Registry::default(),
+            identities: Identities::default(),
             places: Places::new(all, per_address),
             reads: Reads::default(),
             rosters: Rosters::default(),
@@ -189,7 +194,7 @@ fn admit(
 /// Serves a peer that has connected until one side has enough; tells why.
 async fn listen(app: &SharedApp, stream: Stream, address: SocketAddr) -> End {
     match greet::answer(app, stream, address).await {
-        Ok(greeted) => connection::serve(app, greeted).await,
+        Ok(greeted) => serve(app, greeted).await,
         Err(end) => end,
     }
 }
@@ -208,7 +213,15 @@ async fn speak(app: &SharedApp, info_hash: InfoHash, address: SocketAddr) -> Res
     let place = app.peers.places.try_free().ok_or(End::TooMany)?;
     let _place = app.peers.places.take(place, address.ip()).ok_or(End::TooMany)?;
     let greeted = greet::call(app, info_hash, address).await?;
-    Ok(connection::serve(app, greeted).await)
+    Ok(serve(app, greeted).await)
+}
+
+/// Serves a peer, unless it is served over another connection.
+async fn serve(app: &SharedApp, mut greeted: Greeted) -> End {
+    match app.peers.identities.claim(&mut greeted).await {
+        Ok(claim) => connection::serve(app, greeted, &claim).await,
+        Err(end) => end,
+    }
 }
 
 /// Half of the descriptors: the other half is for files, the page and the tracker.

@@ -1,5 +1,6 @@
 //! Finds blocks in memory, many at a time.
 
+use std::io::IoSliceMut;
 use std::ops::Range;
 
 use crate::catalog::Content;
@@ -27,6 +28,15 @@ pub(super) enum Planned<'a> {
     Viewed { view: usize, offset: u64, length: u64 },
 }
 
+impl Planned<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Viewed { length, .. } => usize::try_from(*length).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 impl<'a> Source<'a> {
     pub(super) fn new(storage: &'a Storage, content: &'a Content) -> Self {
         Self { storage, content, views: Vec::new(), present: 0..0 }
@@ -50,23 +60,41 @@ impl<'a> Source<'a> {
         found
     }
 
-    /// Fills `part` with bytes of content if they can be had at once. Does not block.
+    /// Copies what is planned into `to`, which has just room for it. Does not block.
     ///
     /// # Errors
-    /// See [`ServeError`]; what can't be had at once is not one.
-    pub(super) fn read(&mut self, offset: u64, part: &mut [u8]) -> Result<bool, ServeError> {
-        let mut plan = Vec::new();
-        if !self.find(offset, part.len() as u64, &mut plan) {
-            return Ok(false);
-        }
+    /// See [`ServeError`].
+    pub(super) fn copy(&self, plan: &[Planned<'_>], mut to: &mut [u8]) -> Result<(), ServeError> {
+        // What follows each other in a file is read in one call, with what comes in between left out.
+        let mut parts = Vec::with_capacity(plan.len());
+        let mut read: Option<(usize, Range<u64>)> = None;
         for planned in plan {
-            if let Planned::Viewed { view, offset: at, length } = planned {
-                let start = usize::try_from(at - offset).unwrap_or(usize::MAX);
-                let end = start + usize::try_from(length).unwrap_or(usize::MAX);
-                self.views[view].read(&mut part[start..end], at)?;
+            let (part, rest) = to.split_at_mut(planned.len());
+            to = rest;
+            match *planned {
+                Planned::Bytes(bytes) => part.copy_from_slice(bytes),
+                Planned::Viewed { view, offset, length } => {
+                    match &mut read {
+                        Some((last, range)) if *last == view && range.end == offset => range.end += length,
+                        _ => {
+                            self.read(read.replace((view, offset..offset + length)), &mut parts)?;
+                            parts.clear();
+                        }
+                    }
+                    parts.push(IoSliceMut::new(part));
+                }
             }
         }
-        Ok(true)
+        self.read(read, &mut parts)
+    }
+
+    fn read(
+        &self,
+        read: Option<(usize, Range<u64>)>,
+        parts: &mut [IoSliceMut<'_>],
+    ) -> Result<(), ServeError> {
+        let Some((view, range)) = read else { return Ok(()) };
+        self.views[view].read(parts, range.start)
     }
 
     /// What is planned, ready to be sent.

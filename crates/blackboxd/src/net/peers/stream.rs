@@ -70,21 +70,20 @@ impl Reader {
         self.decrypt = Some(decrypt);
     }
 
-    /// Reads what has arrived, as far as there is room; 0 bytes at the end of the connection.
+    /// Reads what has arrived, as far as there is room in the empty buffer; nothing at the end of the connection.
     pub(super) fn poll_read(
         &mut self,
         context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(match &mut self.half {
-            ReadHalf::Tcp(half) => Pin::new(half).poll_read(context, &mut buffer),
-            ReadHalf::Utp(half) => Pin::new(half).poll_read(context, &mut buffer),
+            ReadHalf::Tcp(half) => Pin::new(half).poll_read(context, buffer),
+            ReadHalf::Utp(half) => Pin::new(half).poll_read(context, buffer),
         })?;
         if let Some(decrypt) = &mut self.decrypt {
             decrypt.apply(buffer.filled_mut());
         }
-        Poll::Ready(Ok(buffer.filled().len()))
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -101,11 +100,22 @@ impl Writer {
         }
     }
 
-    /// Writes as many bytes as are taken, as they are.
+    /// Whether bytes would be taken; uTP does not tell before it is given some.
+    pub(super) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.half {
+            WriteHalf::Tcp(half) => half.as_ref().poll_write_ready(context),
+            WriteHalf::Utp(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Writes as many bytes (there are some) as are taken, as they are; one at least.
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.half {
+        match ready!(match &mut self.half {
             WriteHalf::Tcp(half) => Pin::new(half).poll_write(context, bytes),
             WriteHalf::Utp(half) => Pin::new(half).poll_write(context, bytes),
+        })? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => Poll::Ready(Ok(count)),
         }
     }
 
@@ -113,9 +123,6 @@ impl Writer {
     pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = poll_fn(|context| self.poll_write(context, bytes)).await?;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
             bytes = &bytes[count..];
         }
         Ok(())

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use torrent::{InfoHash, Lengths, PieceIndex};
 use tracker::address::Scope;
+use tracker::members::MemberId;
 
 use super::acquaintance::Acquaintance;
+use super::end::End;
 use crate::app::App;
 use crate::catalog::{Content, Torrent};
 
@@ -25,6 +27,8 @@ const ALLOWED_FAST_BYTES: u32 = 1 << 20;
 pub(super) struct Wanted {
     /// Of this item.
     pub(super) content: Arc<Content>,
+    /// Whose client it is, where that matters and as far as it can be known.
+    pub(super) member: Option<MemberId>,
     /// This one of its torrents.
     pub(super) torrent: Torrent,
     /// Cancelled when it is no longer served.
@@ -35,21 +39,29 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// What has this name on the wire; `None` unless it is seeded.
-    pub(super) fn find(app: &App, info_hash: &InfoHash) -> Option<Self> {
-        let content = app.catalog.snapshot().seeding(info_hash)?.content.clone()?;
-        let torrent = content.torrent_named(info_hash)?.clone();
+    /// What has this name on the wire, if a peer at this address may have it.
+    ///
+    /// # Errors
+    /// It is not seeded, or is for members and none has announced it at this address.
+    pub(super) fn find(app: &App, info_hash: &InfoHash, address: IpAddr) -> Result<Self, End> {
+        let content = app.catalog.snapshot().seeding(info_hash).and_then(|item| item.content.clone());
+        let content = content.ok_or(End::Unknown(*info_hash))?;
+        let torrent = content.torrent_named(info_hash).ok_or(End::Unknown(*info_hash))?.clone();
+        let member = app.members.admitted(content.info_hash(), address);
+        if content.is_private && member.is_none() {
+            return Err(End::NotAdmitted(*info_hash));
+        }
         // First this: damage that is found from now on is heard of.
         let damage = content.damage.subscribe();
         let withheld = content.damage.pieces(&torrent.lengths);
-        Some(Self { online: content.online(), torrent, content, withheld, damage })
+        Ok(Self { online: content.online(), torrent, content, member, withheld, damage })
     }
 
     /// Whether pieces are handed out one by one: while nobody else has everything, and the uplink is what everybody waits
     /// for. The uplink to those nearby is not, unless it is limited.
     pub(super) fn is_handed_out(&self, app: &App, address: IpAddr) -> bool {
         let is_limited = app.upload.bytes_per_second().is_some() || Scope::of(address) == Some(Scope::Global);
-        let others = app.swarms().scrape(&self.torrent.info_hash()).unwrap_or_default();
+        let others = app.swarms.scrape(&self.torrent.info_hash()).unwrap_or_default();
         is_limited && others.complete == 0
     }
 

@@ -1,13 +1,11 @@
 //! Encryption, and peers that are called.
 
-use std::net::SocketAddr;
-
 use seeder::mse::{CHANCE, Decrypt, Initiator, Offer, Rc4, Responder};
 
 use super::*;
 use crate::net::peers;
 
-fn handshake(seeding: &Seeding) -> Handshake {
+pub(super) fn handshake(seeding: &Seeding) -> Handshake {
     Handshake { reserved: Reserved::OURS, info_hash: seeding.content.info_hash(), peer_id: PeerId([2; 20]) }
 }
 
@@ -80,14 +78,14 @@ async fn encrypted_peers_get_the_same_bytes() {
 }
 
 /// Where a peer takes connections, and the address to call.
-async fn listener() -> (TcpListener, SocketAddr) {
+pub(super) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// The box calls a peer at this address.
-fn call(seeding: &Seeding, address: SocketAddr) -> JoinHandle<bool> {
+pub(super) fn call(seeding: &Seeding, address: SocketAddr) -> JoinHandle<bool> {
     let (app, info_hash) = (Arc::clone(&seeding.app), seeding.content.info_hash());
     tokio::spawn(async move { peers::connect(&app, info_hash, address).await })
 }
@@ -95,11 +93,8 @@ fn call(seeding: &Seeding, address: SocketAddr) -> JoinHandle<bool> {
 /// Downloads a block over a connection whose handshakes are said.
 async fn check_served(seeding: &Seeding, stream: TcpStream) {
     let mut peer = Peer { stream, inbox: Vec::new() };
-    peer.say(&[Message::Interested]).await;
-    peer.hear(|message| matches!(message, Message::Unchoke).then_some(())).await.unwrap();
-    peer.say(&[Message::Request(block(1))]).await;
-    let (offset, given) = peer.block().await.unwrap();
-    assert!(seeding.bytes[offset..][..given.len()] == given && given.len() == BLOCK as usize);
+    peer.become_unchoked().await;
+    peer.check_given(seeding, 1).await;
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 mod calls;
 mod hand_out;
+mod twice;
 
 use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +47,8 @@ struct Seeding {
     app: SharedApp,
     content: Arc<Content>,
     bytes: Vec<u8>,
-    /// How often connections were polled.
+    /// Connections so far, and how often they were polled.
+    connections: AtomicUsize,
     polls: Arc<AtomicUsize>,
 }
 
@@ -70,7 +73,7 @@ impl Seeding {
         tokio::spawn(registry::unchoke(Arc::clone(&app), app.ending.clone()));
         let limited = Arc::clone(&app);
         tokio::spawn(async move { limited.upload.run().await });
-        Self { folder: folder_, app, content, bytes, polls: Arc::default() }
+        Self { folder: folder_, app, content, bytes, connections: AtomicUsize::new(0), polls: Arc::default() }
     }
 
     async fn turn(&self) -> Turn<'_> {
@@ -83,9 +86,17 @@ impl Seeding {
 
     /// A peer that has said its handshake, and what serves it.
     async fn connect(&self) -> (Peer, JoinHandle<End>) {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed).to_ne_bytes();
+        let mut peer_id = [2; 20];
+        peer_id[..number.len()].copy_from_slice(&number);
+        self.connect_as(PeerId(peer_id), [127, 0, 0, 1].into()).await
+    }
+
+    /// The same, of that name and from there.
+    async fn connect_as(&self, peer_id: PeerId, address: IpAddr) -> (Peer, JoinHandle<End>) {
         let (stream, served) = pair().await;
         let (app, polls) = (Arc::clone(&self.app), Arc::clone(&self.polls));
-        let address = served.peer_addr().unwrap();
+        let address = SocketAddr::new(address, served.peer_addr().unwrap().port());
         let served = tokio::spawn(async move {
             let mut serving = pin!(listen(&app, Stream::Tcp(served), address));
             std::future::poll_fn(|context| {
@@ -94,11 +105,8 @@ impl Seeding {
             })
             .await
         });
-        let handshake = Handshake {
-            reserved: Reserved::OURS,
-            info_hash: self.content.info_hash(),
-            peer_id: PeerId([2; 20]),
-        };
+        let info_hash = self.content.info_hash();
+        let handshake = Handshake { reserved: Reserved::OURS, info_hash, peer_id };
         let mut peer = Peer { stream, inbox: Vec::new() };
         peer.stream.write_all(&handshake.to_bytes()).await.unwrap();
         peer.stream.read_exact(&mut [0; 68]).await.unwrap();
@@ -108,8 +116,7 @@ impl Seeding {
     /// A peer that may download.
     async fn leech(&self) -> (Peer, JoinHandle<End>) {
         let (mut peer, served) = self.connect().await;
-        peer.say(&[Message::Interested]).await;
-        peer.hear(|message| matches!(message, Message::Unchoke).then_some(())).await.unwrap();
+        peer.become_unchoked().await;
         (peer, served)
     }
 }
@@ -128,8 +135,9 @@ fn announce_another_seed(app: &SharedApp, info_hash: InfoHash) {
         numwant: None,
         key: 0,
         compact: true,
+        passkey: None,
     };
-    app.swarms().announce(Instant::now(), &announce, None, &mut || 0);
+    app.swarms.announce(Instant::now(), &announce, None, &mut || 0);
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -188,6 +196,19 @@ impl Peer {
             }
         };
         timeout(PATIENCE, hear).await.expect("nothing more was said")
+    }
+
+    /// Asks for the block with that number and gets it.
+    async fn check_given(&mut self, seeding: &Seeding, number: u32) {
+        self.say(&[Message::Request(block(number))]).await;
+        let (offset, given) = self.block().await.unwrap();
+        assert_eq!(offset, (number * BLOCK) as usize);
+        assert!(seeding.bytes[offset..][..BLOCK as usize] == given);
+    }
+
+    async fn become_unchoked(&mut self) {
+        self.say(&[Message::Interested]).await;
+        self.hear(|message| matches!(message, Message::Unchoke).then_some(())).await.unwrap();
     }
 
     /// The next block's offset in the content and its bytes.
