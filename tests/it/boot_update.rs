@@ -171,8 +171,23 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
             let kernel_is_none = Update { kernel: Some(Chance::fresh().bytes(1 << 20)), ..update.clone() };
             fails(&disk, bench, "kernel-is-none", &kernel_is_none, hardware);
         }
+        finds_no_room(&disk, bench);
     }
     assert!(disk.data_is_clean());
+}
+
+/// Boots with a good update, and a system partition that is nearly full.
+fn finds_no_room(disk: &Disk, bench: &Path) {
+    disk.fill_system_partition(200 << 20);
+    disk.drop_update(&Update::default().make(bench, "no-room.update"));
+    let mut vm = Vm::start(disk, &Hardware::default());
+    vm.wait_for_console(
+        "The update no-room.update is refused: it needs 32 MB of the system partition",
+        UPDATE,
+    );
+    vm.wait_until_ready();
+    vm.power_off();
+    assert!(disk.updates().contains(&"no-room.update.refused".to_owned()), "{:?}", disk.updates());
 }
 
 #[test]

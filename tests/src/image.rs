@@ -171,6 +171,11 @@ impl Disk {
         self.write_file(name, bytes);
     }
 
+    /// Puts a file of zeros on the system partition, as somebody does who takes it for a stick.
+    pub fn fill_system_partition(&self, bytes: usize) {
+        self.write_file("FILM.BIN", vec![0; bytes]);
+    }
+
     /// The text of a file of the boot state.
     pub fn read_boot_state(&self, name: &str) -> String {
         self.read_file(name)
