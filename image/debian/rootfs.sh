@@ -20,7 +20,7 @@ die() {
 BOARD=$BR2_EXTERNAL_BLACKBOX_PATH/board/x86_64
 
 # Modules of GRUB's BIOS core image; it carries all it needs, since there is no folder to load more from.
-GRUB_MODULES=(biosdisk part_gpt fat search configfile normal linux echo test serial terminal loadenv minicmd reboot)
+GRUB_MODULES=(biosdisk part_gpt fat search configfile normal linux echo test serial terminal loadenv minicmd reboot sleep)
 
 # Prints the file of the packages that a path names; absolute links mean the root of the packages, not of this machine.
 packaged_file() {

@@ -12,7 +12,7 @@ use system_tests::api::Published;
 use system_tests::clients::{COMMON, Client, DOWNLOAD, make_with_libtorrent};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::image::Disk;
-use system_tests::vm::{DISC, Hardware, Quality, READY, Vm};
+use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
 use system_tests::{disc, figure, network, wait};
 use tempfile::TempDir;
 use torrent::Metainfo;
@@ -174,7 +174,7 @@ fn bad_input_is_said_and_does_no_harm() {
     // Room for a disc or two: 258 MB are the system's.
     let disk = Disk::flash(bench, 258 + 192);
     disk.write_settings("# Mine\n[limits]\nupload_rat = \"8 MiB/s\"\n");
-    let mut vm = Vm::start(&disk, &Hardware { uefi: true, ..Hardware::default() });
+    let mut vm = Vm::start(&disk, &Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
     figure("first boot, UEFI, to the ready line", vm.wait_until_ready());
 
     let settings = "blackbox.toml: line 3";

@@ -4,8 +4,10 @@
 mod announce_http;
 mod announce_udp;
 mod boot;
+mod boot_loader;
 mod boot_media;
 mod boot_scripts;
+mod boot_update;
 mod command_line;
 mod damage;
 mod discovery;
@@ -22,6 +24,7 @@ mod members;
 mod pictures;
 mod port_mapping;
 mod power_cut;
+mod proof;
 mod publish;
 mod restart;
 mod scale;

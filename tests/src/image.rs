@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use appliance::boot_state::BLOCK_BYTES;
 use appliance::{partitions, paths};
 
 use crate::process::run;
@@ -71,7 +72,7 @@ impl Disk {
     pub fn add_kernel_option(&self, option: &str) {
         let text = self.read_file(BOOT_MENU);
         assert!(text.contains(KERNEL_OPTIONS), "{text}");
-        self.write_file(BOOT_MENU, &text.replace(KERNEL_OPTIONS, &format!("{KERNEL_OPTIONS}{option} ")));
+        self.write_file(BOOT_MENU, text.replace(KERNEL_OPTIONS, &format!("{KERNEL_OPTIONS}{option} ")));
     }
 
     /// The options that the boot loader gives the kernel, but for the slot.
@@ -99,6 +100,18 @@ impl Disk {
         clean && !journal
     }
 
+    /// Demands that the file system of the system partition was unmounted and holds no mistake.
+    ///
+    /// # Panics
+    /// When it is otherwise.
+    pub fn assert_system_is_clean(&self) {
+        let copy = self.path.with_file_name("system.vfat");
+        let (from, to) = (format!("if={}", self.path.display()), format!("of={}", copy.display()));
+        run("dd", [&from, &to, "bs=1M", "skip=2", "count=256", "status=none"]);
+        // Fails, and with it the test, when there is something to mend.
+        run("fsck.fat", ["-n".as_ref(), copy.as_os_str()]);
+    }
+
     /// Where the data partition begins, in bytes.
     fn data_offset(&self) -> u64 {
         let table = run("sfdisk", ["--json".as_ref(), self.path.as_os_str()]).join("\n");
@@ -110,13 +123,71 @@ impl Disk {
         data.and_then(|data| data["start"].as_u64()).expect("a data partition") * 512
     }
 
+    /// Puts a file into the data partition's folder for updates, as somebody does who plugs the disk into a PC.
+    ///
+    /// # Panics
+    /// When there is no data partition, or no room in it.
+    pub fn drop_update(&self, file: &Path) {
+        let name = file.file_name().expect("a file").to_string_lossy();
+        self.debugfs(&format!("write {} update/{name}", file.display()), true);
+        assert!(self.updates().iter().any(|known| *known == name), "{name} is not there");
+    }
+
+    /// The names in the data partition's folder for updates.
+    pub fn updates(&self) -> Vec<String> {
+        let listed = self.debugfs("ls -p update", false);
+        // /INODE/MODE/UID/GID/NAME/SIZE/
+        let names = listed.iter().filter_map(|line| line.split('/').nth(5));
+        names.filter(|name| !["", ".", ".."].contains(name)).map(str::to_owned).collect()
+    }
+
+    /// The text of a file in the data partition's folder for updates.
+    pub fn read_update_text(&self, name: &str) -> String {
+        self.debugfs(&format!("cat update/{name}"), false).join("\n")
+    }
+
+    /// Has a command done to the data partition.
+    fn debugfs(&self, request: &str, writes: bool) -> Vec<String> {
+        let device = format!("{}?offset={}", self.path.display(), self.data_offset());
+        let mut arguments = vec!["-R", request, &device];
+        if writes {
+            arguments.insert(0, "-w");
+        }
+        run("debugfs", arguments)
+    }
+
+    /// The text of the boot loader's file.
+    pub fn read_boot_menu(&self) -> String {
+        self.read_file(BOOT_MENU)
+    }
+
+    /// Replaces the boot loader's file.
+    pub fn write_boot_menu(&self, text: &str) {
+        self.write_file(BOOT_MENU, text);
+    }
+
+    /// Replaces a file of the boot state.
+    pub fn write_boot_state(&self, name: &str, bytes: &[u8; BLOCK_BYTES]) {
+        self.write_file(name, bytes);
+    }
+
+    /// Puts a file of zeros on the system partition, as somebody does who takes it for a stick.
+    pub fn fill_system_partition(&self, bytes: usize) {
+        self.write_file("FILM.BIN", vec![0; bytes]);
+    }
+
+    /// The text of a file of the boot state.
+    pub fn read_boot_state(&self, name: &str) -> String {
+        self.read_file(name)
+    }
+
     fn read_file(&self, name: &str) -> String {
         run("mtype", ["-i".to_owned(), self.system(), format!("::{name}")]).join("\n")
     }
 
-    fn write_file(&self, name: &str, text: &str) {
+    fn write_file(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let file = self.path.with_file_name("to-be-copied");
-        fs::write(&file, text).expect("new file");
+        fs::write(&file, bytes).expect("new file");
         let (system, target) = (self.system(), format!("::{name}"));
         let arguments: [&OsStr; 5] =
             ["-o".as_ref(), "-i".as_ref(), system.as_ref(), file.as_ref(), target.as_ref()];

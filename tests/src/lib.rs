@@ -2,6 +2,7 @@
 //!
 //! - [`daemon`]: `blackboxd` on this machine, with ports of its own and temporary folders
 //! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
+//! - [`update`]: update files, good ones and bad ones
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
@@ -36,6 +37,7 @@ pub mod qmp;
 pub mod rooms;
 pub mod stick;
 pub mod tracker;
+pub mod update;
 pub mod vm;
 pub mod volatile_disk;
 pub mod volume;

@@ -31,8 +31,8 @@ pub const DISC: Duration = Duration::from_mins(2);
 /// What the machine is made of.
 #[derive(Debug, Clone)]
 pub struct Hardware {
-    /// UEFI firmware instead of a BIOS.
-    pub uefi: bool,
+    /// What starts the boot loader.
+    pub firmware: Firmware,
     /// Kernel and initramfs are handed over by the machine, which saves the time of firmware and boot loader.
     pub direct: bool,
     /// Megabytes.
@@ -43,9 +43,20 @@ pub struct Hardware {
     pub volatile: Option<PathBuf>,
 }
 
+/// What a machine has on its board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// As PCs had it until about 2010.
+    Bios,
+    /// UEFI.
+    Uefi,
+    /// UEFI that starts nothing that is not signed.
+    SecureBoot,
+}
+
 impl Default for Hardware {
     fn default() -> Self {
-        Self { uefi: false, direct: false, memory: 512, network: true, volatile: None }
+        Self { firmware: Firmware::Bios, direct: false, memory: 512, network: true, volatile: None }
     }
 }
 
@@ -108,8 +119,18 @@ impl Vm {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
+        self.wait_for_console_after("", text, limit);
+    }
+
+    /// Waits until the console shows this text somewhere behind the first place of another one.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_for_console_after(&mut self, first: &str, text: &str, limit: Duration) {
         self.wait_until(text, limit, |vm| {
-            vm.console().split_whitespace().collect::<Vec<_>>().join(" ").contains(text)
+            let shown = vm.console().split_whitespace().collect::<Vec<_>>().join(" ");
+            shown.find(first).is_some_and(|at| shown[at..].contains(text))
         });
     }
 
@@ -189,7 +210,8 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    command.args(["-name", "blackbox", "-machine", "q35", "-accel", &accelerator, "-smp", "2"]);
+    let machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
+    command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
@@ -211,16 +233,26 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
         command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
     }
-    if hardware.uefi {
-        let variables = folder.join("firmware.fd");
-        if !variables.exists() {
-            fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables).expect("package ovmf");
-        }
-        command
-            .args(["-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"]);
-        command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
-    }
+    add_firmware(&mut command, folder, hardware.firmware);
     command
+}
+
+/// Adds UEFI, with its variables in `folder`; a BIOS is there already.
+fn add_firmware(command: &mut Command, folder: &Path, firmware: Firmware) {
+    let (code, known) = match firmware {
+        Firmware::Bios => return,
+        Firmware::Uefi => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+        Firmware::SecureBoot => ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+    };
+    let variables = folder.join(known);
+    if !variables.exists() {
+        fs::copy(format!("/usr/share/OVMF/{known}"), &variables).expect("package ovmf");
+    }
+    command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/{code}")]);
+    command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", variables.display())]);
+    if firmware == Firmware::SecureBoot {
+        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    }
 }
 
 /// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are

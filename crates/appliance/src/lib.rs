@@ -2,12 +2,15 @@
 //!
 //! Pure: bytes in, values out. No socket, no file, no clock.
 //!
+//! - [`boot_state`]: which slot is started, and what of an update
+//! - [`update`]: the update file
 //! - [`config`]: the grammar of `blackbox.toml`
 //! - [`message`]: what PID 1 and the daemon say to each other
 //! - [`partitions`]: names and type GUIDs of the disk's partitions
 //! - [`paths`]: mount points, folders and the daemon's user id
 //! - [`exit`]: exit codes
 
+pub mod boot_state;
 pub mod config;
 pub mod exit;
 pub mod message;
@@ -15,7 +18,10 @@ pub mod partitions;
 mod passkey;
 pub mod paths;
 mod rate;
+mod release;
+pub mod update;
 
 pub use config::Config;
 pub use passkey::{MAX_PASSKEY, MIN_PASSKEY, Passkey};
 pub use rate::ByteRate;
+pub use release::Release;

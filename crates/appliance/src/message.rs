@@ -39,6 +39,8 @@ pub enum ToDaemon {
         /// No loopback and no link-local addresses unless there is nothing else.
         addresses: Vec<IpAddr>,
     },
+    /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
+    ProveYourself,
 }
 
 /// A mounted disc or stick.
@@ -69,6 +71,9 @@ pub enum ToInit {
         /// Port of the web page.
         web_port: u16,
     },
+    /// The daemon has fetched from itself, through its listeners, the page, an answer of the tracker, and a piece of a
+    /// published item, if there is one, which had the right hash. Only said when asked.
+    Serves,
     /// Done with this medium: unmount it and, where there is a tray, open it.
     Eject {
         /// Kernel name of the drive.
@@ -143,6 +148,7 @@ mod tests {
             ToDaemon::MediumRemoved { drive: drive() },
             ToDaemon::Problems { sentences: vec!["No cable.".into()] },
             ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()] },
+            ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();
             assert_eq!(
@@ -154,6 +160,7 @@ mod tests {
         }
         for message in [
             ToInit::Ready { web_port: 80 },
+            ToInit::Serves,
             ToInit::Eject { drive: drive() },
             ToInit::Screen { seeding: 2, activity: None, problems: vec![] },
         ] {

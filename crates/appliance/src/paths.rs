@@ -9,6 +9,9 @@ pub const PUBLISH: &str = "/data/publish";
 /// The daemon's own state (catalog). Rebuilt from [`PUBLISH`] when it is lost.
 pub const STATE: &str = "/data/state";
 
+/// Update files are put in here.
+pub const UPDATE: &str = "/data/update";
+
 /// Copy of the last `blackbox.toml` that was free of errors.
 pub const LAST_GOOD_CONFIG: &str = "/data/config/blackbox.toml";
 
@@ -23,6 +26,12 @@ pub const MEDIA: &str = "/media";
 
 /// The daemon's program.
 pub const DAEMON: &str = "/usr/bin/blackboxd";
+
+/// The public key by which update files are known to be good.
+pub const UPDATE_KEY: &str = "/etc/blackbox/update.pub";
+
+/// Names the release that runs.
+pub const OS_RELEASE: &str = "/etc/os-release";
 
 /// User and group id the daemon runs under.
 pub const DAEMON_ID: u32 = 900;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use appliance::boot_state::BootState;
 use appliance::paths;
 
 use crate::cmdline::Cmdline;
@@ -14,7 +15,7 @@ use crate::log;
 use crate::machine::Machine;
 use crate::problems::Source;
 use crate::sys::{self, Access};
-use crate::{screen, system};
+use crate::{screen, system, update};
 
 /// Name of the machine.
 pub const HOST_NAME: &str = "blackbox";
@@ -28,8 +29,14 @@ const BUILD_TIME: Option<&str> = option_env!("SOURCE_DATE_EPOCH");
 /// What later phases need to know of earlier ones.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// What the boot loader said.
+    pub cmdline: Cmdline,
     /// The disk that holds the system partition.
     pub system_disk: Option<String>,
+    /// Node of the system partition, if there is one only.
+    pub system_node: Option<String>,
+    /// The boot state in it, unless it is nonsense.
+    pub boot_state: Option<BootState>,
     /// `blackbox.toml` as it stands there, or why it can't be read.
     pub settings: Option<Result<Vec<u8>, String>>,
     /// What became of the data partition.
@@ -44,7 +51,7 @@ struct Phase {
 }
 
 /// In the order of need: the settings may come from the data partition, and the network needs the settings.
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 10] = [
     Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
     Phase {
         name: "kernel settings",
@@ -64,6 +71,7 @@ const PHASES: [Phase; 9] = [
     },
     Phase { name: "system disk", source: Source::System, run: system::find },
     Phase { name: "data partition", source: Source::Data, run: data::prepare },
+    Phase { name: "updates", source: Source::Update, run: update::begin },
     Phase { name: "settings", source: Source::Settings, run: system::choose_settings },
     Phase {
         name: "network",
@@ -101,7 +109,7 @@ pub fn boot(machine: &mut Machine) {
     }
 }
 
-fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(), String> {
+fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     // Memory for files is bounded, so that no leak in a temporary folder can starve the daemon.
     let mounts = [
         ("/proc", "proc", Access::Write, ""),
@@ -116,14 +124,14 @@ fn mount_kernel_file_systems(machine: &mut Machine, _: &mut Facts) -> Result<(),
             .and_then(|()| sys::mount(kind, Path::new(target), kind, access, options));
         failed.extend(mounted.err().map(|error| format!("{target} ({error})")));
     }
-    let cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    log::open(&cmdline.serial);
+    facts.cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    log::open(&facts.cmdline.serial);
     machine.open_console();
     log!(
         "{} {}, slot {}",
         screen::NAME,
-        env!("CARGO_PKG_VERSION"),
-        cmdline.slot.as_deref().unwrap_or("unknown")
+        update::running_version(),
+        facts.cmdline.slot.map_or("unknown".into(), |slot| slot.to_string())
     );
     if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::lines::{Line, Lines};
 use crate::sys::{self, Exit};
+use crate::update;
 
 /// Longest line (bytes) taken from a child; the network child's report is the longest.
 const MAX_LINE: usize = 16 * 1024;
@@ -33,6 +34,8 @@ pub enum Role {
     Daemon,
     /// Finds out what is in this drive.
     Look(String),
+    /// Does something about updates.
+    Update(update::Job),
     /// Unmounts this drive's medium and opens the tray.
     Eject(String),
 }

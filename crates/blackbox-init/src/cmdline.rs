@@ -1,5 +1,9 @@
 //! What init reads from the kernel's command line.
 
+use std::time::Duration;
+
+use appliance::boot_state::{Nonce, Slot};
+
 /// More consoles than a machine has; the rest is ignored.
 const MAX_CONSOLES: usize = 4;
 
@@ -8,8 +12,12 @@ const MAX_CONSOLES: usize = 4;
 pub struct Cmdline {
     /// Serial consoles by device name, such as `ttyS0`.
     pub serial: Vec<String>,
-    /// The slot the system was booted from, `a` or `b`.
-    pub slot: Option<String>,
+    /// The slot the system was booted from.
+    pub slot: Option<Slot>,
+    /// The nonce of the update that this boot is the trial of.
+    pub trial: Option<Nonce>,
+    /// How long the trial may take, if not as long as usual.
+    pub trial_limit: Option<Duration>,
 }
 
 impl Cmdline {
@@ -27,7 +35,11 @@ impl Cmdline {
                         cmdline.serial.push(name.to_owned());
                     }
                 }
-                Some(("blackbox.slot", value @ ("a" | "b"))) => cmdline.slot = Some(value.to_owned()),
+                Some(("blackbox.slot", value)) => cmdline.slot = value.parse().ok().or(cmdline.slot),
+                Some(("blackbox.trial", value)) => cmdline.trial = value.parse().ok(),
+                Some(("blackbox.trial-seconds", value)) => {
+                    cmdline.trial_limit = value.parse().ok().map(Duration::from_secs);
+                }
                 _ => {}
             }
         }
@@ -51,14 +63,25 @@ mod tests {
     fn consoles_and_slot_are_found() {
         for (text, serial, slot) in [
             ("", &[][..], None),
-            ("console=tty0 console=ttyS0,115200 panic=10 quiet blackbox.slot=a\n", &["ttyS0"], Some("a")),
+            ("console=tty0 console=ttyS0,115200 panic=10 quiet blackbox.slot=a\n", &["ttyS0"], Some(Slot::A)),
             ("console=ttyS1 console=hvc0 console=ttyS1,9600", &["ttyS1", "hvc0"], None),
             ("console=ttyS console=ttyS0/../x console= console", &[], None),
-            ("blackbox.slot=b blackbox.slot=c", &[], Some("b")),
+            ("blackbox.slot=b blackbox.slot=c", &[], Some(Slot::B)),
         ] {
             let cmdline = Cmdline::parse(text);
             assert_eq!(cmdline.serial, serial, "{text:?}");
-            assert_eq!(cmdline.slot.as_deref(), slot, "{text:?}");
+            assert_eq!(cmdline.slot, slot, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_trial_is_known_by_its_nonce() {
+        let trial = |text: &str| Cmdline::parse(text).trial;
+        assert_eq!(trial("blackbox.slot=b blackbox.trial=00000000000000ff"), Some(Nonce(255)));
+        for text in ["", "blackbox.trial=", "blackbox.trial=ff", "blackbox.trial=00000000000000FF"] {
+            assert_eq!(trial(text), None, "{text}");
+        }
+        let limit = Cmdline::parse("blackbox.trial-seconds=30").trial_limit;
+        assert_eq!(limit, Some(Duration::from_secs(30)));
     }
 }

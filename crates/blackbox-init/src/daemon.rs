@@ -51,8 +51,10 @@ pub struct Status {
 /// What a turn of the conversation brought.
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
-    /// It serves.
+    /// It is ready.
     Ready,
+    /// It has proved that it serves.
+    Serves,
     /// It is done with the medium in this drive.
     Eject(String),
 }
@@ -159,6 +161,7 @@ impl Daemon {
                 self.status.web_port = Some(web_port);
                 Some(News::Ready)
             }
+            ToInit::Serves => Some(News::Serves),
             ToInit::Eject { drive } => Some(News::Eject(drive)),
             ToInit::Screen { seeding, activity, problems } => {
                 self.status = Status { web_port: self.status.web_port, seeding, activity, problems };

@@ -251,17 +251,18 @@ pub fn readable(node: &str) -> io::Result<()> {
     if read == READABLE_BYTES { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Makes the folders of a new data partition. The state is made last: where it is, `publish` was too, and one
-/// that is missing was taken away by someone, which is for the daemon to report.
+/// Makes the folders that are missing. Once there is a state, `publish` was there too: one that is missing then was taken
+/// away by someone, which is for the daemon to report. So the state is made after it.
 fn make_folders(data: &Path) -> io::Result<()> {
     let below = |path: &str| data.join(Path::new(path).strip_prefix(paths::DATA).unwrap_or(Path::new(path)));
-    let (publish, state) = (below(paths::PUBLISH), below(paths::STATE));
-    if state.exists() {
-        return Ok(());
+    let (publish, state, update) = (below(paths::PUBLISH), below(paths::STATE), below(paths::UPDATE));
+    let mut wanted = vec![update];
+    if !state.exists() {
+        wanted.extend([publish, state]);
     }
-    for folder in [publish, state] {
-        fs::create_dir_all(&folder)?;
-        std::os::unix::fs::chown(&folder, Some(paths::DAEMON_ID), Some(paths::DAEMON_ID))?;
+    for folder in wanted.iter().filter(|folder| !folder.exists()) {
+        fs::create_dir_all(folder)?;
+        std::os::unix::fs::chown(folder, Some(paths::DAEMON_ID), Some(paths::DAEMON_ID))?;
         sys::sync_directory(data)?;
     }
     Ok(())

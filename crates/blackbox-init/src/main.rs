@@ -5,6 +5,7 @@
 //! - `net`: links, DHCP, addresses
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
 //! - `readable NODE`: tells an empty partition from one that can't be read
+//! - `update JOB NODE SLOT ...`: verifies and installs updates, keeps or drops the one on trial
 //! - `unmount`: writes everything back at shutdown
 
 mod blkid;
@@ -33,6 +34,7 @@ mod sys;
 mod system;
 mod tools;
 mod uevent;
+mod update;
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["media", drive, "briefly"] if media::is_drive_name(drive) => exit(media::look::tell(drive, true)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
         ["readable", node] => exit(data::readable(node)),
+        ["update", ref job @ ..] => exit(update::run(job)),
         ["unmount"] => exit(shutdown::unmount()),
         _ => {
             eprintln!("blackbox-init is PID 1 of the P2P Black Box and does nothing elsewhere.");

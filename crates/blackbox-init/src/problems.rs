@@ -12,6 +12,8 @@ pub enum Source {
     Boot,
     /// The system disk.
     System,
+    /// Updates.
+    Update,
     /// The data partition.
     Data,
     /// `blackbox.toml`.

@@ -7,6 +7,9 @@ use crate::lines::printable;
 /// What the box is called.
 pub const NAME: &str = "P2P Black Box";
 
+/// The version that this program was built as.
+pub const BUILT_AS: &str = env!("CARGO_PKG_VERSION");
+
 /// Longest line (characters): what an 80-column console shows without wrapping.
 const WIDTH: usize = 79;
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use appliance::boot_state::BootState;
 use appliance::config::MAX_BYTES;
 use appliance::partitions::SYSTEM_NAME;
 use appliance::paths;
@@ -18,6 +19,7 @@ use crate::machine::{Machine, SYS};
 use crate::problems::Source;
 use crate::settings;
 use crate::sys::{self, Access};
+use crate::update;
 
 /// Slow USB sticks and RAID controllers need about ten seconds to show their disks.
 const DISK_LIMIT: Duration = Duration::from_secs(30);
@@ -47,7 +49,9 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     let partition = &partitions[0];
     log!("system partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
     facts.system_disk = Some(partition.disk.clone());
-    facts.settings = Some(read_settings(partition));
+    facts.settings = Some(read(partition, &mut facts.boot_state));
+    // Which of several was booted from is not known, and an update must not go to another one.
+    facts.system_node = (partitions.len() == 1).then(|| partition.node());
     if partitions.len() > 1 {
         let names: Vec<_> = partitions.iter().map(|partition| partition.disk.as_str()).collect();
         return Err(format!(
@@ -59,12 +63,13 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     Ok(())
 }
 
-/// Mounts the partition for as long as reading one file takes.
-fn read_settings(partition: &BlockDevice) -> Result<Vec<u8>, String> {
+/// Mounts the partition for as long as reading two small files takes: the boot state, and the settings, which are returned.
+fn read(partition: &BlockDevice, boot_state: &mut Option<BootState>) -> Result<Vec<u8>, String> {
     let mount = Path::new(MOUNT);
     fs::create_dir_all(mount)
         .and_then(|()| sys::mount(&partition.node(), mount, "vfat", Access::Read, ""))
         .map_err(|error| format!("The partition {SYSTEM_NAME} can't be mounted ({error})"))?;
+    *boot_state = update::read_state(mount);
     let result = read_bounded(&mount.join(paths::CONFIG_NAME)).map_err(|error| {
         format!("{} on the partition {SYSTEM_NAME} can't be read ({error})", paths::CONFIG_NAME)
     });

@@ -18,6 +18,9 @@ pub const MKFS: &str = "/usr/sbin/mkfs.ext4";
 /// Checks and repairs ext4 file systems.
 pub const E2FSCK: &str = "/usr/sbin/e2fsck";
 
+/// Checks and repairs FAT.
+pub const FSCK_FAT: &str = "/usr/sbin/fsck.fat";
+
 /// Mounts NTFS.
 pub const NTFS_3G: &str = "/usr/bin/ntfs-3g";
 

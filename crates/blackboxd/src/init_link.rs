@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use appliance::message::{MAX_LINE, ToDaemon, ToInit, decode, encode};
@@ -13,7 +14,7 @@ use appliance::paths::INIT_FD_VAR;
 use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, State};
 use crate::import::Importer;
-use crate::words;
+use crate::{proof, words};
 
 /// How long init may take to read a line before it is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -85,10 +86,20 @@ pub fn listen(app: &SharedApp, link: &Arc<InitLink>) {
             Ok(ToDaemon::MediumRemoved { drive }) => importer.removed(&drive),
             Ok(ToDaemon::Problems { sentences }) => app.health.set_from_init(sentences),
             Ok(ToDaemon::Addresses { addresses }) => app.health.set_addresses(addresses),
+            Ok(ToDaemon::ProveYourself) => start_proof(app, link),
             Err(error) => tracing::warn!("init said something that is not understood: {error}"),
         }
     }
     importer.stop();
+}
+
+/// The proof waits for what is still to come, and ends with the daemon.
+fn start_proof(app: &SharedApp, link: &Arc<InitLink>) {
+    let (app, link) = (Arc::clone(app), Arc::clone(link));
+    let started = thread::Builder::new().name("proof".into()).spawn(move || proof::give(&app, &link));
+    if let Err(error) = started {
+        tracing::warn!("there is no proof that the daemon serves: {error}");
+    }
 }
 
 /// Keeps what init shows on the screen true.

@@ -15,6 +15,7 @@ mod members;
 mod net;
 mod options;
 mod priority;
+mod proof;
 mod publish;
 mod random;
 mod runtimes;

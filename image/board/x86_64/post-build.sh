@@ -2,7 +2,7 @@
 # Buildroot's post-build hook: finishes the root file system in TARGET_DIR, whoever filled it.
 set -euo pipefail
 
-: "${TARGET_DIR:?}" "${BR2_EXTERNAL_BLACKBOX_PATH:?}"
+: "${TARGET_DIR:?}" "${BR2_EXTERNAL_BLACKBOX_PATH:?}" "${SOURCE_DATE_EPOCH:?}"
 
 die() {
   printf 'post-build: %s\n' "$*" >&2
@@ -16,7 +16,7 @@ add_skeleton() {
   mkdir -p "$TARGET_DIR"/{proc,sys,dev,run,tmp,data,media}
 }
 
-# /etc/os-release, with the version of the workspace.
+# /etc/os-release, with the version of the workspace and the time stamp of the image: by both init knows what is newer.
 write_os_release() {
   local version
   version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$BR2_EXTERNAL_BLACKBOX_PATH/../Cargo.toml" | head -n 1)
@@ -26,8 +26,22 @@ write_os_release() {
 NAME="P2P Black Box"
 ID=blackbox
 VERSION_ID=$version
+BUILD_ID=$SOURCE_DATE_EPOCH
 PRETTY_NAME="P2P Black Box $version"
 END
+}
+
+# The public key by which the box knows its updates. Who names no secret key gets one for development, made once.
+add_update_key() {
+  local key=${BLACKBOX_UPDATE_KEY:-} keys=$BR2_EXTERNAL_BLACKBOX_PATH/../target/keys
+  if [[ -z $key ]]; then
+    key=$keys/update.key
+    mkdir -p "$keys"
+    [[ -f $key ]] || minisign -G -W -s "$key" -p "$keys/update.pub" >/dev/null
+  fi
+  mkdir -p "$TARGET_DIR/etc/blackbox"
+  rm -f "$TARGET_DIR/etc/blackbox/update.pub"
+  minisign -R -s "$key" -p "$TARGET_DIR/etc/blackbox/update.pub" >/dev/null
 }
 
 # Programs in the image, as paths relative to its root. Shared libraries are no programs.
@@ -47,4 +61,5 @@ check_executables() {
 
 add_skeleton
 write_os_release
+add_update_key
 check_executables

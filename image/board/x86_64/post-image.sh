@@ -10,6 +10,8 @@ export TZ=UTC
 BOARD=$BR2_EXTERNAL_BLACKBOX_PATH/board/x86_64
 WORK=$BUILD_DIR/disk
 IMAGE=blackbox-x86_64.img
+UPDATE=blackbox-x86_64.update
+UPDATE_KEY=${BLACKBOX_UPDATE_KEY:-$BR2_EXTERNAL_BLACKBOX_PATH/../target/keys/update.key}
 
 # Two slots, each with kernel and initramfs, and an update on its way.
 SYSTEM_BYTES=$((256 << 20))
@@ -50,14 +52,25 @@ make_bios_boot() {
   truncate -s 440 "$WORK/input/mbr.img"
 }
 
+# A GRUB environment block, of 1024 bytes, as it is overwritten in place: environment_block FILE LINE...
+environment_block() {
+  local file=$1 text
+  shift
+  text=$(printf '%s\n' "# GRUB Environment Block" "$@" x)
+  text=${text%x}
+  { printf '%s' "$text" && head -c $((1024 - ${#text})) /dev/zero | tr '\0' '#'; } >"$file"
+}
+
 # The content of the FAT partition as a folder.
 collect_system_partition() {
   local tree=$1 text
   cp -r "$BOARD/system-partition" "$tree"
   cp -r "$BINARIES_DIR/efi-part/." "$tree/"
-  mkdir -p "$tree/slots/a" "$tree/slots/b"
+  mkdir -p "$tree/slots/a" "$tree/slots/b" "$tree/boot"
   cp "$BINARIES_DIR/bzImage" "$tree/slots/a/vmlinuz"
   cp "$BINARIES_DIR/rootfs.cpio.zst" "$tree/slots/a/initrd.img"
+  environment_block "$tree/boot/state.env" good=a
+  environment_block "$tree/boot/tried.env"
   # People open these two on a PC, and old Windows editors know only their own line ends.
   for text in README.txt blackbox.toml; do
     sed -i 's/$/\r/' "$tree/$text"
@@ -86,6 +99,14 @@ make_system_partition() {
   )
 }
 
+# The same system as an update for boxes that have an older one.
+make_update() {
+  local version
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$BR2_EXTERNAL_BLACKBOX_PATH/../Cargo.toml" | head -n 1)
+  "$BR2_EXTERNAL_BLACKBOX_PATH/make-update" "$BINARIES_DIR/bzImage" "$BINARIES_DIR/rootfs.cpio.zst" \
+    "$version" "$SOURCE_DATE_EPOCH" "$UPDATE_KEY" "$BINARIES_DIR/$UPDATE"
+}
+
 # The disk image and its release form.
 make_disk() {
   genimage --config "$BOARD/genimage.cfg" --rootpath "$WORK/empty" --tmppath "$WORK/tmp" \
@@ -94,11 +115,12 @@ make_disk() {
   fallocate --dig-holes "$BINARIES_DIR/$IMAGE"
   cd "$BINARIES_DIR"
   zstd -q -f -9 -T0 "$IMAGE" -o "$IMAGE.zst"
-  sha256sum "$IMAGE" "$IMAGE.zst" >SHA256SUMS
+  sha256sum "$IMAGE" "$IMAGE.zst" "$UPDATE" >SHA256SUMS
 }
 
 rm -rf "$WORK"
 mkdir -p "$WORK"/{input,empty}
 make_bios_boot
 make_system_partition
+make_update
 make_disk

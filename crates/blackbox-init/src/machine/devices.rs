@@ -18,6 +18,7 @@ use crate::modules;
 use crate::sys::{self, Received};
 use crate::tools::{self, Tool};
 use crate::uevent::{self, Action, Uevent};
+use crate::update::Job;
 
 /// `modprobe` may wait for slow hardware.
 const MODPROBE_LIMIT: Duration = Duration::from_mins(2);
@@ -190,6 +191,7 @@ impl Machine {
                 Output::Detach => media::detach(name),
                 Output::Look { briefly } => self.start_look(name, briefly),
                 Output::Eject => self.start_eject(name),
+                Output::Update => self.request_update_job(Job::Medium(name.to_owned())),
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod devices;
 mod services;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -24,6 +25,7 @@ use crate::problems::{Problems, Source};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
+use crate::update;
 
 /// Where sysfs is mounted.
 pub const SYS: &str = "/sys";
@@ -55,6 +57,8 @@ struct Network {
 struct Told {
     problems: Option<u64>,
     addresses: Option<Vec<IpAddr>>,
+    /// That it has to prove itself.
+    trial: bool,
 }
 
 /// Everything PID 1 looks after.
@@ -72,9 +76,11 @@ pub struct Machine {
     own_disks: BTreeSet<String>,
     network: Network,
     daemon: Daemon,
+    updates: updates::Updates,
     console: Console,
     halt: Option<sys::Reboot>,
     told: Told,
+    version: String,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -110,9 +116,11 @@ impl Machine {
             own_disks: BTreeSet::new(),
             network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
             daemon: Daemon::new(now),
+            updates: updates::Updates::default(),
             console: Console::default(),
             halt: None,
             told: Told::default(),
+            version: update::running_version(),
             problems: Problems::default(),
             activity: None,
         })
@@ -231,7 +239,8 @@ impl Machine {
     fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
         let network = self.network.supervisor.deadline().filter(|_| self.network.enabled);
         let look = self.drives.is_some().then_some(self.next_look);
-        let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now)];
+        let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
+        let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
         others.into_iter().chain([network, look]).flatten()
     }
 
@@ -274,6 +283,7 @@ impl Machine {
             self.load_modules();
             self.look_routinely(now);
             self.start_network(now);
+            self.keep_up_with_updates(now);
             match self.daemon.start_if_due(&mut self.children, now) {
                 Ok(true) => self.tell_everything(),
                 Ok(false) => {}

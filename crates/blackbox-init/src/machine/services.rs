@@ -67,7 +67,9 @@ impl Machine {
                 }
                 let sentence = self.daemon.ended(finished.exit, now);
                 self.problems.set(Source::Daemon, vec![sentence]);
+                self.daemon_ended_on_trial();
             }
+            Role::Update(job) => self.take_update_end(&job, &finished),
             Role::Look(drive) => {
                 let finding = finding(&drive, &finished);
                 self.step(&drive, Input::Looked(finding));
@@ -112,6 +114,7 @@ impl Machine {
                     self.activity = None;
                     self.problems.set(Source::Daemon, Vec::new());
                 }
+                News::Serves => self.proved(),
                 News::Eject(drive) => self.step(&drive, Input::Done),
             }
         }
@@ -137,6 +140,9 @@ impl Machine {
             self.told.addresses = Some(addresses.clone());
             self.daemon.tell(&ToDaemon::Addresses { addresses: addresses.clone() });
         }
+        if self.updates.is_trial() && !std::mem::replace(&mut self.told.trial, true) {
+            self.daemon.tell(&ToDaemon::ProveYourself);
+        }
     }
 
     pub(super) fn view(&self) -> View {
@@ -155,11 +161,15 @@ impl Machine {
             }
         }
         View {
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: self.version.clone(),
             addresses: self.network.report.addresses.clone(),
             web_port: status.web_port,
             seeding: status.seeding,
-            activity: status.activity.clone().or_else(|| self.activity.clone()),
+            activity: status
+                .activity
+                .clone()
+                .or_else(|| self.activity.clone())
+                .or_else(|| self.updates.activity()),
             problems,
         }
     }

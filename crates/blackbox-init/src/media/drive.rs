@@ -17,6 +17,8 @@ pub enum Input {
     Done,
     /// A look into it ended.
     Looked(Finding),
+    /// What became of the update on its medium, as a sentence for people.
+    Judged(String),
     /// Ejecting ended, one way or the other.
     Ejected,
     /// The drive itself is gone.
@@ -35,6 +37,8 @@ pub enum Output {
     Eject,
     /// Take the mount out of the tree at once.
     Detach,
+    /// Look at the update on the medium.
+    Update,
     /// Tell the daemon.
     Tell(ToDaemon),
 }
@@ -50,6 +54,8 @@ enum Work {
 enum Holds {
     Nothing,
     Medium(Medium),
+    /// A medium with an update, and what became of that.
+    Update(Option<String>),
     Unusable(String),
 }
 
@@ -72,9 +78,9 @@ impl Drive {
     /// What the daemon must know of this drive, for one that was started anew.
     pub fn news(&self) -> Option<ToDaemon> {
         match &self.holds {
-            Holds::Nothing => None,
+            Holds::Nothing | Holds::Update(None) => None,
             Holds::Medium(medium) => Some(ToDaemon::MediumInserted(medium.clone())),
-            Holds::Unusable(reason) => {
+            Holds::Unusable(reason) | Holds::Update(Some(reason)) => {
                 Some(ToDaemon::MediumUnusable { drive: self.name.clone(), reason: reason.clone() })
             }
         }
@@ -83,7 +89,7 @@ impl Drive {
     /// Why what is in it can't be used.
     pub fn unusable(&self) -> Option<&str> {
         match &self.holds {
-            Holds::Unusable(reason) => Some(reason),
+            Holds::Unusable(reason) | Holds::Update(Some(reason)) => Some(reason),
             _ => None,
         }
     }
@@ -99,8 +105,12 @@ impl Drive {
             }
             Input::ButtonPressed | Input::Done => self.eject(&mut outputs),
             Input::Looked(finding) if self.work == Work::Looking => self.looked(finding, &mut outputs),
-            // An answer to a look that ejecting has overtaken. Its mount, if any, is the eject child's to undo.
-            Input::Looked(_) | Input::Routine => {}
+            Input::Judged(sentence) if self.holds == Holds::Update(None) => {
+                self.holds = Holds::Update(Some(sentence));
+                outputs.extend(self.news().map(Output::Tell));
+            }
+            // Answers that ejecting has overtaken. The mount of a look, if any, is the eject child's to undo.
+            Input::Looked(_) | Input::Judged(_) | Input::Routine => {}
             Input::Ejected => {
                 self.work = Work::Idle;
                 // A tray that closed again while it was opening holds perhaps another disc.
@@ -136,7 +146,11 @@ impl Drive {
         let mut again = std::mem::take(&mut self.again);
         match finding {
             Finding::Found(medium) => {
-                let old = matches!(&self.holds, Holds::Medium(known) if *known != medium);
+                let old = match &self.holds {
+                    Holds::Medium(known) => *known != medium,
+                    Holds::Update(_) => true,
+                    Holds::Nothing | Holds::Unusable(_) => false,
+                };
                 if old {
                     // The look mounts nothing over the old medium: take that away, then look again.
                     self.replace(Holds::Nothing, outputs);
@@ -145,7 +159,15 @@ impl Drive {
                     self.replace(Holds::Medium(medium), outputs);
                 }
             }
-            Finding::Unchanged => {}
+            Finding::Update if matches!(self.holds, Holds::Medium(_)) => {
+                self.replace(Holds::Nothing, outputs);
+                again = true;
+            }
+            Finding::Update if !matches!(self.holds, Holds::Update(_)) => {
+                self.replace(Holds::Update(None), outputs);
+                outputs.push(Output::Update);
+            }
+            Finding::Unchanged | Finding::Update => {}
             Finding::Nothing => self.replace(Holds::Nothing, outputs),
             Finding::Unusable(reason) => self.replace(Holds::Unusable(reason), outputs),
         }
@@ -159,7 +181,7 @@ impl Drive {
             return;
         }
         let old = std::mem::replace(&mut self.holds, holds);
-        if matches!(old, Holds::Medium(_)) {
+        if matches!(old, Holds::Medium(_) | Holds::Update(_)) {
             outputs.push(Output::Detach);
         }
         match self.news() {
@@ -211,6 +233,7 @@ mod tests {
                     Output::Look { briefly: true } => "glance".to_owned(),
                     Output::Eject => "eject".to_owned(),
                     Output::Detach => "detach".to_owned(),
+                    Output::Update => "update".to_owned(),
                     Output::Tell(ToDaemon::MediumInserted(medium)) => format!("+{}", medium.label.unwrap()),
                     Output::Tell(ToDaemon::MediumUnusable { reason, .. }) => format!("?{reason}"),
                     Output::Tell(ToDaemon::MediumRemoved { .. }) => "-".to_owned(),
@@ -290,6 +313,35 @@ mod tests {
             (Input::Ejected, ""),
         ]);
         check(&[(Input::Changed, "look"), (unusable(), "?blank"), (Input::Changed, "look"), (NOTHING, "-")]);
+    }
+
+    #[test]
+    fn an_update_is_looked_at_once_and_what_became_of_it_is_told() {
+        const UPDATE: Input = Input::Looked(Finding::Update);
+        let judged = || Input::Judged("too old".into());
+        check(&[
+            (Input::Changed, "look"),
+            (UPDATE, "- update"),
+            (Input::Changed, "look"),
+            (UPDATE, ""),
+            (judged(), "?too old"),
+            (Input::Changed, "look"),
+            (UPDATE, ""),
+            (Input::Done, "- eject"),
+            (Input::Ejected, ""),
+        ]);
+        check(&[(Input::Changed, "look"), (UPDATE, "- update"), (Input::Gone, "detach -"), (judged(), "")]);
+        // Swapped for one to be published, and the other way round.
+        check(&[
+            (Input::Changed, "look"),
+            (UPDATE, "- update"),
+            (Input::Changed, "look"),
+            (looked("A"), "detach - look"),
+            (looked("A"), "+A"),
+            (Input::Changed, "look"),
+            (UPDATE, "detach - look"),
+            (UPDATE, "- update"),
+        ]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Finding {
     Unchanged,
     /// A medium that is mounted now.
     Found(Medium),
+    /// A medium that is mounted now, with an update at its top: it is not imported.
+    Update,
     /// Something that can't be mounted, with a sentence for people.
     Unusable(String),
 }

@@ -18,6 +18,7 @@ use super::{is_mounted, mount_point, volume};
 use crate::blkid::Signatures;
 use crate::block::{self, BlockDevice};
 use crate::sys;
+use crate::update::holds_update;
 
 /// How long the whole look may take; a scratched disc keeps a drive busy for about a minute.
 pub const LIMIT: Duration = Duration::from_secs(150);
@@ -66,6 +67,7 @@ fn look(drive: &str, briefly: bool) -> Finding {
         return Finding::Nothing;
     }
     match mounted(drive, &signatures, optical) {
+        Ok(medium) if holds_update(Path::new(&medium.mount)) => Finding::Update,
         Ok(medium) => Finding::Found(medium),
         Err(reason) => Finding::Unusable(reason),
     }

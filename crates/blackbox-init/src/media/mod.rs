@@ -19,7 +19,7 @@ use crate::log;
 use crate::sys;
 
 /// Where the medium of a drive is mounted.
-fn mount_point(drive: &str) -> PathBuf {
+pub fn mount_point(drive: &str) -> PathBuf {
     Path::new(MEDIA).join(drive)
 }
 

@@ -6,7 +6,7 @@ mod socket;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,13 +15,15 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, MsFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sched::CloneFlags;
+use nix::sys::statvfs::FsFlags;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
 pub use device::{DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray};
 pub use process::{
     Exit, Identity, Reboot, Signal, Signals, become_service, catch_keyboard_reboot, inherit,
-    is_first_process, kill, kill_all, kill_group, reap, reboot, unblock_signals,
+    is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
 };
 pub use socket::{
     Received, UeventSocket, addresses, bind_dhcp, link_socket, receive_netlink, request_netlink,
@@ -32,6 +34,9 @@ pub const NOCTTY: i32 = OFlag::O_NOCTTY.bits();
 
 /// `O_NONBLOCK` for `custom_flags`.
 pub const NONBLOCK: i32 = OFlag::O_NONBLOCK.bits();
+
+/// `O_NOFOLLOW` for `custom_flags`.
+pub const NOFOLLOW: i32 = OFlag::O_NOFOLLOW.bits();
 
 /// Time since power-on.
 pub fn uptime() -> Duration {
@@ -107,6 +112,29 @@ pub fn detach(target: &Path) -> io::Result<()> {
 pub fn file_system_bytes(target: &Path) -> io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(target)?;
     Ok(stat.blocks().saturating_mul(stat.fragment_size()))
+}
+
+/// Bytes that can be written to a mounted file system.
+pub fn free_bytes(target: &Path) -> io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(target)?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
+
+/// Whether the file system of a file can only be read.
+pub fn is_read_only(path: &Path) -> io::Result<bool> {
+    Ok(nix::sys::statvfs::statvfs(path)?.flags().contains(FsFlags::ST_RDONLY))
+}
+
+/// Gives this process a view of the mounts of its own: what it mounts from now on goes away with it.
+pub fn hide_mounts() -> io::Result<()> {
+    Ok(nix::sched::unshare(CloneFlags::CLONE_NEWNS)?)
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Makes reads and writes return instead of waiting.

@@ -157,6 +157,14 @@ pub fn become_service(command: &mut Command, identity: Identity) {
     }
 }
 
+/// Limits this process and its children: memory in bytes, and processor time in seconds for each.
+pub fn limit_resources(memory: u64, processor_time: u64) -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_AS, memory, memory)?;
+    setrlimit(Resource::RLIMIT_CPU, processor_time, processor_time)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}
+
 /// Lets `command`'s program keep `fd` open under the same number.
 #[expect(unsafe_code, reason = "pre_exec")]
 pub fn inherit(command: &mut Command, fd: &impl AsFd) -> RawFd {

@@ -1,0 +1,294 @@
+//! Updates of the image: a good one runs from then on, a bad one is refused or taken back, and nothing that is done to the
+//! boot state or to the power keeps the box from starting.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRIED_FILE};
+use system_tests::content::{Chance, write_file};
+use system_tests::image::Disk;
+use system_tests::update::{NEWER, OLDER, Update, other_key, program_that_ends, program_that_hangs};
+use system_tests::vm::{DISC, Firmware, Hardware, READY, Vm};
+use system_tests::volatile_disk::VolatileDisk;
+use system_tests::{disc, figure, thorough, wait};
+
+use super::boot::{bench, import};
+
+/// The version that was built.
+const BUILT: &str = env!("CARGO_PKG_VERSION");
+
+/// Time in which an update on a disc is read, installed and started, and the box is ready again.
+const UPDATE: Duration = Duration::from_mins(6);
+
+/// What the box says when it begins to look at an update on a disc.
+const BEGINS: &str = "update: Medium(\"sr0\") begins";
+
+/// What the box says when an update is on trial no more.
+const KEPT: &str = "has proved itself and is kept";
+
+/// A file's name, what is in it, and what is done to it then.
+type OnDisc<'a> = (&'a str, &'a Update, fn(&mut Vec<u8>));
+
+/// Burns update files to a disc.
+fn burn(bench: &Path, label: &str, updates: &[OnDisc<'_>]) -> PathBuf {
+    let folder = bench.join(label);
+    for (name, update, change) in updates {
+        let path = update.make(&folder, name);
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+    disc::burn(&folder, label, &bench.join(format!("{label}.iso")))
+}
+
+/// Waits until the page shows this of the medium in the drive.
+#[track_caller]
+fn wait_for_verdict(vm: &Vm, words: &str) -> String {
+    let verdict = || {
+        let items = vm.api.items();
+        items
+            .iter()
+            .filter_map(|item| item["error"].as_str())
+            .find(|error| error.contains(words))
+            .map(str::to_owned)
+    };
+    wait::try_until(DISC, verdict).unwrap_or_else(|| panic!("{words} is not shown: {:?}", vm.api.items()))
+}
+
+/// Waits until this version says that it runs, as often as it does when it has started so many times.
+#[track_caller]
+fn wait_for_start(vm: &mut Vm, version: &str, slot: Slot) {
+    vm.wait_for_console(&format!("P2P Black Box {version}, slot {slot}"), UPDATE);
+}
+
+#[test]
+fn a_good_update_runs_from_then_on_and_bad_ones_are_refused() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 2048);
+    let (good, older) = (Update::default(), Update { version: OLDER.into(), ..Update::default() });
+    let foreign = Update { key: Some(other_key(bench)), ..Update::default() };
+    let bad = burn(
+        bench,
+        "BAD",
+        &[
+            ("truncated.update", &good, |bytes| bytes.truncate(bytes.len() - 1000)),
+            ("flipped.update", &good, |bytes| *bytes.last_mut().unwrap() ^= 4),
+            ("unsigned.update", &good, |bytes| bytes[23..1024].fill(0)),
+            ("foreign.update", &foreign, |_| ()),
+            ("older.update", &older, |_| ()),
+        ],
+    );
+    let good = burn(bench, "GOOD", &[("good.update", &good, |_| ())]);
+    let content = bench.join("CONTENT");
+    write_file(&mut Chance::fresh(), &content.join("film.bin"), 3 << 20);
+    let content = disc::burn(&content, "CONTENT", &bench.join("content.iso"));
+
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    let (item, _) = import(&mut vm, &content, "CONTENT", DISC);
+    vm.insert(&bad);
+    let verdict = wait_for_verdict(&vm, "truncated.update");
+    for (name, reason) in [
+        ("truncated", "it is cut short"),
+        ("flipped", "it is damaged, or was changed after it was signed"),
+        ("unsigned", "it is not signed"),
+        ("foreign", "it is signed with another key"),
+        ("older", &format!("version {OLDER} is older than {BUILT}")),
+    ] {
+        let expected = format!("The update {name}.update is refused: {reason}");
+        assert!(verdict.contains(&expected), "{expected}: {verdict}");
+    }
+    vm.wait_for_open_tray(DISC);
+    assert_eq!(
+        vm.api.items().iter().filter(|item| item["state"] == "seeding").count(),
+        1,
+        "nothing of it is published"
+    );
+
+    let inserted = Instant::now();
+    vm.insert(&good);
+    wait_for_start(&mut vm, NEWER, Slot::B);
+    vm.wait_for_console(KEPT, READY);
+    figure("update on a disc, from insertion until it is kept", inserted.elapsed());
+    assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
+    wait_for_verdict(&vm, &format!("holds version {NEWER}, which runs"));
+    vm.wait_for_open_tray(DISC);
+    assert_eq!(vm.api.problems(), Vec::<String>::new());
+    vm.power_off();
+
+    let mut vm = Vm::start(&disk, &Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
+    vm.wait_until_ready();
+    wait_for_start(&mut vm, NEWER, Slot::B);
+    assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
+    assert!(!vm.console().contains("on trial"), "{}", vm.console());
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}
+
+/// Boots with this update in the folder for updates, and demands that the version before is back, says so, and is still
+/// there after another start.
+fn fails(disk: &Disk, bench: &Path, name: &str, update: &Update, hardware: &Hardware) {
+    let started = Instant::now();
+    disk.drop_update(&update.make(bench, &format!("{name}.update")));
+    let mut vm = Vm::start(disk, hardware);
+    let failure = format!("The update to version {NEWER} failed");
+    vm.wait_for_console(&failure, UPDATE);
+    vm.wait_for_console_after(&failure, "ready web=", UPDATE);
+    let problems = vm.api.problems();
+    let said = |problem: &String| problem.contains(&failure) && problem.contains(BUILT);
+    assert!(problems.iter().any(said), "{problems:?}");
+    figure(&format!("update, {name}: until the version before is back"), started.elapsed());
+    vm.power_off();
+    let (marked, reason) = (format!("{name}.update.refused"), format!("{name}.update.refused.txt"));
+    let names = disk.updates();
+    assert!(names.contains(&marked) && names.contains(&reason), "{names:?}");
+    assert!(!names.contains(&format!("{name}.update")), "{names:?}");
+    assert!(disk.read_update_text(&reason).contains(&failure));
+}
+
+#[test]
+fn an_update_that_does_not_come_to_serve_is_taken_back() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 2048);
+    disk.add_kernel_option("blackbox.trial-seconds=40");
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    vm.power_off();
+    let (bios, uefi) = (Hardware::default(), Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
+    let update = Update::default();
+    let daemon_ends = Update { daemon: Some(program_that_ends()), ..update.clone() };
+    fails(&disk, bench, "daemon-ends", &daemon_ends, &bios);
+    let kernel_panics = Update { is_empty: true, ..update.clone() };
+    fails(&disk, bench, "kernel-panics", &kernel_panics, &uefi);
+    if thorough() {
+        let daemon_hangs = Update { daemon: Some(program_that_hangs()), ..update.clone() };
+        fails(&disk, bench, "daemon-hangs", &daemon_hangs, &bios);
+        for hardware in [&bios, &uefi] {
+            let kernel_is_none = Update { kernel: Some(Chance::fresh().bytes(1 << 20)), ..update.clone() };
+            fails(&disk, bench, "kernel-is-none", &kernel_is_none, hardware);
+        }
+        finds_no_room(&disk, bench);
+    }
+    assert!(disk.data_is_clean());
+}
+
+/// Boots with a good update, and a system partition that is nearly full.
+fn finds_no_room(disk: &Disk, bench: &Path) {
+    disk.fill_system_partition(200 << 20);
+    disk.drop_update(&Update::default().make(bench, "no-room.update"));
+    let mut vm = Vm::start(disk, &Hardware::default());
+    vm.wait_for_console(
+        "The update no-room.update is refused: it needs 32 MB of the system partition",
+        UPDATE,
+    );
+    vm.wait_until_ready();
+    vm.power_off();
+    assert!(disk.updates().contains(&"no-room.update.refused".to_owned()), "{:?}", disk.updates());
+}
+
+#[test]
+fn no_boot_state_keeps_the_box_from_starting() {
+    let Some(bench) = bench() else { return };
+    let disk = Disk::flash(bench.path(), 1024);
+    let block = |bytes: &[u8]| {
+        let mut block = [b'#'; BLOCK_BYTES];
+        block[..bytes.len()].copy_from_slice(bytes);
+        block
+    };
+    // There is nothing in slot B: all that a state can say of it has to lead back to slot A.
+    let trial = |good| BootState::new(good).with_trial(Nonce(1), "98.0.0+1".parse().unwrap());
+    let tried = block(b"# GRUB Environment Block\ntried=0000000000000001\n");
+    let mut states = vec![(trial(Slot::B).to_block(), tried, "both slots are used up")];
+    if thorough() {
+        let random = block(&Chance::fresh().bytes(BLOCK_BYTES));
+        states.extend([
+            (random, random, "neither file is one"),
+            (trial(Slot::A).to_block(), block(b"# GRUB Environment Block\n"), "the slot on trial is empty"),
+            (BootState::new(Slot::B).to_block(), tried, "the good slot is empty"),
+        ]);
+    }
+    for (number, (state, tried, what)) in states.into_iter().enumerate() {
+        disk.write_boot_state(STATE_FILE, &state);
+        disk.write_boot_state(TRIED_FILE, &tried);
+        let hardware =
+            Hardware { firmware: [Firmware::Bios, Firmware::Uefi][number % 2], ..Hardware::default() };
+        let mut vm = Vm::start(&disk, &hardware);
+        figure(&format!("boot where {what}"), vm.wait_until_ready());
+        wait_for_start(&mut vm, BUILT, Slot::A);
+        vm.power_off();
+    }
+    assert!(disk.data_is_clean());
+}
+
+/// The version that says that it was started last.
+fn running(vm: &Vm) -> String {
+    let console = vm.console();
+    let (_, rest) = console.rsplit_once("] P2P Black Box ").expect("init says its version");
+    rest.split(',').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_power_cut_during_an_update_leaves_a_box_that_starts() {
+    let Some(bench) = bench() else { return };
+    let bench = bench.path();
+    let mut chance = Chance::fresh();
+    let disk = Disk::flash(bench, 2048);
+    let folder = bench.join("CONTENT");
+    write_file(&mut chance, &folder.join("film.bin"), 3 << 20);
+    let content = disc::burn(&folder, "CONTENT", &bench.join("content.iso"));
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    let (item, _) = import(&mut vm, &content, "CONTENT", DISC);
+    let took = update_from_disc(&mut vm, bench, 0);
+    vm.power_off();
+
+    let cuts = if thorough() { 40 } else { 3 };
+    let (mut lost, mut ran) = ((0, 0), Vec::new());
+    for cut in 1..=cuts {
+        let volatile = VolatileDisk::serve(disk.path());
+        let socket = Some(volatile.socket().to_owned());
+        let mut vm = Vm::start(&disk, &Hardware { volatile: socket, ..Hardware::default() });
+        vm.wait_until_ready();
+        assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
+        ran.push(running(&vm));
+        vm.insert(&burn_version(bench, cut));
+        vm.wait_for_console(BEGINS, DISC);
+        // Somewhere in its part of the time from here until the update is kept.
+        let part = took.mul_f64((f64::from(cut - 1) + chance.below(1000) as f64 / 1000.0) / f64::from(cuts));
+        sleep(part);
+        drop(vm);
+        let (gone, unflushed) = volatile.power_is_cut(&mut chance);
+        lost = (lost.0 + gone, lost.1 + unflushed);
+    }
+    figure(&format!("{cuts} power cuts during updates: what ran before each"), ran);
+    figure(&format!("{cuts} power cuts during updates: writes that were lost, of so many not flushed"), lost);
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    update_from_disc(&mut vm, bench, cuts + 1);
+    assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
+    vm.power_off();
+    assert!(disk.data_is_clean());
+    // What the cuts have left was mended.
+    disk.assert_system_is_clean();
+}
+
+/// A disc with an update, each later than those of lower numbers.
+fn burn_version(bench: &Path, number: u32) -> PathBuf {
+    let label = format!("V{number}");
+    let update = Update { version: format!("98.0.{number}"), ..Update::default() };
+    burn(bench, &label, &[("new.update", &update, |_| ())])
+}
+
+/// Inserts an update and waits until it is kept; says how long that takes from when it is found.
+#[track_caller]
+fn update_from_disc(vm: &mut Vm, bench: &Path, number: u32) -> Duration {
+    vm.insert(&burn_version(bench, number));
+    vm.wait_for_console(BEGINS, DISC);
+    let found = Instant::now();
+    vm.wait_for_console_after(&format!("P2P Black Box 98.0.{number}, slot"), KEPT, UPDATE);
+    found.elapsed()
+}

@@ -1,0 +1,146 @@
+//! Update files, made of the system that was built: good ones, and ones that go wrong in a chosen way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use appliance::paths;
+
+use crate::image::image;
+use crate::process::Process;
+
+/// A version that is later than any that is built.
+pub const NEWER: &str = "99.0.0";
+
+/// A version that was before any that is built.
+pub const OLDER: &str = "0.0.1";
+
+/// What is put into an update. [`Update::default`] is the system that was built, as [`NEWER`].
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Version that the file and the system in it have.
+    pub version: String,
+    /// A kernel instead of the one that was built.
+    pub kernel: Option<Vec<u8>>,
+    /// Whether there is anything in the initramfs but its version.
+    pub is_empty: bool,
+    /// The daemon instead of the one that was built.
+    pub daemon: Option<Vec<u8>>,
+    /// Secret key instead of the one whose public half is in the image.
+    pub key: Option<PathBuf>,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self { version: NEWER.into(), kernel: None, is_empty: false, daemon: None, key: None }
+    }
+}
+
+impl Update {
+    /// Makes the file `name` in a folder.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn make(&self, folder: &Path, name: &str) -> PathBuf {
+        fs::create_dir_all(folder).expect("a folder");
+        let [kernel, initramfs] = ["kernel.part", "initramfs.part"].map(|part| folder.join(part));
+        let built = image().with_file_name("");
+        match &self.kernel {
+            Some(bytes) => fs::write(&kernel, bytes).expect("a new file"),
+            None => drop(fs::copy(built.join("bzImage"), &kernel).expect("the kernel that was built")),
+        }
+        let mut archive = if self.is_empty {
+            Vec::new()
+        } else {
+            fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built")
+        };
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(self.changes());
+        fs::write(&initramfs, archive).expect("a new file");
+        let update = folder.join(name);
+        let key = self.key.clone().unwrap_or_else(|| crate::root().join("target/keys/update.key"));
+        let mut command = Command::new(crate::root().join("image/make-update"));
+        command.args([&kernel, &initramfs]).args([&self.version, "1"]).args([&key, &update]);
+        Process::start(command).succeed(Duration::from_mins(1));
+        for part in [kernel, initramfs] {
+            fs::remove_file(part).expect("a file of ours");
+        }
+        update
+    }
+
+    /// An archive that the kernel unpacks over the first one.
+    fn changes(&self) -> Vec<u8> {
+        let release = format!("ID=blackbox\nVERSION_ID={}\nBUILD_ID=1\n", self.version);
+        let mut archive = Vec::new();
+        add(&mut archive, paths::OS_RELEASE, 0o100_644, release.as_bytes());
+        if let Some(daemon) = &self.daemon {
+            add(&mut archive, paths::DAEMON, 0o100_755, daemon);
+        }
+        add(&mut archive, "TRAILER!!!", 0, b"");
+        archive
+    }
+}
+
+/// Makes another key and returns the file of its secret half.
+///
+/// # Panics
+/// When that fails.
+pub fn other_key(folder: &Path) -> PathBuf {
+    let key = folder.join("other.key");
+    let mut command = Command::new("minisign");
+    command.args(["-G", "-W", "-p"]).arg(folder.join("other.pub")).arg("-s").arg(&key);
+    Process::start(command).succeed(Duration::from_mins(1));
+    key
+}
+
+/// Adds a file to an archive in cpio's format "newc".
+fn add(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) {
+    let name = path.trim_start_matches('/');
+    let (length, name_length) = (content.len(), name.len() + 1);
+    let fields = [0, mode as usize, 0, 0, 1, 0, length, 0, 0, 0, 0, name_length, 0];
+    archive.extend_from_slice(b"070701");
+    for field in fields {
+        archive.extend_from_slice(format!("{field:08x}").as_bytes());
+    }
+    archive.extend_from_slice(name.as_bytes());
+    archive.push(0);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend_from_slice(content);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}
+
+/// A program that ends at once, with code 1.
+pub fn program_that_ends() -> Vec<u8> {
+    // mov edi, 1; mov eax, 60 (exit); syscall
+    program(&[0xbf, 1, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05])
+}
+
+/// A program that does nothing, and goes on with it.
+pub fn program_that_hangs() -> Vec<u8> {
+    // mov eax, 34 (pause); syscall; jmp to the beginning
+    program(&[0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7])
+}
+
+/// The smallest ELF file for x86-64 that runs this code.
+fn program(code: &[u8]) -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let length = HEADERS + code.len() as u64;
+    let halves =
+        |file: &mut Vec<u8>, halves: &[u16]| halves.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    let words = |file: &mut Vec<u8>, words: &[u32]| words.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    let longs = |file: &mut Vec<u8>, longs: &[u64]| longs.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    // An executable; its entry is behind both headers, of which the second follows the first.
+    halves(&mut file, &[2, 62]);
+    words(&mut file, &[1]);
+    longs(&mut file, &[BASE + HEADERS, 64, 0]);
+    words(&mut file, &[0]);
+    halves(&mut file, &[64, 56, 1, 64, 0, 0]);
+    // One segment, to be read and run: the whole file.
+    words(&mut file, &[1, 5]);
+    longs(&mut file, &[0, BASE, BASE, length, length, 0x1000]);
+    file.extend_from_slice(code);
+    file
+}
