@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRIED_FILE};
+use appliance::paths;
 use system_tests::content::{Chance, write_file};
 use system_tests::image::Disk;
-use system_tests::update::{NEWER, OLDER, Update, other_key, program_that_ends, program_that_hangs};
-use system_tests::vm::{DISC, Firmware, Hardware, READY, Vm};
+use system_tests::stick::{self, Kind};
+use system_tests::update::{
+    NEWER, OLDER, Update, initramfs, other_key, program_that_ends, program_that_hangs, program_that_renames,
+};
+use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
 use system_tests::{disc, figure, thorough, wait};
 
 use super::boot::{bench, import};
@@ -159,13 +163,15 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
     vm.power_off();
     let (bios, uefi) = (Hardware::default(), Hardware { firmware: Firmware::Uefi, ..Hardware::default() });
     let update = Update::default();
-    let daemon_ends = Update { daemon: Some(program_that_ends()), ..update.clone() };
+    let daemon_ends = Update { programs: vec![(paths::DAEMON, program_that_ends())], ..update.clone() };
     fails(&disk, bench, "daemon-ends", &daemon_ends, &bios);
     let kernel_panics = Update { is_empty: true, ..update.clone() };
     fails(&disk, bench, "kernel-panics", &kernel_panics, &uefi);
     if thorough() {
-        let daemon_hangs = Update { daemon: Some(program_that_hangs()), ..update.clone() };
+        let daemon_hangs = Update { programs: vec![(paths::DAEMON, program_that_hangs())], ..update.clone() };
         fails(&disk, bench, "daemon-hangs", &daemon_hangs, &bios);
+        let init_ends = Update { programs: vec![("/init", program_that_ends())], ..update.clone() };
+        fails(&disk, bench, "init-ends", &init_ends, &bios);
         for hardware in [&bios, &uefi] {
             let kernel_is_none = Update { kernel: Some(Chance::fresh().bytes(1 << 20)), ..update.clone() };
             fails(&disk, bench, "kernel-is-none", &kernel_is_none, hardware);
@@ -173,6 +179,98 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
         finds_no_room(&disk, bench);
     }
     assert!(disk.data_is_clean());
+}
+
+#[test]
+fn an_update_whose_kernel_panics_while_it_runs_is_taken_back() {
+    let Some(bench) = bench() else { return };
+    if !thorough() {
+        return;
+    }
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 1024);
+    // Lets the kernel panic when asked by keyboard.
+    disk.add_kernel_option("sysrq_always_enabled");
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    vm.insert(&burn(bench, "NEW", &[("new.update", &Update::default(), |_| ())]));
+    vm.wait_for_console("is on trial", UPDATE);
+    vm.press(&["alt", "sysrq", "c"]);
+    let failure = format!("The update to version {NEWER} failed");
+    vm.wait_for_story(&["is on trial", &failure, "ready web="], UPDATE);
+    assert!(!vm.console().contains(KEPT), "{}", vm.console());
+    // The disc with it is still in the drive.
+    wait_for_verdict(&vm, "was started before and did not come to serve");
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}
+
+#[test]
+fn an_update_that_is_put_into_the_folder_of_a_running_box_is_found() {
+    let Some(bench) = bench() else { return };
+    if !thorough() {
+        return;
+    }
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 1024);
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    vm.power_off();
+    disk.drop_update(&Update::default().make(bench, "new.part"));
+    // Nobody else writes there while it runs.
+    let [from, to] = ["new.part", "new.update"].map(|name| format!("{}/{name}", paths::UPDATE));
+    disk.write_initramfs(Slot::A, &initramfs(&[(paths::DAEMON, program_that_renames(20, &from, &to))]));
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_for_story(&["boot: media:", "update: Folder begins", KEPT], 2 * UPDATE);
+    wait_for_start(&mut vm, NEWER, Slot::B);
+    vm.power_off();
+    assert!(disk.updates().contains(&"new.update.applied".to_owned()), "{:?}", disk.updates());
+}
+
+#[test]
+fn an_update_on_a_stick_is_installed() {
+    let Some(bench) = bench() else { return };
+    if !thorough() {
+        return;
+    }
+    let bench = bench.path();
+    let folder = bench.join("NEW");
+    Update::default().make(&folder, "new.update");
+    let stick = stick::make(Kind::Fat, &folder, "NEW", &bench.join("stick"));
+    let disk = Disk::flash(bench, 1024);
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    vm.plug(&stick, Quality::default());
+    // It stays in, and is no update any more then.
+    wait_for_start(&mut vm, NEWER, Slot::B);
+    vm.wait_for_console(KEPT, READY);
+    wait_for_verdict(&vm, &format!("holds version {NEWER}, which runs"));
+    vm.power_off();
+    assert!(disk.data_is_clean());
+}
+
+#[test]
+fn an_update_in_a_folder_that_can_only_be_read_is_refused() {
+    let Some(bench) = bench() else { return };
+    if !thorough() {
+        return;
+    }
+    let bench = bench.path();
+    let disk = Disk::flash(bench, 1024);
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_until_ready();
+    let folder = bench.join("CONTENT");
+    write_file(&mut Chance::fresh(), &folder.join("film.bin"), 3 << 20);
+    import(&mut vm, &disc::burn(&folder, "CONTENT", &bench.join("content.iso")), "CONTENT", DISC);
+    vm.power_off();
+    disk.drop_update(&Update::default().make(bench, "new.update"));
+    disk.spoil_file("publish/CONTENT/film.bin");
+    let mut vm = Vm::start(&disk, &Hardware::default());
+    vm.wait_for_story(&["Updates on the data partition are refused: it can only be read."], UPDATE);
+    vm.wait_until_ready();
+    wait_for_start(&mut vm, BUILT, Slot::A);
+    vm.power_off();
+    assert!(disk.updates().contains(&"new.update".to_owned()), "{:?}", disk.updates());
 }
 
 /// Boots with a good update, and a system partition that is nearly full.
