@@ -9,7 +9,7 @@ use super::links::Links;
 use super::reply;
 use super::view::{Listed, STATES, state_name};
 use crate::catalog::{Content, State};
-use crate::net::http::{Request, Response};
+use crate::net::http::Response;
 
 /// An element of `/api/v1/items`. Its fields are a promise to other programs.
 #[derive(Debug, Serialize)]
@@ -113,10 +113,10 @@ impl Status {
 }
 
 /// A value as JSON.
-pub(super) fn reply(request: &Request, value: &impl Serialize) -> Response {
+pub(super) fn reply(value: &impl Serialize) -> Response {
     let json =
         serde_json::to_vec(value).expect("invariant: our structs have string keys and no failing fields");
-    reply::cacheable(request, "application/json", json)
+    reply::cacheable("application/json", json)
 }
 
 #[cfg(test)]
