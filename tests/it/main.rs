@@ -8,6 +8,7 @@ mod boot_loader;
 mod boot_media;
 mod boot_scripts;
 mod boot_update;
+mod browser;
 mod command_line;
 mod damage;
 mod discovery;

@@ -5,6 +5,8 @@
 
 mod commands;
 
+pub use commands::node_modules;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

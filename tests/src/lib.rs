@@ -19,6 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
 
 pub mod api;
+pub mod browser;
 pub mod clients;
 pub mod content;
 pub mod daemon;

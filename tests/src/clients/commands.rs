@@ -45,7 +45,8 @@ pub(super) fn rqbit_program() -> PathBuf {
     peers().join("bin/rqbit")
 }
 
-pub(super) fn node_modules() -> PathBuf {
+/// Where npm puts what node runs.
+pub fn node_modules() -> PathBuf {
     peers().join("node_modules")
 }
 

@@ -51,18 +51,13 @@ struct Pages {
 
 /// A line of the list of files.
 #[derive(Debug, PartialEq, Eq)]
-enum Row {
-    /// What follows is in this folder.
-    Folder {
-        path: String,
-        link: String,
-    },
-    File {
-        name: String,
-        link: String,
-        size: String,
-        checksum: Option<String>,
-    },
+struct Row {
+    /// Below the item, with a slash at its end; empty for a file that is in none.
+    folder: String,
+    name: String,
+    link: String,
+    size: String,
+    checksum: Option<String>,
 }
 
 /// Answers for the part of the path after `/items/`.
@@ -126,29 +121,27 @@ impl ItemPage {
     }
 }
 
-/// The files with these indices, below the folders that they are in.
+/// The files with these indices.
 fn rows(
     content: &Content,
     links: &Links,
     shown: Range<usize>,
     roots: Option<&[Option<NodeHash>]>,
 ) -> Vec<Row> {
-    let mut rows = Vec::with_capacity(shown.len());
-    let mut folder: Vec<String> = Vec::new();
-    for index in shown {
+    let row = |index| {
         let (path, identity) = content.file(index);
-        let mut names: Vec<String> = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-        let link = links.path(&files_path(names.iter().map(String::as_str)));
-        let Some(name) = names.pop() else { continue };
-        if names != folder && names.len() > 1 {
-            let link = links.path(&files_path(names.iter().map(String::as_str).chain([""])));
-            rows.push(Row::Folder { path: format!("{}/", names[1..].join("/")), link });
-        }
-        folder = names;
-        let checksum = roots.and_then(|roots| roots.get(index).copied().flatten()).map(hex);
-        rows.push(Row::File { name, link, size: words::bytes(identity.size), checksum });
-    }
-    rows
+        let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
+        // The first is the item's, also where it is the only one.
+        let (name, folders) = names.split_last()?;
+        Some(Row {
+            folder: folders.iter().skip(1).map(|name| format!("{name}/")).collect(),
+            name: name.to_string(),
+            link: links.path(&files_path(names.iter().map(AsRef::as_ref))),
+            size: words::bytes(identity.size),
+            checksum: roots.and_then(|roots| roots.get(index).copied().flatten()).map(hex),
+        })
+    };
+    shown.filter_map(row).collect()
 }
 
 fn hex(hash: NodeHash) -> String {
@@ -168,12 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn files_stand_below_their_folders_with_their_checksums() {
+    fn files_have_their_folders_sizes_and_checksums() {
         let listed = published("item", &[("a/b", 1), ("a/c & d", 2000), ("e", 3)]);
         let links = links(None, "box.local");
         let content = listed.seeding().unwrap();
         let rows = rows(content, &links, 0..3, Some(&[Some([0xab; 32]), None, Some([1; 32])]));
-        let file = |name: &str, link: &str, size: &str, checksum: Option<String>| Row::File {
+        let row = |folder: &str, name: &str, link: &str, size: &str, checksum: Option<String>| Row {
+            folder: folder.into(),
             name: name.into(),
             link: link.into(),
             size: size.into(),
@@ -182,10 +176,9 @@ mod tests {
         assert_eq!(
             rows,
             [
-                Row::Folder { path: "a/".into(), link: "/files/item/a/".into() },
-                file("b", "/files/item/a/b", "1 byte", Some("ab".repeat(32))),
-                file("c & d", "/files/item/a/c%20%26%20d", "2.0 kB", None),
-                file("e", "/files/item/e", "3 bytes", Some("01".repeat(32))),
+                row("a/", "b", "/files/item/a/b", "1 byte", Some("ab".repeat(32))),
+                row("a/", "c & d", "/files/item/a/c%20%26%20d", "2.0 kB", None),
+                row("", "e", "/files/item/e", "3 bytes", Some("01".repeat(32))),
             ]
         );
     }
