@@ -122,6 +122,7 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
             reply::cacheable("application/rss+xml; charset=utf-8", feed)
         }
         "/api/v1/items" => api::reply(&api::items(&view::listed(app), &links)),
+        "/api/v1/openapi.json" => reply::cacheable("application/json", api::OPENAPI),
         "/api/v1/status" => api::reply(&status(app)),
         "/metrics" => {
             let facts = metrics(app, admin::refusal(app, request, host).await.is_none()).await;
