@@ -17,7 +17,9 @@ fn three_items(site: &Site) -> Daemon {
         write_file(&mut chance, &site.publish().join(name), bytes);
     }
     let daemon = site.start();
-    ["a.iso", "b.iso", "c.img"].iter().for_each(|name| drop(daemon.api.seeding(name)));
+    for name in ["a.iso", "b.iso", "c.img"] {
+        daemon.api.seeding(name);
+    }
     daemon
 }
 
@@ -108,9 +110,13 @@ fn a_full_page_is_small_and_asks_nobody_else() {
     let site = Site::new();
     let names: Vec<String> =
         (0..60).map(|number| format!("Recording of the {number:02}th meeting, in full.mp4")).collect();
-    names.iter().for_each(|name| fs::write(site.publish().join(name), name).unwrap());
+    for name in &names {
+        fs::write(site.publish().join(name), name).unwrap();
+    }
     let daemon = site.start();
-    names.iter().for_each(|name| drop(daemon.api.seeding(name)));
+    for name in &names {
+        daemon.api.seeding(name);
+    }
     let said = browser::look("figures", &[&page_of(&daemon)]);
     let figures = said.iter().find_map(|line| line.strip_prefix("figures ")).expect("figures");
     system_tests::figure("page of 50 items in Chromium", format_args!("{figures}"));

@@ -134,7 +134,7 @@ fn rows(
         // The first is the item's, also where it is the only one.
         let (name, folders) = names.split_last()?;
         Some(Row {
-            folder: folders.iter().skip(1).map(|name| format!("{name}/")).collect(),
+            folder: folders.iter().skip(1).flat_map(|name| [name.as_ref(), "/"]).collect(),
             name: name.to_string(),
             link: links.path(&files_path(names.iter().map(AsRef::as_ref))),
             size: words::bytes(identity.size),
