@@ -4,6 +4,7 @@
 mod announce_http;
 mod announce_udp;
 mod boot;
+mod boot_disks;
 mod boot_loader;
 mod boot_media;
 mod boot_scripts;

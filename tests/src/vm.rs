@@ -41,6 +41,8 @@ pub struct Hardware {
     pub network: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
+    /// Other disks, by their files.
+    pub others: Vec<PathBuf>,
 }
 
 /// What a machine has on its board.
@@ -56,7 +58,14 @@ pub enum Firmware {
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { firmware: Firmware::Bios, direct: false, memory: 512, network: true, volatile: None }
+        Self {
+            firmware: Firmware::Bios,
+            direct: false,
+            memory: 512,
+            network: true,
+            volatile: None,
+            others: Vec::new(),
+        }
     }
 }
 
@@ -104,6 +113,12 @@ impl Vm {
         self.started.elapsed()
     }
 
+    /// As [`Vm::wait_until_ready`]; `None` if the box is not ready in time.
+    pub fn ready_within(&mut self, limit: Duration) -> Option<Duration> {
+        let is_ready = || self.console().contains("ready web=").then_some(());
+        wait::try_until(limit, is_ready).map(|()| self.started.elapsed())
+    }
+
     /// Waits until the daemon was ready so many times since the machine was switched on.
     ///
     /// # Panics
@@ -119,18 +134,25 @@ impl Vm {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
-        self.wait_for_console_after("", text, limit);
+        self.wait_for_story(&[text], limit);
     }
 
-    /// Waits until the console shows this text somewhere behind the first place of another one.
+    /// Waits until the console has shown these texts one after the other, whatever else in between and before.
     ///
     /// # Panics
     /// When it does not in time.
     #[track_caller]
-    pub fn wait_for_console_after(&mut self, first: &str, text: &str, limit: Duration) {
-        self.wait_until(text, limit, |vm| {
+    pub fn wait_for_story(&mut self, texts: &[&str], limit: Duration) {
+        self.wait_until(&texts.join(" ... "), limit, |vm| {
             let shown = vm.console().split_whitespace().collect::<Vec<_>>().join(" ");
-            shown.find(first).is_some_and(|at| shown[at..].contains(text))
+            let mut rest = shown.as_str();
+            texts.iter().all(|text| {
+                let found = rest.split_once(text);
+                found.is_some_and(|(_, after)| {
+                    rest = after;
+                    true
+                })
+            })
         });
     }
 
@@ -223,6 +245,10 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         }
     };
     command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
+    for (number, other) in hardware.others.iter().enumerate() {
+        let drive = format!("if=none,id=other{number},format=raw,discard=unmap,file={}", other.display());
+        command.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive=other{number}")]);
+    }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);

@@ -137,12 +137,17 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
 }
 
 /// Files below `/proc/sys` and `/sys`, and what is written there.
-const KERNEL_SETTINGS: [(&str, &str); 10] = [
+const KERNEL_SETTINGS: [(&str, &str); 13] = [
     // Only errors reach the screen, which shows the status.
     ("/proc/sys/kernel/printk", "4 4 1 4"),
     ("/proc/sys/kernel/printk_devkmsg", "on\n"),
     // File systems and character sets load their modules through this.
     ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
+    // A kernel that hangs panics, and so starts the machine again: with what ran before, if an update is on trial. It hangs
+    // when a processor does nothing else for twice this time (seconds); a virtual one may have been held up by its host.
+    ("/proc/sys/kernel/watchdog_thresh", "30"),
+    ("/proc/sys/kernel/softlockup_panic", "1"),
+    ("/proc/sys/kernel/hardlockup_panic", "1"),
     ("/proc/sys/kernel/dmesg_restrict", "1"),
     ("/proc/sys/kernel/kptr_restrict", "2"),
     ("/proc/sys/fs/protected_symlinks", "1"),
@@ -173,9 +178,14 @@ fn set_up_kernel() {
         }
     }
     for (path, value) in KERNEL_SETTINGS {
-        if let Err(error) = fs::write(path, value) {
-            log!("{path}: {error}");
-        }
+        set_kernel(path, value);
+    }
+}
+
+/// Sets something of the kernel; that it can't be is logged.
+pub fn set_kernel(path: &str, value: &str) {
+    if let Err(error) = fs::write(path, value) {
+        log!("{path}: {error}");
     }
 }
 

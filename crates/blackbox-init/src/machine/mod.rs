@@ -94,6 +94,7 @@ enum Event {
     Pipe(u32, Stream),
     Link,
     Button(String),
+    UpdateFolder,
 }
 
 impl Machine {
@@ -260,6 +261,10 @@ impl Machine {
             events.push(Event::Button(name.clone()));
             waited.push((file.as_fd(), Wait::Read));
         }
+        if let Some(folder) = self.updates.folder() {
+            events.push(Event::UpdateFolder);
+            waited.push((folder, Wait::Read));
+        }
         let ready = sys::poll(&waited, until)?;
         Ok(events.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| event).collect())
     }
@@ -271,6 +276,7 @@ impl Machine {
             Event::Pipe(pid, stream) => self.take_output(pid, stream),
             Event::Link => self.converse(),
             Event::Button(name) => self.take_button(&name),
+            Event::UpdateFolder => self.updates.folder_told(Instant::now()),
         }
     }
 

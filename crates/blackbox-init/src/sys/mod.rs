@@ -1,6 +1,7 @@
 //! Every call to the kernel that the standard library does not offer. No other file names `nix`.
 
 mod device;
+mod folder;
 mod process;
 mod socket;
 
@@ -21,6 +22,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
 pub use device::{DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray};
+pub use folder::FolderWatch;
 pub use process::{
     Exit, Identity, Reboot, Signal, Signals, become_service, catch_keyboard_reboot, inherit,
     is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
