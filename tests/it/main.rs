@@ -6,6 +6,7 @@ mod announce_udp;
 mod boot;
 mod boot_loader;
 mod boot_media;
+mod boot_network;
 mod boot_scripts;
 mod boot_update;
 mod command_line;
