@@ -20,6 +20,10 @@ pub(crate) fn take(vm: &mut Vm) {
         let bytes = fs::read(picture).unwrap();
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 2000, "{picture:?} shows nothing");
     }
+    let mut command = Command::new("zbarimg");
+    command.args(["--quiet", "--raw"]).arg(&console);
+    let read = Process::start(command).succeed(Duration::from_mins(1));
+    assert_eq!(read, [format!("http://{}/", vm.api.address.ip())], "what a phone reads off the screen");
 }
 
 fn photograph_page(url: &str, png: &Path) {
