@@ -7,6 +7,7 @@ mod boot;
 mod boot_disks;
 mod boot_loader;
 mod boot_media;
+mod boot_network;
 mod boot_scripts;
 mod boot_update;
 mod browser;

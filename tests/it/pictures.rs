@@ -1,7 +1,10 @@
 //! The picture of the console for the README: made on each run, kept in the repository when asked to.
 
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
+use system_tests::process::Process;
 use system_tests::vm::Vm;
 
 /// Takes it, of a box that has something to show.
@@ -13,4 +16,8 @@ pub(crate) fn take(vm: &mut Vm) {
     vm.photograph(&console);
     let bytes = fs::read(&console).unwrap();
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 2000, "{console:?} shows nothing");
+    let mut command = Command::new("zbarimg");
+    command.args(["--quiet", "--raw"]).arg(&console);
+    let read = Process::start(command).succeed(Duration::from_mins(1));
+    assert_eq!(read, [format!("http://{}/", vm.api.address.ip())], "what a phone reads off the screen");
 }

@@ -12,6 +12,7 @@
 //! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`rooms`], [`gateway`]: several networks, and a router between them that maps ports
+//! - [`lan`]: a network with a box in QEMU, and foreign programs that give addresses and find names
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //! - [`options`]: command lines of the programs that measure
 //!
@@ -30,6 +31,7 @@ pub mod gateway;
 pub mod http;
 pub mod image;
 pub mod init;
+pub mod lan;
 pub mod network;
 pub mod options;
 pub mod peer;

@@ -39,6 +39,10 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// The host's end of the cable, if it is a device there: see [`crate::lan`].
+    pub tap: Option<&'static str>,
+    /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
+    pub clock: Option<&'static str>,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
     /// Other disks, by their files.
@@ -63,6 +67,8 @@ impl Default for Hardware {
             direct: false,
             memory: 512,
             network: true,
+            tap: None,
+            clock: None,
             volatile: None,
             others: Vec::new(),
         }
@@ -254,6 +260,9 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if let Some(clock) = hardware.clock {
+        command.args(["-rtc", &format!("base={clock}")]);
+    }
     if hardware.direct {
         let folder = crate::image::image().with_file_name("");
         command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
@@ -284,6 +293,9 @@ fn add_firmware(command: &mut Command, folder: &Path, firmware: Firmware) {
 /// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are
 /// outside of its small subnet, because QEMU's network answers for nobody but itself there.
 fn network(hardware: &Hardware) -> String {
+    if let Some(device) = hardware.tap {
+        return format!("tap,id=net0,ifname={device},script=no,downscript=no");
+    }
     if !hardware.network {
         return "hubport,id=net0,hubid=0".into();
     }

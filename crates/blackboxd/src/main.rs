@@ -22,6 +22,7 @@ mod runtimes;
 mod scrub;
 mod storage;
 mod torrents;
+mod traffic;
 mod watch;
 mod web;
 mod words;
