@@ -194,6 +194,9 @@ fn init_is_heard_and_its_mistakes_are_survived() {
     wait::until_holds("the reason is shown", Duration::from_secs(2), || {
         daemon.api.get("/").text().contains("audio CD")
     });
+    init.wait_for("what makes the box hum", IMPORT, |message| {
+        matches!(message, ToInit::Imported { published: false }).then_some(())
+    });
     // The disc is given back at once, so the reason must outlast it, until the next one comes.
     init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
     init.send(&ToDaemon::Addresses {

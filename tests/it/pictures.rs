@@ -19,5 +19,7 @@ pub(crate) fn take(vm: &mut Vm) {
     let mut command = Command::new("zbarimg");
     command.args(["--quiet", "--raw"]).arg(&console);
     let read = Process::start(command).succeed(Duration::from_mins(1));
-    assert_eq!(read, [format!("http://{}/", vm.api.address.ip())], "what a phone reads off the screen");
+    // It also says that it can't reach a desktop's bus, where there is none.
+    let url = format!("http://{}/", vm.api.address.ip());
+    assert_eq!(read.last(), Some(&url), "a phone reads something else off the screen: {read:?}");
 }

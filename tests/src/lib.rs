@@ -4,6 +4,7 @@
 //! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
 //! - [`update`]: update files, good ones and bad ones
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
+//! - [`sound`]: what a machine gave by its speaker
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: those that people download with
@@ -38,6 +39,7 @@ pub mod peer;
 pub mod process;
 pub mod qmp;
 pub mod rooms;
+pub mod sound;
 pub mod stick;
 pub mod tracker;
 pub mod update;

@@ -41,6 +41,8 @@ pub struct Hardware {
     pub network: bool,
     /// The host's end of the cable, if it is a device there: see [`crate::lan`].
     pub tap: Option<&'static str>,
+    /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
+    pub speaker: Option<PathBuf>,
     /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
     pub clock: Option<&'static str>,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
@@ -68,6 +70,7 @@ impl Default for Hardware {
             memory: 512,
             network: true,
             tap: None,
+            speaker: None,
             clock: None,
             volatile: None,
             others: Vec::new(),
@@ -238,8 +241,12 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    let machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
-    command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
+    let mut machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" }.to_owned();
+    if let Some(wave) = &hardware.speaker {
+        command.args(["-audiodev", &format!("wav,id=speaker,path={}", wave.display())]);
+        machine.push_str(",pcspk-audiodev=speaker");
+    }
+    command.args(["-name", "blackbox", "-machine", &machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);

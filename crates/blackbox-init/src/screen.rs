@@ -85,7 +85,7 @@ impl View {
             (Some(_), n) => format!("{n} items are published."),
         });
         if self.web_port.is_some() && !self.traffic.is_empty() {
-            lines.push(self.traffic.clone());
+            lines.extend(wrap(&self.traffic, width));
         }
         if let Some(activity) = &self.activity {
             lines.extend(wrap(activity, width));

@@ -20,7 +20,7 @@ impl Traffic {
     pub fn sentence(&mut self, now: Instant, catalog: &Catalog, peers: usize) -> String {
         let contents = catalog.items().iter().filter_map(|item| item.content.as_ref());
         let total = contents.map(|content| content.counters.sums().uploaded).sum();
-        let peers = words::count(peers as u64, "peer is connected", "peers are connected");
+        let peers = words::count(peers as u64, "peer", "peers");
         let total_words = words::bytes(total);
         match self.speed(now, total) {
             0 => format!("{peers}; {total_words} given away."),

@@ -122,7 +122,7 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const FLOOR: Duration = Duration::from_secs(1_767_225_600);
+    const FLOOR: Duration = Duration::from_hours(490_896);
     const UPTIME: Duration = Duration::from_secs(100);
 
     fn at(milliseconds: u64) -> Duration {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn no_server_moves_it_before_the_build_or_far_behind_it() {
         let now = Instant::now();
-        for time in [Duration::ZERO, FLOOR - Duration::from_secs(1), FLOOR + 2 * MAX_AGE] {
+        for time in [Duration::ZERO, Duration::from_hours(1), FLOOR + 2 * MAX_AGE] {
             let reading = Reading { time, uptime: UPTIME, server: [192, 0, 2, 1].into() };
             let mut policy = Policy::new(FLOOR, now);
             assert_eq!(policy.judge(now, &reading, FLOOR, UPTIME), Change::None, "{time:?}");

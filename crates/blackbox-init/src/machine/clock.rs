@@ -106,7 +106,7 @@ impl Machine {
         };
         match done {
             Ok(()) => {
-                log!("time: {} says {} s since 1970: {change:?}", reading.server, reading.time.as_secs())
+                log!("time: {} says {} s since 1970: {change:?}", reading.server, reading.time.as_secs());
             }
             Err(error) => log!("time: the clock can't be set: {error}"),
         }

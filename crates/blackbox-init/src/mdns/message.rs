@@ -142,12 +142,12 @@ impl Message {
         }
         let mut message = Self { id, is_response: flags & RESPONSE != 0, ..Self::default() };
         for _ in 0..counts[0] {
-            message.questions.extend(reader.question()?);
+            reader.question(&mut message.questions)?;
         }
         let sections = [&mut message.answers, &mut message.authorities, &mut message.additionals];
         for (section, count) in sections.into_iter().zip(&counts[1..]) {
             for _ in 0..*count {
-                section.extend(reader.record()?);
+                reader.record(section)?;
             }
         }
         Some(message)
@@ -161,7 +161,7 @@ impl Message {
         bytes.extend(flags.to_be_bytes());
         bytes.extend(count(self.questions.len()));
         let sections = [&self.answers, &self.authorities, &self.additionals];
-        sections.iter().for_each(|section| bytes.extend(count(section.len())));
+        bytes.extend(sections.iter().flat_map(|section| count(section.len())));
         for Question { name, kind, unicast } in &self.questions {
             bytes.extend(name.bytes());
             bytes.extend(kind.to_be_bytes());
@@ -196,14 +196,16 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
     }
 
-    /// Outer `None`: cut off. Inner: of another class.
-    fn question(&mut self) -> Option<Option<Question>> {
+    /// Adds the next question, if it is of the class. `None` when it is cut off.
+    fn question(&mut self, to: &mut Vec<Question>) -> Option<()> {
         let (name, kind, class) = (self.name()?, self.u16()?, self.u16()?);
         let is_ours = [INTERNET, kind::ANY].contains(&(class & !TOP_BIT));
-        Some(is_ours.then_some(Question { name, kind, unicast: class & TOP_BIT != 0 }))
+        to.extend(is_ours.then_some(Question { name, kind, unicast: class & TOP_BIT != 0 }));
+        Some(())
     }
 
-    fn record(&mut self) -> Option<Option<Record>> {
+    /// Likewise a record.
+    fn record(&mut self, to: &mut Vec<Record>) -> Option<()> {
         let (name, kind, class) = (self.name()?, self.u16()?, self.u16()?);
         let ttl = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
         let length = usize::from(self.u16()?);
@@ -219,7 +221,8 @@ impl<'a> Reader<'a> {
             _ => raw.to_vec(),
         };
         let record = Record { name, kind, unique: class & TOP_BIT != 0, ttl, data };
-        Some((class & !TOP_BIT == INTERNET).then_some(record))
+        to.extend((class & !TOP_BIT == INTERNET).then_some(record));
+        Some(())
     }
 
     fn name(&mut self) -> Option<Name> {

@@ -95,7 +95,7 @@ impl Names {
                 records.push(self.types_of_host(addresses));
                 records
             }
-            Group::Service => vec![self.location(), self.unique(&self.instance, kind::TXT, b"\x06path=/")],
+            Group::Service => vec![self.location(), unique(&self.instance, kind::TXT, b"\x06path=/")],
             Group::Listing => vec![pointer(&self.service, &self.instance)],
             Group::Types => vec![pointer(&self.types, &self.service)],
         }
@@ -135,7 +135,7 @@ impl Names {
     fn addresses(&self, addresses: &[IpAddr]) -> impl Iterator<Item = Record> {
         addresses.iter().take(MAX_ADDRESSES).map(|address| {
             let (kind, data) = data(*address);
-            self.unique(&self.host, kind, &data)
+            unique(&self.host, kind, &data)
         })
     }
 
@@ -143,7 +143,7 @@ impl Names {
         let mut data = vec![0; 4];
         data.extend(self.port.to_be_bytes());
         data.extend(self.host.bytes());
-        self.unique(&self.instance, kind::SRV, &data)
+        unique(&self.instance, kind::SRV, &data)
     }
 
     /// Says which types of records there are of the host, so that nobody waits for others (RFC 6762 section 6.1).
@@ -154,13 +154,13 @@ impl Names {
             bits[kind / 8] |= 0x80 >> (kind % 8);
         }
         let data = [self.host.bytes(), &[0, 4], &bits].concat();
-        self.unique(&self.host, kind::NSEC, &data)
+        unique(&self.host, kind::NSEC, &data)
     }
+}
 
-    fn unique(&self, name: &Name, kind: u16, data: &[u8]) -> Record {
-        let ttl = if kind == kind::TXT { OTHER_TTL } else { HOST_TTL };
-        Record { name: name.clone(), kind, unique: true, ttl, data: data.to_vec() }
-    }
+fn unique(name: &Name, kind: u16, data: &[u8]) -> Record {
+    let ttl = if kind == kind::TXT { OTHER_TTL } else { HOST_TTL };
+    Record { name: name.clone(), kind, unique: true, ttl, data: data.to_vec() }
 }
 
 fn pointer(name: &Name, to: &Name) -> Record {

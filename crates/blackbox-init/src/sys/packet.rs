@@ -43,7 +43,7 @@ pub fn receive_packet(fd: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
 #[expect(unsafe_code, reason = "nix makes no addresses of links, it only reads them")]
 fn address(link: u32) -> io::Result<LinkAddr> {
     let raw = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as libc::sa_family_t,
+        sll_family: libc::sa_family_t::try_from(libc::AF_PACKET).map_err(io::Error::other)?,
         sll_protocol: ARP.to_be(),
         sll_ifindex: i32::try_from(link).map_err(io::Error::other)?,
         sll_hatype: 0,
