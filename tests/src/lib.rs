@@ -35,6 +35,7 @@ pub mod peer;
 pub mod process;
 pub mod qmp;
 pub mod rooms;
+pub mod sabotage;
 pub mod stick;
 pub mod tracker;
 pub mod update;

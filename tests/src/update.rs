@@ -55,8 +55,7 @@ impl Update {
         } else {
             fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built")
         };
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(self.changes());
+        append(&mut archive, &self.changes());
         fs::write(&initramfs, archive).expect("a new file");
         let update = folder.join(name);
         let key = self.key.clone().unwrap_or_else(|| crate::root().join("target/keys/update.key"));
@@ -69,17 +68,21 @@ impl Update {
         update
     }
 
-    /// An archive that the kernel unpacks over the first one.
-    fn changes(&self) -> Vec<u8> {
+    /// The files that are other than those that were built.
+    fn changes(&self) -> Vec<(String, Vec<u8>)> {
         let release = format!("ID=blackbox\nVERSION_ID={}\nBUILD_ID=1\n", self.version);
-        let mut archive = Vec::new();
-        add(&mut archive, paths::OS_RELEASE, 0o100_644, release.as_bytes());
-        if let Some(daemon) = &self.daemon {
-            add(&mut archive, paths::DAEMON, 0o100_755, daemon);
-        }
-        add(&mut archive, "TRAILER!!!", 0, b"");
-        archive
+        let daemon = self.daemon.clone().map(|daemon| (paths::DAEMON.to_owned(), daemon));
+        [(paths::OS_RELEASE.to_owned(), release.into_bytes())].into_iter().chain(daemon).collect()
     }
+}
+
+/// Appends files to an initramfs, which the kernel unpacks over those of the same paths. They can be executed.
+pub fn append(initramfs: &mut Vec<u8>, files: &[(String, Vec<u8>)]) {
+    initramfs.resize(initramfs.len().next_multiple_of(4), 0);
+    for (path, content) in files {
+        add(initramfs, path, 0o100_755, content);
+    }
+    add(initramfs, "TRAILER!!!", 0, b"");
 }
 
 /// Makes another key and returns the file of its secret half.

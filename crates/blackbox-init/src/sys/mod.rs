@@ -1,4 +1,4 @@
-//! Every call to the kernel that the standard library does not offer. No other file names `nix`.
+//! Every call to the kernel that the standard library does not offer. No other file names `nix` or `rustix`.
 
 mod device;
 mod process;
@@ -20,10 +20,13 @@ use nix::sys::statvfs::FsFlags;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
-pub use device::{DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray};
+pub use device::{
+    DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray,
+    set_watchdog_limit, watchdog_limit,
+};
 pub use process::{
-    Exit, Identity, Reboot, Signal, Signals, become_service, catch_keyboard_reboot, inherit,
-    is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
+    Exit, Identity, Reboot, Signal, Signals, become_network_service, become_service, catch_keyboard_reboot,
+    inherit, is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
 };
 pub use socket::{
     Received, UeventSocket, addresses, bind_dhcp, link_socket, receive_netlink, request_netlink,
