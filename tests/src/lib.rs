@@ -39,6 +39,7 @@ pub mod peer;
 pub mod process;
 pub mod qmp;
 pub mod rooms;
+pub mod sabotage;
 pub mod sound;
 pub mod stick;
 pub mod tracker;

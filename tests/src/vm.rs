@@ -45,6 +45,12 @@ pub struct Hardware {
     pub speaker: Option<PathBuf>,
     /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
     pub clock: Option<&'static str>,
+    /// Taken instead of the initramfs that was built, if `direct`.
+    pub initramfs: Option<PathBuf>,
+    /// Options for the kernel besides the usual ones, if `direct`.
+    pub kernel_options: &'static str,
+    /// Whether there is a watchdog on the board.
+    pub watchdog: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
     /// Other disks, by their files.
@@ -74,6 +80,9 @@ impl Default for Hardware {
             clock: None,
             volatile: None,
             others: Vec::new(),
+            initramfs: None,
+            kernel_options: "",
+            watchdog: false,
         }
     }
 }
@@ -134,7 +143,20 @@ impl Vm {
     /// When it was not in time.
     #[track_caller]
     pub fn wait_for_ready_lines(&mut self, count: usize) {
-        self.wait_until("the ready line", READY, |vm| vm.console().matches("ready web=").count() >= count);
+        // Init repeats them in its log, where they stand behind the time.
+        let ready =
+            |vm: &mut Self| vm.console().lines().filter(|line| line.starts_with("ready web=")).count();
+        self.wait_until("the ready line", READY, |vm| ready(vm) >= count);
+    }
+
+    /// Waits until the box has been started so many times since the machine was switched on.
+    ///
+    /// # Panics
+    /// When it was not in time.
+    #[track_caller]
+    pub fn wait_for_starts(&mut self, count: usize) {
+        let starts = |vm: &mut Self| vm.console().matches("] P2P Black Box ").count() >= count;
+        self.wait_until(&format!("start {count}"), READY, starts);
     }
 
     /// Waits until the console shows this text; line breaks in it count as spaces.
@@ -272,8 +294,13 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     }
     if hardware.direct {
         let folder = crate::image::image().with_file_name("");
-        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
-        command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
+        let initramfs = hardware.initramfs.clone().unwrap_or_else(|| folder.join("rootfs.cpio.zst"));
+        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(initramfs);
+        let options = [&disk.kernel_options(), "blackbox.slot=a", hardware.kernel_options].join(" ");
+        command.args(["-append", &options]);
+    }
+    if hardware.watchdog {
+        command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
     }
     add_firmware(&mut command, folder, hardware.firmware);
     command

@@ -8,6 +8,7 @@ mod devices;
 mod naming;
 mod services;
 mod updates;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -28,6 +29,7 @@ use crate::supervisor::Supervisor;
 use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
 use crate::update;
+use crate::watchdog::Watchdog;
 
 /// Where sysfs is mounted.
 pub const SYS: &str = "/sys";
@@ -86,6 +88,11 @@ pub struct Machine {
     halt: Option<sys::Reboot>,
     told: Told,
     version: String,
+    watchdog: Option<Watchdog>,
+    /// Whether nothing more is expected of the daemon, so that the watchdog goes hungry.
+    given_up: bool,
+    /// How long daemon and init may be silent, if not as long as usual.
+    patience: Option<Duration>,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -129,6 +136,9 @@ impl Machine {
             halt: None,
             told: Told::default(),
             version: update::running_version(),
+            watchdog: None,
+            given_up: false,
+            patience: None,
             problems: Problems::default(),
             activity: None,
         })
@@ -252,7 +262,7 @@ impl Machine {
         let look = self.drives.is_some().then_some(self.next_look);
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
-        others.into_iter().chain([network, look]).flatten()
+        others.into_iter().chain([network, look, self.watch_deadline()]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -292,6 +302,7 @@ impl Machine {
 
     /// Does what is due, and passes on what changed.
     fn keep_up(&mut self, now: Instant) {
+        self.watch(now);
         for role in self.children.expire(now) {
             log!("{role:?} took too long and is ended");
         }
