@@ -11,6 +11,7 @@ mod boot_update;
 mod command_line;
 mod damage;
 mod discovery;
+mod flood;
 mod foreign_maker;
 mod full_disk;
 mod hostile;

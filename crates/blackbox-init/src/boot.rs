@@ -137,7 +137,7 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
 }
 
 /// Files below `/proc/sys` and `/sys`, and what is written there.
-const KERNEL_SETTINGS: [(&str, &str); 10] = [
+const KERNEL_SETTINGS: [(&str, &str); 12] = [
     // Only errors reach the screen, which shows the status.
     ("/proc/sys/kernel/printk", "4 4 1 4"),
     ("/proc/sys/kernel/printk_devkmsg", "on\n"),
@@ -151,6 +151,9 @@ const KERNEL_SETTINGS: [(&str, &str); 10] = [
     ("/proc/sys/fs/inotify/max_user_watches", "1048576"),
     // The daemon serves on port 80 without any capability.
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"),
+    // As much as the daemon asks for: a flood of packets waits for its turn and pushes nothing out.
+    ("/proc/sys/net/core/rmem_max", "4194304"),
+    ("/proc/sys/net/core/wmem_max", "4194304"),
     // Without polling no drive ever tells that a disc was inserted.
     ("/sys/module/block/parameters/events_dfl_poll_msecs", "1000"),
 ];
