@@ -67,6 +67,12 @@ impl Disk {
         self.write_file(paths::CONFIG_NAME, text);
     }
 
+    /// Deletes `blackbox.toml`.
+    pub fn remove_settings(&self) {
+        let partition = format!("{}@@{SYSTEM_OFFSET}", self.path.display());
+        run("mdel", ["-i", &partition, &format!("::{}", paths::CONFIG_NAME)]);
+    }
+
     /// The text of `blackbox.toml`.
     pub fn read_settings(&self) -> String {
         self.read_file(paths::CONFIG_NAME)

@@ -39,6 +39,18 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// The host's end of the cable, if it is a device there: see [`crate::lan`].
+    pub tap: Option<&'static str>,
+    /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
+    pub speaker: Option<PathBuf>,
+    /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
+    pub clock: Option<&'static str>,
+    /// Taken instead of the initramfs that was built, if `direct`.
+    pub initramfs: Option<PathBuf>,
+    /// Options for the kernel besides the usual ones, if `direct`.
+    pub kernel_options: &'static str,
+    /// Whether there is a watchdog on the board.
+    pub watchdog: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
     /// Other disks, by their files.
@@ -63,8 +75,14 @@ impl Default for Hardware {
             direct: false,
             memory: 512,
             network: true,
+            tap: None,
+            speaker: None,
+            clock: None,
             volatile: None,
             others: Vec::new(),
+            initramfs: None,
+            kernel_options: "",
+            watchdog: false,
         }
     }
 }
@@ -125,7 +143,20 @@ impl Vm {
     /// When it was not in time.
     #[track_caller]
     pub fn wait_for_ready_lines(&mut self, count: usize) {
-        self.wait_until("the ready line", READY, |vm| vm.console().matches("ready web=").count() >= count);
+        // Init repeats them in its log, where they stand behind the time.
+        let ready =
+            |vm: &mut Self| vm.console().lines().filter(|line| line.starts_with("ready web=")).count();
+        self.wait_until("the ready line", READY, |vm| ready(vm) >= count);
+    }
+
+    /// Waits until the box has been started so many times since the machine was switched on.
+    ///
+    /// # Panics
+    /// When it was not in time.
+    #[track_caller]
+    pub fn wait_for_starts(&mut self, count: usize) {
+        let starts = |vm: &mut Self| vm.console().matches("] P2P Black Box ").count() >= count;
+        self.wait_until(&format!("start {count}"), READY, starts);
     }
 
     /// Waits until the console shows this text; line breaks in it count as spaces.
@@ -245,8 +276,12 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    let machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
-    command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
+    let mut machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" }.to_owned();
+    if let Some(wave) = &hardware.speaker {
+        command.args(["-audiodev", &format!("wav,id=speaker,path={}", wave.display())]);
+        machine.push_str(",pcspk-audiodev=speaker");
+    }
+    command.args(["-name", "blackbox", "-machine", &machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
@@ -267,10 +302,18 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if let Some(clock) = hardware.clock {
+        command.args(["-rtc", &format!("base={clock}")]);
+    }
     if hardware.direct {
         let folder = crate::image::image().with_file_name("");
-        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
-        command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
+        let initramfs = hardware.initramfs.clone().unwrap_or_else(|| folder.join("rootfs.cpio.zst"));
+        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(initramfs);
+        let options = [&disk.kernel_options(), "blackbox.slot=a", hardware.kernel_options].join(" ");
+        command.args(["-append", &options]);
+    }
+    if hardware.watchdog {
+        command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
     }
     add_firmware(&mut command, folder, hardware.firmware);
     command
@@ -297,6 +340,9 @@ fn add_firmware(command: &mut Command, folder: &Path, firmware: Firmware) {
 /// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are
 /// outside of its small subnet, because QEMU's network answers for nobody but itself there.
 fn network(hardware: &Hardware) -> String {
+    if let Some(device) = hardware.tap {
+        return format!("tap,id=net0,ifname={device},script=no,downscript=no");
+    }
     if !hardware.network {
         return "hubport,id=net0,hubid=0".into();
     }

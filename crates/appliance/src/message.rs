@@ -5,11 +5,15 @@
 //! replaces the list sent before it, so a restarted daemon is told everything again.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Longest line (bytes, without the newline) either side accepts; a longer one ends the conversation.
 pub const MAX_LINE: usize = 64 * 1024;
+
+/// How often the daemon says [`ToInit::Alive`].
+pub const PULSE: Duration = Duration::from_secs(5);
 
 /// From init to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +38,12 @@ pub enum ToDaemon {
         /// Sentences for people: what, where, what to do.
         sentences: Vec<String>,
     },
-    /// Addresses of the box on its networks; replaces the list before it.
+    /// Addresses and name of the box in its networks; replaces what was said before.
     Addresses {
         /// No loopback and no link-local addresses unless there is nothing else.
         addresses: Vec<IpAddr>,
+        /// The name by which it is found there, such as `blackbox.local`, once it has one.
+        name: Option<String>,
     },
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
@@ -66,6 +72,9 @@ pub struct Medium {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToInit {
+    /// Every part of the daemon that waits for no disk has just done some work. Said every [`PULSE`] from the start on, before
+    /// [`ToInit::Ready`] too; init ends a daemon that does not say it for long.
+    Alive,
     /// The listeners are open and the catalog is loaded.
     Ready {
         /// Port of the web page.
@@ -79,12 +88,19 @@ pub enum ToInit {
         /// Kernel name of the drive.
         drive: String,
     },
+    /// A medium was published, or can't be: for who stands beside the box and hears it.
+    Imported {
+        /// Whether it can be downloaded now.
+        published: bool,
+    },
     /// What the screen should show of the daemon; replaces what it showed before.
     Screen {
         /// Published items that can be downloaded now.
         seeding: usize,
         /// Work going on, such as `Reading DISC_1, 2.1 of 4.4 GB`, or null.
         activity: Option<String>,
+        /// Who downloads and how much was given away, in words.
+        traffic: String,
         /// What is wrong, most recent first; at most a few.
         problems: Vec<String>,
     },
@@ -147,7 +163,10 @@ mod tests {
             ToDaemon::MediumUnusable { drive: drive(), reason: "blank".into() },
             ToDaemon::MediumRemoved { drive: drive() },
             ToDaemon::Problems { sentences: vec!["No cable.".into()] },
-            ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()] },
+            ToDaemon::Addresses {
+                addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+                name: Some("blackbox.local".into()),
+            },
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();
@@ -159,10 +178,12 @@ mod tests {
             assert_eq!(decode::<ToDaemon>(&line).unwrap(), message);
         }
         for message in [
+            ToInit::Alive,
             ToInit::Ready { web_port: 80 },
             ToInit::Serves,
             ToInit::Eject { drive: drive() },
-            ToInit::Screen { seeding: 2, activity: None, problems: vec![] },
+            ToInit::Imported { published: true },
+            ToInit::Screen { seeding: 2, activity: None, traffic: "None.".into(), problems: vec![] },
         ] {
             assert_eq!(decode::<ToInit>(&encode(&message).unwrap()).unwrap(), message);
         }

@@ -14,8 +14,9 @@ use crate::data::{self, Data};
 use crate::log;
 use crate::machine::Machine;
 use crate::problems::Source;
+use crate::settings::Found;
 use crate::sys::{self, Access};
-use crate::{screen, system, update};
+use crate::{kernel, screen, system, update};
 
 /// Name of the machine.
 pub const HOST_NAME: &str = "blackbox";
@@ -37,8 +38,8 @@ pub struct Facts {
     pub system_node: Option<String>,
     /// The boot state in it, unless it is nonsense.
     pub boot_state: Option<BootState>,
-    /// `blackbox.toml` as it stands there, or why it can't be read.
-    pub settings: Option<Result<Vec<u8>, String>>,
+    /// `blackbox.toml` as it stands there.
+    pub settings: Option<Found>,
     /// What became of the data partition.
     pub data: Data,
 }
@@ -51,7 +52,7 @@ struct Phase {
 }
 
 /// In the order of need: the settings may come from the data partition, and the network needs the settings.
-const PHASES: [Phase; 10] = [
+const PHASES: [Phase; 11] = [
     Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
     Phase {
         name: "kernel settings",
@@ -73,6 +74,15 @@ const PHASES: [Phase; 10] = [
     Phase { name: "data partition", source: Source::Data, run: data::prepare },
     Phase { name: "updates", source: Source::Update, run: update::begin },
     Phase { name: "settings", source: Source::Settings, run: system::choose_settings },
+    Phase {
+        name: "watchdog",
+        source: Source::Boot,
+        run: |machine, facts| {
+            machine.set_patience(facts.cmdline.patience);
+            machine.start_watchdog();
+            Ok(())
+        },
+    },
     Phase {
         name: "network",
         source: Source::Network,
@@ -136,34 +146,14 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
     if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }
 
-/// Files below `/proc/sys` and `/sys`, and what is written there.
-const KERNEL_SETTINGS: [(&str, &str); 13] = [
-    // Only errors reach the screen, which shows the status.
-    ("/proc/sys/kernel/printk", "4 4 1 4"),
-    ("/proc/sys/kernel/printk_devkmsg", "on\n"),
-    // File systems and character sets load their modules through this.
-    ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
-    // A kernel that hangs panics, and so starts the machine again: with what ran before, if an update is on trial. It hangs
-    // when a processor does nothing else for twice this time (seconds); a virtual one may have been held up by its host.
-    ("/proc/sys/kernel/watchdog_thresh", "30"),
-    ("/proc/sys/kernel/softlockup_panic", "1"),
-    ("/proc/sys/kernel/hardlockup_panic", "1"),
-    ("/proc/sys/kernel/dmesg_restrict", "1"),
-    ("/proc/sys/kernel/kptr_restrict", "2"),
-    ("/proc/sys/fs/protected_symlinks", "1"),
-    ("/proc/sys/fs/protected_hardlinks", "1"),
-    // One watch for each folder; a published tree may have a million of them.
-    ("/proc/sys/fs/inotify/max_user_watches", "1048576"),
-    // The daemon serves on port 80 without any capability.
-    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"),
-    // Without polling no drive ever tells that a disc was inserted.
-    ("/sys/module/block/parameters/events_dfl_poll_msecs", "1000"),
-];
+/// The time since 1970 when this was built; 0 if that is not known.
+pub fn build_time() -> Duration {
+    Duration::from_secs(BUILD_TIME.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
 
-/// Failures are logged only: a setting that this kernel does not have is not worth a line on the screen.
+/// Failures are logged only.
 fn set_up_kernel() {
-    let clock = BUILD_TIME.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    match sys::set_clock_floor(clock.unwrap_or_default()) {
+    match sys::set_clock_floor(build_time()) {
         Ok(false) => {}
         Ok(true) => log!("the clock was before the time of the build and is set to that"),
         Err(error) => log!("the clock can't be set: {error}"),
@@ -177,16 +167,7 @@ fn set_up_kernel() {
             log!("{what}: {error}");
         }
     }
-    for (path, value) in KERNEL_SETTINGS {
-        set_kernel(path, value);
-    }
-}
-
-/// Sets something of the kernel; that it can't be is logged.
-pub fn set_kernel(path: &str, value: &str) {
-    if let Err(error) = fs::write(path, value) {
-        log!("{path}: {error}");
-    }
+    kernel::set();
 }
 
 fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 mod app;
 mod catalog;
+mod confine;
 mod daemon;
 mod hash;
 mod identity;
@@ -17,11 +18,13 @@ mod options;
 mod priority;
 mod proof;
 mod publish;
+mod pulse;
 mod random;
 mod runtimes;
 mod scrub;
 mod storage;
 mod torrents;
+mod traffic;
 mod watch;
 mod web;
 mod words;
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_log();
+    confine::confine(&options);
     match daemon::run(&options, config, link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,9 +3,12 @@
 //! A phase of the boot that has to wait calls [`Machine::wait_for`] or [`Machine::run`], which turn this loop
 //! until what they wait for has come, so that the power button works at any time.
 
+mod clock;
 mod devices;
+mod naming;
 mod services;
 mod updates;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,6 +29,7 @@ use crate::supervisor::Supervisor;
 use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
 use crate::update;
+use crate::watchdog::Watchdog;
 
 /// Where sysfs is mounted.
 pub const SYS: &str = "/sys";
@@ -56,7 +60,8 @@ struct Network {
 #[derive(Default, PartialEq, Eq)]
 struct Told {
     problems: Option<u64>,
-    addresses: Option<Vec<IpAddr>>,
+    /// With the name.
+    addresses: Option<(Vec<IpAddr>, Option<String>)>,
     /// That it has to prove itself.
     trial: bool,
 }
@@ -75,12 +80,19 @@ pub struct Machine {
     next_look: Instant,
     own_disks: BTreeSet<String>,
     network: Network,
+    naming: naming::Naming,
+    clock: clock::Clock,
     daemon: Daemon,
     updates: updates::Updates,
     console: Console,
     halt: Option<sys::Reboot>,
     told: Told,
     version: String,
+    watchdog: Option<Watchdog>,
+    /// Whether nothing more is expected of the daemon, so that the watchdog goes hungry.
+    given_up: bool,
+    /// How long daemon and init may be silent, if not as long as usual.
+    patience: Option<Duration>,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -116,12 +128,17 @@ impl Machine {
             next_look: now,
             own_disks: BTreeSet::new(),
             network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
+            naming: naming::Naming::new(now),
+            clock: clock::Clock::new(now),
             daemon: Daemon::new(now),
             updates: updates::Updates::default(),
             console: Console::default(),
             halt: None,
             told: Told::default(),
             version: update::running_version(),
+            watchdog: None,
+            given_up: false,
+            patience: None,
             problems: Problems::default(),
             activity: None,
         })
@@ -238,11 +255,14 @@ impl Machine {
     }
 
     fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
-        let network = self.network.supervisor.deadline().filter(|_| self.network.enabled);
+        let network =
+            [self.network.supervisor.deadline(), self.naming.deadline()].into_iter().flatten().min();
+        let time = self.clock.deadline().filter(|_| !self.network.report.addresses.is_empty());
+        let network = network.into_iter().chain(time).min().filter(|_| self.network.enabled);
         let look = self.drives.is_some().then_some(self.next_look);
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
-        others.into_iter().chain([network, look]).flatten()
+        others.into_iter().chain([network, look, self.watch_deadline()]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -282,6 +302,7 @@ impl Machine {
 
     /// Does what is due, and passes on what changed.
     fn keep_up(&mut self, now: Instant) {
+        self.watch(now);
         for role in self.children.expire(now) {
             log!("{role:?} took too long and is ended");
         }
@@ -289,6 +310,8 @@ impl Machine {
             self.load_modules();
             self.look_routinely(now);
             self.start_network(now);
+            self.start_naming(now);
+            self.ask_for_time(now);
             self.keep_up_with_updates(now);
             match self.daemon.start_if_due(&mut self.children, now) {
                 Ok(true) => self.tell_everything(),
