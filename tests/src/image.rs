@@ -190,10 +190,11 @@ impl Disk {
     }
 
     fn find_data(&self) -> Option<u64> {
-        let table = run("sfdisk", ["--json".as_ref(), self.path.as_os_str()]).join("\n");
         // Warnings go to the same place as the table.
-        let json = table.find('{').map(|start| &table[start..]).expect("a partition table");
-        let table: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        let is_json = |line: &String| line.trim_start().starts_with(['{', '}', '[', ']', '"']);
+        let lines = run("sfdisk", ["--json".as_ref(), self.path.as_os_str()]);
+        let json: String = lines.into_iter().filter(is_json).collect();
+        let table: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let partitions = table["partitiontable"]["partitions"].as_array().expect("partitions");
         let data = partitions.iter().find(|partition| partition["name"] == partitions::DATA_NAME)?;
         data["start"].as_u64().map(|sector| sector * 512)
