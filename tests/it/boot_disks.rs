@@ -78,12 +78,12 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
 
     // What can't even be told to be a file system is not formatted either.
     let header = disk.read_data(HEADER);
-    disk.write_data(&[0; HEADER]);
+    disk.write_data(&vec![0; HEADER]);
     let mut vm = start(&disk, &[]);
     assert_problem(&mut vm, &["its file system is not recognised", "It stays untouched"]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
     vm.power_off();
-    assert!(disk.read_data(HEADER) == [0; HEADER], "something was written");
+    assert!(disk.read_data(HEADER) == vec![0; HEADER], "something was written");
     disk.write_data(&header);
     assert_eq!(disk.data_identity(), identity);
 }
