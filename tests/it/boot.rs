@@ -266,9 +266,11 @@ fn a_machine_with_256_mb_publishes_a_disc_of_1_gib() {
 }
 
 #[test]
-fn a_network_without_a_dhcp_server_is_said_on_the_console() {
+fn a_network_without_a_dhcp_server_is_said_on_the_console_and_deleted_settings_come_back() {
     let Some(bench) = bench() else { return };
     let disk = Disk::flash(bench.path(), 1024);
+    let settings = disk.read_settings();
+    disk.remove_settings();
     let mut vm = Vm::start(&disk, &Hardware { network: false, ..Hardware::default() });
     vm.wait_until_ready();
     vm.wait_for_console("no answer from a DHCP server", READY);
@@ -276,4 +278,9 @@ fn a_network_without_a_dhcp_server_is_said_on_the_console() {
     vm.wait_for_console("No network cable", Duration::from_mins(1));
     vm.power_off();
     assert!(disk.data_is_clean());
+    assert!(
+        !settings.is_empty() && disk.read_settings() == settings,
+        "the file that was deleted is not as it was"
+    );
+    disk.assert_system_is_clean();
 }

@@ -57,6 +57,9 @@ fn a_disc_is_published_under_its_label_and_ejected() {
     let item = daemon.api.seeding_within("HOLIDAY_2024", Duration::from_millis(100));
     assert_same(&mount, &site.publish().join("HOLIDAY_2024"));
     assert_eq!(item.metainfo().1.name, "HOLIDAY_2024");
+    init.wait_for("what makes the box chime", IMPORT, |message| {
+        matches!(message, ToInit::Imported { published: true }).then_some(())
+    });
     // It is on the screen.
     init.wait_for("the screen", IMPORT, |message| {
         matches!(message, ToInit::Screen { seeding: 1, activity: None, .. }).then_some(())

@@ -194,9 +194,15 @@ fn init_is_heard_and_its_mistakes_are_survived() {
     wait::until_holds("the reason is shown", Duration::from_secs(2), || {
         daemon.api.get("/").text().contains("audio CD")
     });
+    init.wait_for("what makes the box hum", IMPORT, |message| {
+        matches!(message, ToInit::Imported { published: false }).then_some(())
+    });
     // The disc is given back at once, so the reason must outlast it, until the next one comes.
     init.send(&ToDaemon::MediumRemoved { drive: "sr0".into() });
-    init.send(&ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap()] });
+    init.send(&ToDaemon::Addresses {
+        addresses: vec!["192.0.2.1".parse().unwrap()],
+        name: Some("attic.local".into()),
+    });
     let mount = disc_folder(&site, "disc");
     assert!(daemon.api.get("/").text().contains("audio CD"));
     init.insert(Some("NEXT"), &mount);

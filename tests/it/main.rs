@@ -4,11 +4,14 @@
 mod announce_http;
 mod announce_udp;
 mod boot;
+mod boot_disks;
 mod boot_loader;
 mod boot_media;
+mod boot_network;
 mod boot_scripts;
 mod boot_update;
 mod boot_watch;
+mod browser;
 mod command_line;
 mod confined;
 mod damage;

@@ -130,6 +130,8 @@ fn every_setting_that_is_explained_can_be_set() {
     assert_ne!(config.admin, default.admin);
     assert_ne!(config.network, default.network);
     for heading in [
+        "name = ",
+        "ntp = ",
         "port_mapping = ",
         "[import]",
         "mode = ",

@@ -4,6 +4,7 @@
 //! - [`vm`], [`qmp`], [`image`], [`disc`], [`stick`]: the image in QEMU, its monitor, its disk, discs and sticks
 //! - [`update`]: update files, good ones and bad ones
 //! - [`volatile_disk`]: a disk for it that forgets with the power what it was not told to flush
+//! - [`sound`]: what a machine gave by its speaker
 //! - [`init`]: plays PID 1 for a hosted daemon
 //! - [`http`], [`tracker`], [`peer`]: our own clients, which can also misbehave
 //! - [`clients`]: those that people download with
@@ -12,6 +13,7 @@
 //! - [`watcher`]: everything that the API shows while other things happen
 //! - [`network`], [`volume`]: a network and a small disk of its own for each test
 //! - [`rooms`], [`gateway`]: several networks, and a router between them that maps ports
+//! - [`lan`]: a network with a box in QEMU, and foreign programs that give addresses and find names
 //! - [`process`], [`wait`]: child processes and waiting, both bounded
 //! - [`options`]: command lines of the programs that measure
 //!
@@ -19,6 +21,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
 
 pub mod api;
+pub mod browser;
 pub mod clients;
 pub mod content;
 pub mod daemon;
@@ -29,6 +32,7 @@ pub mod gateway;
 pub mod http;
 pub mod image;
 pub mod init;
+pub mod lan;
 pub mod network;
 pub mod options;
 pub mod peer;
@@ -36,6 +40,7 @@ pub mod process;
 pub mod qmp;
 pub mod rooms;
 pub mod sabotage;
+pub mod sound;
 pub mod stick;
 pub mod tracker;
 pub mod update;

@@ -22,7 +22,15 @@ pub struct Room(File);
 impl Room {
     /// A new one, with nothing but a loopback device; the calling thread is in it then. `None` where there can be none.
     fn new() -> Option<Self> {
-        network::make_private().then(|| Self(File::open(HERE).expect("the room of this thread")))
+        network::make_private().then(Self::here)
+    }
+
+    /// The one that the calling thread is in.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn here() -> Self {
+        Self(File::open(HERE).expect("the room of this thread"))
     }
 
     /// Moves the calling thread into it.
@@ -38,7 +46,7 @@ impl Room {
     /// # Panics
     /// When the system does not allow it.
     pub fn visit<T>(&self, what: impl FnOnce() -> T) -> T {
-        let here = Self(File::open(HERE).expect("the room of this thread"));
+        let here = Self::here();
         self.enter();
         let done = what();
         here.enter();
@@ -46,7 +54,7 @@ impl Room {
     }
 
     /// The name by which `ip` knows it.
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         use std::os::fd::AsRawFd;
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
@@ -149,7 +157,8 @@ pub fn forwarding(transport: &str, outside: u16, to: &str, inside: u16) -> Strin
     format!("add rule ip masking before ip daddr {OUTSIDE} {transport} dport {outside} dnat to {to}:{inside}")
 }
 
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
+/// Runs a program, and says whether it did what it was to do.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments);
     command.output().is_ok_and(|output| output.status.success())

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use appliance::paths;
 
-use crate::image::image;
 use crate::process::Process;
-use crate::update::append;
+use crate::update;
+
+/// Where the saboteur looks for what it replaces.
+const REAL_DAEMON: &str = "/usr/bin/blackboxd.real";
 
 /// Who is attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,18 +27,12 @@ pub enum Victim {
 /// # Panics
 /// When that fails.
 pub fn initramfs(folder: &Path, victim: Victim) -> PathBuf {
-    let built = image().with_file_name("");
     let saboteur = build(folder);
-    let mut archive = fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built");
-    let mut files = Vec::new();
-    match victim {
-        Victim::Init => files.push(("/init".to_owned(), saboteur)),
-        Victim::Daemon => {
-            files.push((format!("{}.real", paths::DAEMON), daemon()));
-            files.push((paths::DAEMON.to_owned(), saboteur));
-        }
-    }
-    append(&mut archive, &files);
+    let programs = match victim {
+        Victim::Init => vec![("/init", saboteur)],
+        Victim::Daemon => vec![(REAL_DAEMON, daemon()), (paths::DAEMON, saboteur)],
+    };
+    let archive = update::initramfs(&programs);
     let path = folder.join("sabotaged.cpio");
     fs::write(&path, archive).expect("a new file");
     path

@@ -45,8 +45,16 @@ pub struct Hardware {
     pub kernel_options: &'static str,
     /// Whether there is a watchdog on the board.
     pub watchdog: bool,
+    /// The host's end of the cable, if it is a device there: see [`crate::lan`].
+    pub tap: Option<&'static str>,
+    /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
+    pub speaker: Option<PathBuf>,
+    /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
+    pub clock: Option<&'static str>,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
+    /// Other disks, by their files.
+    pub others: Vec<PathBuf>,
 }
 
 /// What a machine has on its board.
@@ -70,7 +78,11 @@ impl Default for Hardware {
             initramfs: None,
             kernel_options: "",
             watchdog: false,
+            tap: None,
+            speaker: None,
+            clock: None,
             volatile: None,
+            others: Vec::new(),
         }
     }
 }
@@ -119,6 +131,12 @@ impl Vm {
         self.started.elapsed()
     }
 
+    /// As [`Vm::wait_until_ready`]; `None` if the box is not ready in time.
+    pub fn ready_within(&mut self, limit: Duration) -> Option<Duration> {
+        let is_ready = || self.console().contains("ready web=").then_some(());
+        wait::try_until(limit, is_ready).map(|()| self.started.elapsed())
+    }
+
     /// Waits until the daemon was ready so many times since the machine was switched on.
     ///
     /// # Panics
@@ -147,18 +165,25 @@ impl Vm {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
-        self.wait_for_console_after("", text, limit);
+        self.wait_for_story(&[text], limit);
     }
 
-    /// Waits until the console shows this text somewhere behind the first place of another one.
+    /// Waits until the console has shown these texts one after the other, whatever else in between and before.
     ///
     /// # Panics
     /// When it does not in time.
     #[track_caller]
-    pub fn wait_for_console_after(&mut self, first: &str, text: &str, limit: Duration) {
-        self.wait_until(text, limit, |vm| {
+    pub fn wait_for_story(&mut self, texts: &[&str], limit: Duration) {
+        self.wait_until(&texts.join(" ... "), limit, |vm| {
             let shown = vm.console().split_whitespace().collect::<Vec<_>>().join(" ");
-            shown.find(first).is_some_and(|at| shown[at..].contains(text))
+            let mut rest = shown.as_str();
+            texts.iter().all(|text| {
+                let found = rest.split_once(text);
+                found.is_some_and(|(_, after)| {
+                    rest = after;
+                    true
+                })
+            })
         });
     }
 
@@ -238,8 +263,12 @@ impl Vm {
 fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, socket: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = std::env::var("BLACKBOX_ACCELERATOR").unwrap_or_else(|_| "tcg,thread=multi".into());
-    let machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
-    command.args(["-name", "blackbox", "-machine", machine, "-accel", &accelerator, "-smp", "2"]);
+    let mut machine = if hardware.firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" }.to_owned();
+    if let Some(wave) = &hardware.speaker {
+        command.args(["-audiodev", &format!("wav,id=speaker,path={}", wave.display())]);
+        machine.push_str(",pcspk-audiodev=speaker");
+    }
+    command.args(["-name", "blackbox", "-machine", &machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
     command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
@@ -251,11 +280,18 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         }
     };
     command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
+    for (number, other) in hardware.others.iter().enumerate() {
+        let drive = format!("if=none,id=other{number},format=raw,discard=unmap,file={}", other.display());
+        command.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive=other{number}")]);
+    }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
+    if let Some(clock) = hardware.clock {
+        command.args(["-rtc", &format!("base={clock}")]);
+    }
     if hardware.direct {
         let folder = crate::image::image().with_file_name("");
         let initramfs = hardware.initramfs.clone().unwrap_or_else(|| folder.join("rootfs.cpio.zst"));
@@ -291,6 +327,9 @@ fn add_firmware(command: &mut Command, folder: &Path, firmware: Firmware) {
 /// The box gets the address at which its ports are forwarded, so that it is as if it were in the network itself. Clients are
 /// outside of its small subnet, because QEMU's network answers for nobody but itself there.
 fn network(hardware: &Hardware) -> String {
+    if let Some(device) = hardware.tap {
+        return format!("tap,id=net0,ifname={device},script=no,downscript=no");
+    }
     if !hardware.network {
         return "hubport,id=net0,hubid=0".into();
     }

@@ -20,6 +20,9 @@ pub const MAX_SCRUB_DAYS: f64 = 3650.0;
 /// Longest name (bytes) of a folder, on every file system that media have.
 const MAX_FOLDER: usize = 255;
 
+/// Longest name (bytes) of the box in its networks: a number has room behind it.
+const MAX_LABEL: usize = 50;
+
 /// Everything that can be configured. [`Config::default`] is an empty file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -132,12 +135,18 @@ pub struct Admin {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
+    /// What the box is called in its own networks, without what follows: a label of the DNS.
+    #[serde(deserialize_with = "label")]
+    pub name: Option<String>,
     /// Address with prefix length, such as `192.0.2.10/24`; switches DHCP off.
     pub address: Option<Cidr>,
     /// Default route.
     pub gateway: Option<IpAddr>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
+    /// Servers that tell the time (NTP), names or addresses; without them those that DHCP names, or else public ones.
+    #[serde(deserialize_with = "hosts")]
+    pub ntp: Vec<String>,
     /// Whether the router is asked to forward the ports of peers and tracker (PCP, NAT-PMP, `UPnP`).
     pub port_mapping: bool,
 }
@@ -284,6 +293,29 @@ fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     }
 }
 
+fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let hosts = Vec::<String>::deserialize(deserializer)?;
+    match hosts.iter().find(|host| !is_host(host)) {
+        Some(host) => Err(de::Error::custom(format!("{host:?} is not a host name or address"))),
+        None => Ok(hosts),
+    }
+}
+
+fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if (1..=MAX_LABEL).contains(&text.len())
+        && text.bytes().all(is_inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+    {
+        return Ok(Some(text));
+    }
+    Err(de::Error::custom(format!(
+        "{text:?} is not a name for the box; write letters, digits and hyphens without .local, like \"blackbox\""
+    )))
+}
+
 fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let name = String::deserialize(deserializer)?;
     // With a dot in front are also the two that lead elsewhere; none of these is ever published.
@@ -381,7 +413,7 @@ mod tests {
             [import]\r\nmode = \"image\"\r\neject = false\r\n\
             [admin]\r\npassword = \"x\"\r\n\
             [network]\r\naddress = \"192.0.2.10/24\"\r\ngateway = \"192.0.2.1\"\r\ndns = [\"2001:db8::1\"]\r\n\
-            port_mapping = true\r\n\
+            port_mapping = true\r\nname = \"attic\"\r\nntp = [\"ntp.example.org\", \"192.0.2.1\"]\r\n\
             [tracker]\r\nopen = true\r\n\
             [scrub]\r\ndays = 7\r\n\
             [discovery]\r\ndht = false\r\ndht_nodes = [\"dht.example.org:6881\", \"[2001:db8::1]:1\"]\r\n\
@@ -396,6 +428,8 @@ mod tests {
         assert_eq!(config.network.address, Some(Cidr { address: "192.0.2.10".parse().unwrap(), prefix: 24 }));
         assert_eq!(config.network.dns.len(), 1);
         assert!(config.network.port_mapping);
+        assert_eq!(config.network.name.as_deref(), Some("attic"));
+        assert_eq!(config.network.ntp, ["ntp.example.org", "192.0.2.1"]);
         assert!(config.tracker.open);
         assert_eq!(config.scrub.period(), Some(Duration::from_hours(7 * 24)));
         assert_eq!(Config::parse(b"[scrub]\ndays = 0").unwrap().scrub.period(), None);
@@ -431,6 +465,9 @@ mod tests {
             ("[network]\naddress = \"192.0.2.10\"\n", 2, "192.0.2.10"),
             ("[network]\naddress = \"192.0.2.10/33\"\n", 2, "/33"),
             ("[network]\ngateway = \"192.0.2.1\"\n", 1, "no address"),
+            ("[network]\nname = \"attic.local\"\n", 2, "without .local"),
+            ("[network]\nname = \"\"\n", 2, "letters"),
+            ("[network]\nntp = [\"ntp.example.org\", \"a b\"]\n", 2, "a b"),
             ("public_host = \"http://x\"\n", 1, "http://"),
             ("[limits]\nconnections = 0\n", 2, "1 or more"),
             ("[limits]\nconnections_per_address = -5\n", 2, "1 or more"),

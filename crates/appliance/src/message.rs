@@ -38,10 +38,12 @@ pub enum ToDaemon {
         /// Sentences for people: what, where, what to do.
         sentences: Vec<String>,
     },
-    /// Addresses of the box on its networks; replaces the list before it.
+    /// Addresses and name of the box in its networks; replaces what was said before.
     Addresses {
         /// No loopback and no link-local addresses unless there is nothing else.
         addresses: Vec<IpAddr>,
+        /// The name by which it is found there, such as `blackbox.local`, once it has one.
+        name: Option<String>,
     },
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
@@ -86,12 +88,19 @@ pub enum ToInit {
         /// Kernel name of the drive.
         drive: String,
     },
+    /// A medium was published, or can't be: for who stands beside the box and hears it.
+    Imported {
+        /// Whether it can be downloaded now.
+        published: bool,
+    },
     /// What the screen should show of the daemon; replaces what it showed before.
     Screen {
         /// Published items that can be downloaded now.
         seeding: usize,
         /// Work going on, such as `Reading DISC_1, 2.1 of 4.4 GB`, or null.
         activity: Option<String>,
+        /// Who downloads and how much was given away, in words.
+        traffic: String,
         /// What is wrong, most recent first; at most a few.
         problems: Vec<String>,
     },
@@ -154,7 +163,10 @@ mod tests {
             ToDaemon::MediumUnusable { drive: drive(), reason: "blank".into() },
             ToDaemon::MediumRemoved { drive: drive() },
             ToDaemon::Problems { sentences: vec!["No cable.".into()] },
-            ToDaemon::Addresses { addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()] },
+            ToDaemon::Addresses {
+                addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+                name: Some("blackbox.local".into()),
+            },
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();
@@ -170,7 +182,8 @@ mod tests {
             ToInit::Ready { web_port: 80 },
             ToInit::Serves,
             ToInit::Eject { drive: drive() },
-            ToInit::Screen { seeding: 2, activity: None, problems: vec![] },
+            ToInit::Imported { published: true },
+            ToInit::Screen { seeding: 2, activity: None, traffic: "None.".into(), problems: vec![] },
         ] {
             assert_eq!(decode::<ToInit>(&encode(&message).unwrap()).unwrap(), message);
         }

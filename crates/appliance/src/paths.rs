@@ -36,6 +36,9 @@ pub const OS_RELEASE: &str = "/etc/os-release";
 /// User and group id the daemon runs under.
 pub const DAEMON_ID: u32 = 900;
 
+/// User and group id of what speaks to the box's networks and needs no privileges for that.
+pub const NETWORK_ID: u32 = 901;
+
 /// Environment variable that names the descriptor of the socket to init (see [`crate::message`]).
 pub const INIT_FD_VAR: &str = "BLACKBOX_INIT_FD";
 

@@ -14,6 +14,7 @@ use crate::data::{self, Data};
 use crate::log;
 use crate::machine::Machine;
 use crate::problems::Source;
+use crate::settings::Found;
 use crate::sys::{self, Access};
 use crate::{kernel, screen, system, update};
 
@@ -37,8 +38,8 @@ pub struct Facts {
     pub system_node: Option<String>,
     /// The boot state in it, unless it is nonsense.
     pub boot_state: Option<BootState>,
-    /// `blackbox.toml` as it stands there, or why it can't be read.
-    pub settings: Option<Result<Vec<u8>, String>>,
+    /// `blackbox.toml` as it stands there.
+    pub settings: Option<Found>,
     /// What became of the data partition.
     pub data: Data,
 }
@@ -145,10 +146,14 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
     if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }
 
+/// The time since 1970 when this was built; 0 if that is not known.
+pub fn build_time() -> Duration {
+    Duration::from_secs(BUILD_TIME.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
 /// Failures are logged only.
 fn set_up_kernel() {
-    let clock = BUILD_TIME.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    match sys::set_clock_floor(clock.unwrap_or_default()) {
+    match sys::set_clock_floor(build_time()) {
         Ok(false) => {}
         Ok(true) => log!("the clock was before the time of the build and is set to that"),
         Err(error) => log!("the clock can't be set: {error}"),
@@ -162,7 +167,7 @@ fn set_up_kernel() {
             log!("{what}: {error}");
         }
     }
-    kernel::set();
+    kernel::set_all();
 }
 
 fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {

@@ -30,6 +30,10 @@ pub enum Role {
     Modprobe,
     /// The network child.
     Network,
+    /// The child that gives the box its name.
+    Naming,
+    /// Asks for the time.
+    Time,
     /// The daemon.
     Daemon,
     /// Finds out what is in this drive.
@@ -43,7 +47,7 @@ pub enum Role {
 impl Role {
     /// Whether lines are handed on as they come, instead of being kept until the end.
     fn is_streamed(&self) -> bool {
-        matches!(self, Self::Modprobe | Self::Network | Self::Daemon)
+        matches!(self, Self::Modprobe | Self::Network | Self::Naming | Self::Daemon)
     }
 
     /// How readily the kernel ends it when memory runs out (`oom_score_adj`): tools first, since they can be called again,

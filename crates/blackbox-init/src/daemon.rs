@@ -49,6 +49,8 @@ pub struct Status {
     pub seeding: usize,
     /// Work going on.
     pub activity: Option<String>,
+    /// Who downloads and how much was given away, in words.
+    pub traffic: String,
     /// What is wrong.
     pub problems: Vec<String>,
 }
@@ -60,6 +62,8 @@ pub enum News {
     Ready,
     /// It has proved that it serves.
     Serves,
+    /// It has published a medium, or can't.
+    Imported(bool),
     /// It is done with the medium in this drive.
     Eject(String),
 }
@@ -195,8 +199,9 @@ impl Daemon {
             }
             ToInit::Serves => Some(News::Serves),
             ToInit::Eject { drive } => Some(News::Eject(drive)),
-            ToInit::Screen { seeding, activity, problems } => {
-                self.status = Status { web_port: self.status.web_port, seeding, activity, problems };
+            ToInit::Imported { published } => Some(News::Imported(published)),
+            ToInit::Screen { seeding, activity, traffic, problems } => {
+                self.status = Status { web_port: self.status.web_port, seeding, activity, traffic, problems };
                 None
             }
         }
@@ -273,8 +278,12 @@ mod tests {
     fn the_state_is_what_was_said_last() {
         let mut daemon = Daemon::new(Instant::now());
         assert_eq!(daemon.take(ToInit::Ready { web_port: 80 }), Some(News::Ready));
-        let screen =
-            ToInit::Screen { seeding: 3, activity: Some("Reading".into()), problems: vec!["full".into()] };
+        let screen = ToInit::Screen {
+            seeding: 3,
+            activity: Some("Reading".into()),
+            traffic: "1 peer".into(),
+            problems: vec!["full".into()],
+        };
         assert_eq!(daemon.take(screen), None);
         assert_eq!((daemon.status.web_port, daemon.status.seeding), (Some(80), 3));
         assert_eq!(daemon.take(ToInit::Eject { drive: "sr0".into() }), Some(News::Eject("sr0".into())));

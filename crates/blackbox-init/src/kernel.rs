@@ -6,7 +6,7 @@ use crate::log;
 
 /// Files below `/proc/sys` and `/sys`, and what is written there, before any driver is loaded.
 ///
-/// Left as they are: `hung_task_panic`, since a bad disc or disk may hold up a process for minutes; `modules_disabled`, since what is
+/// Left as they are: `hung_task_panic`, but during the trial of an update, since a bad disc may hold up a process for minutes; `modules_disabled`, since what is
 /// plugged in later needs drivers; `rp_filter`, since a DHCP server answers a box that has no route to it yet.
 const SETTINGS: [(&str, &str); 43] = [
     // Only errors reach the screen, which shows the status.
@@ -24,9 +24,9 @@ const SETTINGS: [(&str, &str); 43] = [
     ("/proc/sys/kernel/panic", "10"),
     // After an oops it goes on with locks held that nobody will open again: what needs them hangs, and no watchdog sees it.
     ("/proc/sys/kernel/panic_on_oops", "1"),
-    // So does a processor that stays in the kernel (for twice this many seconds) or takes no interrupts. The times are long
-    // because a virtual machine may not run for a while.
-    ("/proc/sys/kernel/watchdog_thresh", "60"),
+    // A kernel that hangs panics, and so starts the machine again: with what ran before, if an update is on trial. It hangs
+    // when a processor does nothing else for twice this time (seconds); a virtual one may have been held up by its host.
+    ("/proc/sys/kernel/watchdog_thresh", "30"),
     ("/proc/sys/kernel/softlockup_panic", "1"),
     ("/proc/sys/kernel/hardlockup_panic", "1"),
     // Addresses in the kernel, and what it logs, are of use to attackers alone.
@@ -73,11 +73,17 @@ const SETTINGS: [(&str, &str); 43] = [
     ("/proc/sys/net/ipv4/ip_forward", "0"),
 ];
 
-/// Writes them. Failures are logged only: a setting that this kernel does not have is not worth a line on the screen.
-pub fn set() {
+/// Writes them.
+pub fn set_all() {
     for (path, value) in SETTINGS {
-        if let Err(error) = fs::write(path, value) {
-            log!("kernel setting {path}: {error}");
-        }
+        set(path, value);
+    }
+}
+
+/// Sets something of the kernel. That it can't be is logged only: a setting that this kernel does not have is not worth a line on
+/// the screen.
+pub fn set(path: &str, value: &str) {
+    if let Err(error) = fs::write(path, value) {
+        log!("kernel setting {path}: {error}");
     }
 }

@@ -3,6 +3,8 @@
 //! - without arguments, as PID 1: boot, supervise, shut down. It parses nothing from the network and has one thread,
 //!   which waits in `poll` alone, but for mounting the box's own two partitions during the boot.
 //! - `net`: links, DHCP, addresses
+//! - `mdns NAME`: the box's name in its networks
+//! - `time FLOOR SERVER...`: asks for the time
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
 //! - `readable NODE`: tells an empty partition from one that can't be read
 //! - `update JOB NODE SLOT ...`: verifies and installs updates, keeps or drops the one on trial
@@ -13,6 +15,7 @@ mod block;
 mod boot;
 mod button;
 mod children;
+mod clock;
 mod cmdline;
 mod console;
 mod daemon;
@@ -23,14 +26,17 @@ mod lines;
 mod link;
 mod log;
 mod machine;
+mod mdns;
 mod media;
 mod modules;
 mod net;
 mod problems;
 mod pulse;
+mod qr;
 mod screen;
 mod settings;
 mod shutdown;
+mod speaker;
 mod supervisor;
 mod sys;
 mod system;
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
         // The kernel hands on words of its command line that it does not know, so PID 1 ignores them.
         _ if sys::is_first_process() => first_process(),
         ["net"] => exit(net::run()),
+        ["mdns", name] => exit(mdns::run(name)),
+        ["time", floor, ref servers @ ..] => exit(clock::run(floor, servers)),
         ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive, false)),
         ["media", drive, "briefly"] if media::is_drive_name(drive) => exit(media::look::tell(drive, true)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),

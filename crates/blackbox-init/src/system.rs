@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use appliance::Config;
 use appliance::boot_state::BootState;
 use appliance::config::MAX_BYTES;
 use appliance::partitions::SYSTEM_NAME;
@@ -17,7 +18,7 @@ use crate::data::Data;
 use crate::log;
 use crate::machine::{Machine, SYS};
 use crate::problems::Source;
-use crate::settings;
+use crate::settings::{self, Found};
 use crate::sys::{self, Access};
 use crate::update;
 
@@ -38,7 +39,8 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
         (!named.is_empty()).then_some(named)
     });
     let Ok(partitions) = found else {
-        facts.settings = Some(Err(format!("{} can't be read without its disk", paths::CONFIG_NAME)));
+        let why = format!("{} can't be read without its disk", paths::CONFIG_NAME);
+        facts.settings = Some(Found::Unreadable(why));
         return Err(format!(
             "No disk with a partition {SYSTEM_NAME} was found: check the disk and its cable, and restart."
         ));
@@ -64,19 +66,38 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
 }
 
 /// Mounts the partition for as long as reading two small files takes: the boot state, and the settings, which are returned.
-fn read(partition: &BlockDevice, boot_state: &mut Option<BootState>) -> Result<Vec<u8>, String> {
+fn read(partition: &BlockDevice, boot_state: &mut Option<BootState>) -> Found {
     let mount = Path::new(MOUNT);
-    fs::create_dir_all(mount)
-        .and_then(|()| sys::mount(&partition.node(), mount, "vfat", Access::Read, ""))
-        .map_err(|error| format!("The partition {SYSTEM_NAME} can't be mounted ({error})"))?;
+    let mounted = mount_system(&partition.node(), Access::Read);
+    if let Err(error) = mounted {
+        return Found::Unreadable(format!("The partition {SYSTEM_NAME} can't be mounted ({error})"));
+    }
     *boot_state = update::read_state(mount);
-    let result = read_bounded(&mount.join(paths::CONFIG_NAME)).map_err(|error| {
-        format!("{} on the partition {SYSTEM_NAME} can't be read ({error})", paths::CONFIG_NAME)
-    });
+    let found = match read_bounded(&mount.join(paths::CONFIG_NAME)) {
+        Ok(bytes) => Found::File(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+        Err(error) => Found::Unreadable(format!(
+            "{} on the partition {SYSTEM_NAME} can't be read ({error})",
+            paths::CONFIG_NAME
+        )),
+    };
     if let Err(error) = sys::unmount(mount) {
         log!("{MOUNT}: {error}");
     }
-    result
+    found
+}
+
+fn mount_system(node: &str, access: Access) -> io::Result<()> {
+    let mount = Path::new(MOUNT);
+    fs::create_dir_all(mount)?;
+    sys::mount(node, mount, "vfat", access, "")
+}
+
+/// Puts settings where the file is missing, so that whoever opens the disk on a PC finds it.
+fn create(node: &str, bytes: &[u8]) -> io::Result<()> {
+    mount_system(node, Access::Write)?;
+    let written = write_safely(&Path::new(MOUNT).join(paths::CONFIG_NAME), bytes);
+    written.and(sys::unmount(Path::new(MOUNT)))
 }
 
 /// Reads one byte more than may be used, so that a longer file is seen to be too long.
@@ -91,11 +112,24 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When they can't be written, or kept.
 pub fn choose_settings(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
-    let system = facts.settings.take().unwrap_or(Ok(Vec::new()));
+    let system = facts.settings.take().unwrap_or_else(|| Found::File(Vec::new()));
     let choice = settings::choose(system, read_bounded(Path::new(paths::LAST_GOOD_CONFIG)).ok());
     if let Some(problem) = choice.problem {
         log!("{problem}");
         machine.problems.add(Source::Settings, problem);
+    }
+    if choice.create
+        && let Some(node) = &facts.system_node
+    {
+        // Without the file the same settings are in force.
+        let created = create(node, &choice.bytes);
+        log!("{} was missing; it is made again: {created:?}", paths::CONFIG_NAME);
+    }
+    if let Ok(Config { network, .. }) = Config::parse(&choice.bytes) {
+        machine.set_time_servers(network.ntp);
+        if let Some(name) = network.name {
+            machine.set_name(name);
+        }
     }
     let in_force = Path::new(paths::CONFIG);
     write_safely(in_force, &choice.bytes)

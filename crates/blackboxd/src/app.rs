@@ -98,6 +98,7 @@ struct HealthState {
     /// `None` before it was looked at.
     publish_folder: Option<Result<(), String>>,
     addresses: Vec<IpAddr>,
+    name: Option<String>,
 }
 
 impl Health {
@@ -118,9 +119,15 @@ impl Health {
         self.state.write().unwrap_or_else(PoisonError::into_inner).from_init = sentences;
     }
 
-    /// Replaces the box's addresses.
-    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).addresses = addresses;
+    /// The name by which the box is found in its networks, if it has one.
+    pub fn name(&self) -> Option<String> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).name.clone()
+    }
+
+    /// Replaces the box's addresses and its name.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>, name: Option<String>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        (state.addresses, state.name) = (addresses, name);
     }
 
     /// Whether the publish folder can be trusted, or what is wrong with it; `None` before it was looked at.

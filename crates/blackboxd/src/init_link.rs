@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use appliance::message::{MAX_LINE, ToDaemon, ToInit, decode, encode};
 use appliance::paths::INIT_FD_VAR;
@@ -14,6 +14,7 @@ use appliance::paths::INIT_FD_VAR;
 use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, State};
 use crate::import::Importer;
+use crate::traffic::Traffic;
 use crate::{proof, words};
 
 /// How long init may take to read a line before it is dropped.
@@ -85,7 +86,7 @@ pub fn listen(app: &SharedApp, link: &Arc<InitLink>) {
             Ok(ToDaemon::MediumUnusable { drive, reason }) => importer.unusable(&drive, &reason),
             Ok(ToDaemon::MediumRemoved { drive }) => importer.removed(&drive),
             Ok(ToDaemon::Problems { sentences }) => app.health.set_from_init(sentences),
-            Ok(ToDaemon::Addresses { addresses }) => app.health.set_addresses(addresses),
+            Ok(ToDaemon::Addresses { addresses, name }) => app.health.set_addresses(addresses, name),
             Ok(ToDaemon::ProveYourself) => start_proof(app, link),
             Err(error) => tracing::warn!("init said something that is not understood: {error}"),
         }
@@ -106,19 +107,22 @@ fn start_proof(app: &SharedApp, link: &Arc<InitLink>) {
 #[derive(Debug, Default)]
 pub struct Screen {
     shown: Option<ToInit>,
+    traffic: Traffic,
 }
 
 impl Screen {
     /// Tells init, if there is something new to show.
     pub fn draw(&mut self, app: &App, link: &InitLink) {
-        let screen = screen(&app.catalog.snapshot(), app.health.problems());
+        let catalog = app.catalog.snapshot();
+        let traffic = self.traffic.sentence(Instant::now(), &catalog, app.peers.len());
+        let screen = screen(&catalog, traffic, app.health.problems());
         if self.shown.as_ref() != Some(&screen) && link.send(&screen) {
             self.shown = Some(screen);
         }
     }
 }
 
-fn screen(catalog: &Catalog, mut problems: Vec<String>) -> ToInit {
+fn screen(catalog: &Catalog, traffic: String, mut problems: Vec<String>) -> ToInit {
     let seeding = catalog.items().iter().filter(|item| item.state == State::Seeding).count();
     let activity = catalog.items().iter().find_map(|item| {
         let verb = match item.state {
@@ -133,5 +137,5 @@ fn screen(catalog: &Catalog, mut problems: Vec<String>) -> ToInit {
     let failed = catalog.items().iter().filter(|item| item.state == State::Failed);
     problems.extend(failed.filter_map(|item| Some(format!("{}: {}", item.name, item.error.as_ref()?))));
     problems.truncate(MAX_PROBLEMS);
-    ToInit::Screen { seeding, activity, problems }
+    ToInit::Screen { seeding, activity, traffic, problems }
 }

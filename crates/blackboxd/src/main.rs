@@ -24,6 +24,7 @@ mod runtimes;
 mod scrub;
 mod storage;
 mod torrents;
+mod traffic;
 mod watch;
 mod web;
 mod words;

@@ -3,7 +3,9 @@
 //! A phase of the boot that has to wait calls [`Machine::wait_for`] or [`Machine::run`], which turn this loop
 //! until what they wait for has come, so that the power button works at any time.
 
+mod clock;
 mod devices;
+mod naming;
 mod services;
 mod updates;
 mod watch;
@@ -58,7 +60,8 @@ struct Network {
 #[derive(Default, PartialEq, Eq)]
 struct Told {
     problems: Option<u64>,
-    addresses: Option<Vec<IpAddr>>,
+    /// With the name.
+    addresses: Option<(Vec<IpAddr>, Option<String>)>,
     /// That it has to prove itself.
     trial: bool,
 }
@@ -77,6 +80,8 @@ pub struct Machine {
     next_look: Instant,
     own_disks: BTreeSet<String>,
     network: Network,
+    naming: naming::Naming,
+    clock: clock::Clock,
     daemon: Daemon,
     updates: updates::Updates,
     console: Console,
@@ -101,6 +106,7 @@ enum Event {
     Pipe(u32, Stream),
     Link,
     Button(String),
+    UpdateFolder,
 }
 
 impl Machine {
@@ -122,6 +128,8 @@ impl Machine {
             next_look: now,
             own_disks: BTreeSet::new(),
             network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
+            naming: naming::Naming::new(now),
+            clock: clock::Clock::new(now),
             daemon: Daemon::new(now),
             updates: updates::Updates::default(),
             console: Console::default(),
@@ -247,7 +255,10 @@ impl Machine {
     }
 
     fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
-        let network = self.network.supervisor.deadline().filter(|_| self.network.enabled);
+        let network =
+            [self.network.supervisor.deadline(), self.naming.deadline()].into_iter().flatten().min();
+        let time = self.clock.deadline().filter(|_| !self.network.report.addresses.is_empty());
+        let network = network.into_iter().chain(time).min().filter(|_| self.network.enabled);
         let look = self.drives.is_some().then_some(self.next_look);
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
@@ -270,6 +281,10 @@ impl Machine {
             events.push(Event::Button(name.clone()));
             waited.push((file.as_fd(), Wait::Read));
         }
+        if let Some(folder) = self.updates.folder() {
+            events.push(Event::UpdateFolder);
+            waited.push((folder, Wait::Read));
+        }
         let ready = sys::poll(&waited, until)?;
         Ok(events.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| event).collect())
     }
@@ -281,6 +296,7 @@ impl Machine {
             Event::Pipe(pid, stream) => self.take_output(pid, stream),
             Event::Link => self.converse(),
             Event::Button(name) => self.take_button(&name),
+            Event::UpdateFolder => self.updates.folder_told(Instant::now()),
         }
     }
 
@@ -294,6 +310,8 @@ impl Machine {
             self.load_modules();
             self.look_routinely(now);
             self.start_network(now);
+            self.start_naming(now);
+            self.ask_for_time(now);
             self.keep_up_with_updates(now);
             match self.daemon.start_if_due(&mut self.children, now) {
                 Ok(true) => self.tell_everything(),

@@ -14,6 +14,7 @@ use crate::media::finding::Finding;
 use crate::net::report::Report;
 use crate::problems::Source;
 use crate::screen::View;
+use crate::speaker::Tune;
 use crate::sys;
 use crate::tools;
 
@@ -64,6 +65,8 @@ impl Machine {
                 let sentence = "The network part stopped and is being started again.".into();
                 self.problems.set(Source::Network, vec![sentence]);
             }
+            Role::Time => self.take_time(&finished, now),
+            Role::Naming => self.naming_ended(&finished.reason(), now),
             Role::Daemon => {
                 for (_, line) in &finished.lines {
                     self.daemon.wrote(line.text());
@@ -91,6 +94,8 @@ impl Machine {
             match (&role, stream) {
                 (Role::Daemon, _) => self.daemon.wrote(line.text()),
                 (Role::Network, Stream::Out) => self.take_report(&line),
+                (Role::Naming, Stream::Out) => self.take_name(&line),
+                (Role::Naming, Stream::Err) => log!("mdns: {}", line.text()),
                 (Role::Network, Stream::Err) => log!("net: {}", line.text()),
                 _ => {}
             }
@@ -102,6 +107,7 @@ impl Machine {
             Ok(report) => {
                 if report.addresses != self.network.report.addresses {
                     log!("net: addresses {:?}", report.addresses);
+                    self.network_changed(Instant::now());
                 }
                 self.problems.set(Source::Network, report.problems.clone());
                 self.network.report = report;
@@ -118,6 +124,8 @@ impl Machine {
                     self.problems.set(Source::Daemon, Vec::new());
                 }
                 News::Serves => self.proved(),
+                News::Imported(true) => self.console.play(Tune::Published),
+                News::Imported(false) => self.console.play(Tune::Failed),
                 News::Eject(drive) => self.step(&drive, Input::Done),
             }
         }
@@ -138,10 +146,10 @@ impl Machine {
             self.told.problems = Some(self.problems.revision());
             self.daemon.tell(&ToDaemon::Problems { sentences: self.problems.sentences() });
         }
-        let addresses = &self.network.report.addresses;
-        if self.told.addresses.as_ref() != Some(addresses) {
-            self.told.addresses = Some(addresses.clone());
-            self.daemon.tell(&ToDaemon::Addresses { addresses: addresses.clone() });
+        let (addresses, name) = (self.network.report.addresses.clone(), self.naming.name.clone());
+        if self.told.addresses.as_ref() != Some(&(addresses.clone(), name.clone())) {
+            self.told.addresses = Some((addresses.clone(), name.clone()));
+            self.daemon.tell(&ToDaemon::Addresses { addresses, name });
         }
         if self.updates.is_trial() && !std::mem::replace(&mut self.told.trial, true) {
             self.daemon.tell(&ToDaemon::ProveYourself);
@@ -165,9 +173,11 @@ impl Machine {
         }
         View {
             version: self.version.clone(),
+            name: self.naming.name.clone(),
             addresses: self.network.report.addresses.clone(),
             web_port: status.web_port,
             seeding: status.seeding,
+            traffic: status.traffic.clone(),
             activity: status
                 .activity
                 .clone()

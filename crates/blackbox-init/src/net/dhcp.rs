@@ -34,8 +34,14 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Prefix length for servers that send no subnet mask.
 const DEFAULT_PREFIX: u8 = 24;
 
-/// Options asked for: subnet mask, router, DNS, lease times (RFC 2132).
-const PARAMETERS: [u8; 6] = [1, 3, 6, 51, 58, 59];
+/// Options asked for: subnet mask, router, DNS, time servers, lease times (RFC 2132).
+const PARAMETERS: [u8; 7] = [1, 3, 6, TIME_SERVERS, 51, 58, 59];
+
+/// Option number of the servers that tell the time (NTP).
+const TIME_SERVERS: u8 = 42;
+
+/// Time servers taken from one lease.
+const MAX_TIME_SERVERS: usize = 3;
 
 /// Option number of the routers.
 const ROUTER: u8 = 3;
@@ -54,6 +60,8 @@ pub struct Lease {
     pub router: Option<Ipv4Addr>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// Servers that tell the time.
+    pub time_servers: Vec<Ipv4Addr>,
 }
 
 /// What is to be done.
@@ -181,9 +189,10 @@ impl Client {
             return Vec::new();
         }
         // Servers send several routers in order of preference; `DhcpRepr` only understands a single one.
-        let routers = packet.options().find(|option| option.kind == ROUTER);
-        let router =
-            routers.and_then(|option| option.data.first_chunk::<4>()).map(|octets| Ipv4Addr::from(*octets));
+        let lists = Lists {
+            router: addresses(&packet, ROUTER).next(),
+            time_servers: addresses(&packet, TIME_SERVERS).take(MAX_TIME_SERVERS).collect(),
+        };
         match (&self.state, reply.message_type) {
             (State::Selecting { .. }, DhcpMessageType::Offer) => {
                 let Some(server) = reply.server_identifier else { return Vec::new() };
@@ -196,11 +205,11 @@ impl Client {
             }
             (State::Requesting { offer, .. }, DhcpMessageType::Ack) if is_usable(reply.your_ip) => {
                 let server = reply.server_identifier.unwrap_or(offer.server);
-                self.bind(now, &reply, router, server)
+                self.bind(now, &reply, lists, server)
             }
             (State::Bound { server, .. }, DhcpMessageType::Ack) if is_usable(reply.your_ip) => {
                 let server = reply.server_identifier.unwrap_or(*server);
-                self.bind(now, &reply, router, server)
+                self.bind(now, &reply, lists, server)
             }
             (State::Requesting { .. }, DhcpMessageType::Nak) => {
                 self.search(now);
@@ -225,13 +234,7 @@ impl Client {
         self.deadline = now;
     }
 
-    fn bind(
-        &mut self,
-        now: Instant,
-        reply: &DhcpRepr<'_>,
-        router: Option<Ipv4Addr>,
-        server: Ipv4Addr,
-    ) -> Vec<Output> {
+    fn bind(&mut self, now: Instant, reply: &DhcpRepr<'_>, lists: Lists, server: Ipv4Addr) -> Vec<Output> {
         let seconds = reply.lease_duration.unwrap_or(SHORTEST_LEASE).clamp(SHORTEST_LEASE, LONGEST_LEASE);
         let rebind = reply.rebind_duration.filter(|t2| *t2 < seconds).unwrap_or(seconds / 8 * 7);
         let renew =
@@ -240,8 +243,9 @@ impl Client {
         let lease = Lease {
             address: reply.your_ip,
             prefix: reply.subnet_mask.and_then(prefix_of).unwrap_or(DEFAULT_PREFIX),
-            router: router.filter(|router| is_usable(*router)),
+            router: lists.router,
             dns: reply.dns_servers.iter().flatten().copied().filter(|server| is_usable(*server)).collect(),
+            time_servers: lists.time_servers,
         };
         self.transaction = self.draw();
         self.deadline = at(renew);
@@ -317,6 +321,20 @@ impl Client {
     }
 }
 
+/// What a reply has in lists of addresses.
+struct Lists {
+    router: Option<Ipv4Addr>,
+    time_servers: Vec<Ipv4Addr>,
+}
+
+/// The addresses in an option that can be a host's.
+fn addresses<'a>(packet: &'a DhcpPacket<&'a [u8]>, kind: u8) -> impl Iterator<Item = Ipv4Addr> + 'a {
+    let data = packet.options().find(|option| option.kind == kind).map_or(&[][..], |option| option.data);
+    data.chunks_exact(4)
+        .map(|octets| Ipv4Addr::from([octets[0], octets[1], octets[2], octets[3]]))
+        .filter(|address| is_usable(*address))
+}
+
 /// Whether an address can be a host's.
 fn is_usable(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_broadcast() || address.is_loopback() || address.is_multicast())
@@ -347,6 +365,7 @@ mod tests {
         renew: Option<u32>,
         rebind: Option<u32>,
         routers: &'static [u8],
+        time_servers: &'static [u8],
     }
 
     fn answer(message_type: Type) -> Answer {
@@ -359,6 +378,7 @@ mod tests {
             renew: None,
             rebind: None,
             routers: &[10, 0, 2, 2],
+            time_servers: &[],
         }
     }
 
@@ -380,7 +400,10 @@ mod tests {
             let times = times
                 .iter()
                 .filter_map(|(kind, time)| Some(DhcpOption { kind: *kind, data: time.as_ref()? }));
-            let options: Vec<_> = times.chain([DhcpOption { kind: ROUTER, data: self.routers }]).collect();
+            let options: Vec<_> = times
+                .chain([DhcpOption { kind: ROUTER, data: self.routers }])
+                .chain([DhcpOption { kind: TIME_SERVERS, data: self.time_servers }])
+                .collect();
             repr.additional_options = &options;
             repr.dns_servers = Some([Ipv4Addr::new(10, 0, 2, 3)].into_iter().collect());
             repr.lease_duration = self.lease;
@@ -425,7 +448,10 @@ mod tests {
     fn an_offer_is_requested_and_becomes_a_lease() {
         let (client, _) = bound(&answer(Type::Ack));
         let dns = vec![Ipv4Addr::new(10, 0, 2, 3)];
-        assert_eq!(client.lease(), Some(&Lease { address: ADDRESS, prefix: 24, router: Some(SERVER), dns }));
+        assert_eq!(
+            client.lease(),
+            Some(&Lease { address: ADDRESS, prefix: 24, router: Some(SERVER), dns, time_servers: vec![] })
+        );
     }
 
     #[test]
@@ -539,6 +565,20 @@ mod tests {
         ] {
             let (client, _) = bound(&Answer { routers, ..answer(Type::Ack) });
             assert_eq!(client.lease().unwrap().router, router, "{routers:?}");
+        }
+    }
+
+    #[test]
+    fn a_few_servers_that_tell_the_time_are_taken() {
+        for (time_servers, expected) in [
+            (&[][..], &[][..]),
+            (&[10, 0, 2, 1, 0, 0, 0, 0, 10, 0], &[1]),
+            (&[10, 0, 2, 1, 10, 0, 2, 2, 10, 0, 2, 3, 10, 0, 2, 4], &[1, 2, 3]),
+        ] {
+            let (client, _) = bound(&Answer { time_servers, ..answer(Type::Ack) });
+            let last: Vec<u8> =
+                client.lease().unwrap().time_servers.iter().map(|ip| ip.octets()[3]).collect();
+            assert_eq!(last, expected, "{time_servers:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The machine's Ethernet links as sysfs shows them.
 
 use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 /// More network cards than a box has; the rest is ignored.
@@ -11,6 +12,10 @@ const ETHERNET: &str = "1";
 
 /// `IFF_UP`.
 const UP: u32 = 1;
+
+/// `IFA_F_TENTATIVE` and `IFA_F_DADFAILED`.
+const TENTATIVE: u32 = 0x40;
+const FAILED: u32 = 0x08;
 
 /// What is known of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,17 @@ pub fn scan(sys: &Path) -> Vec<LinkFacts> {
     let mut links: Vec<_> = entries.filter_map(|entry| read(&entry.ok()?.path())).take(MAX_LINKS).collect();
     links.sort_by_key(|link| link.index);
     links
+}
+
+/// The addresses in `/proc/net/if_inet6` of which it is not certain yet that nobody else has them, or that somebody has.
+pub fn unchecked(table: &str) -> Vec<IpAddr> {
+    let parse = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let address = u128::from_str_radix(words.next()?, 16).ok()?;
+        let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+        (flags & (TENTATIVE | FAILED) != 0).then(|| Ipv6Addr::from_bits(address).into())
+    };
+    table.lines().filter_map(parse).collect()
 }
 
 fn read(path: &Path) -> Option<LinkFacts> {
@@ -90,6 +106,17 @@ mod tests {
         let link =
             |name: &str, index, carrier| LinkFacts { name: name.into(), index, mac, up: true, carrier };
         assert_eq!(scan(sys.path()), [link("eth0", 1, false), link("eth1", 2, true)]);
+    }
+
+    #[test]
+    fn addresses_that_may_not_be_used_yet_are_known() {
+        let table = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                     fe800000000000005054000012345678 02 40 20 c0     eth0\n\
+                     fd000007000000000000000000000001 02 40 00 88     eth0\n\
+                     fd000007000000000000000000000002 02 40 00 80     eth0\n\nnonsense 1 2";
+        let expected: Vec<IpAddr> =
+            ["fe80::5054:0:1234:5678", "fd00:7::1"].iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(unchecked(table), expected);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Netlink messages and DHCP packets are hints and answers to this process alone; PID 1 sees only [`report`].
 
 mod dhcp;
-mod links;
+mod fallback;
+mod link_local;
+pub mod links;
 pub mod report;
 mod route;
 
@@ -20,6 +22,7 @@ use appliance::paths;
 use crate::boot::HOST_NAME;
 use crate::sys::{self, Received, Wait};
 use dhcp::{Client, Lease, Output};
+use fallback::Fallback;
 use links::LinkFacts;
 use report::{Report, Stage};
 
@@ -96,6 +99,8 @@ struct Link {
     /// When it was seen first, or had its cable last.
     plugged: Instant,
     mode: Mode,
+    /// The address for a network without DHCP, once that has been silent for a while.
+    fallback: Option<Fallback>,
     router: Option<IpAddr>,
 }
 
@@ -117,7 +122,7 @@ impl Network {
             }
             match self.links.iter_mut().find(|link| link.facts.index == facts.index) {
                 Some(link) => link.facts = facts,
-                None => self.links.push(Link { facts, plugged: now, mode: Mode::Off, router: None }),
+                None => self.links.push(Link::new(facts, now)),
             }
         }
         for link in self.links.iter_mut().filter(|link| link.facts.carrier) {
@@ -136,7 +141,7 @@ impl Network {
                 (Mode::Static(_) | Mode::Dhcp(..), false) => {
                     eprintln!("{}: cable out", link.facts.name);
                     link.deconfigure();
-                    link.mode = Mode::Off;
+                    (link.mode, link.fallback) = (Mode::Off, None);
                 }
                 _ => {}
             }
@@ -149,6 +154,7 @@ impl Network {
                 let outputs = client.handle_timeout(now);
                 link.act(outputs);
             }
+            link.fall_back(now);
         }
     }
 
@@ -160,6 +166,10 @@ impl Network {
             if let Mode::Dhcp(client, socket) = &link.mode {
                 until = until.min(client.deadline());
                 waited.push((socket.as_fd(), Wait::Read));
+            }
+            if let Some(fallback) = &link.fallback {
+                until = fallback.deadline().map_or(until, |due| due.min(until));
+                waited.push((fallback.as_fd(), Wait::Read));
             }
         }
         sys::poll(&waited, until)?;
@@ -181,6 +191,8 @@ impl Network {
             .map(|(_, address)| address)
             .collect();
         let mut report = Report::new(&stages, &addresses);
+        let leases = self.links.iter().filter_map(Link::lease);
+        report.time_servers = leases.flat_map(|lease| lease.time_servers.clone()).collect();
         if self.links.is_empty() && now.duration_since(self.started) < PATIENCE {
             report.problems.clear();
         }
@@ -208,6 +220,10 @@ impl Network {
 }
 
 impl Link {
+    fn new(facts: LinkFacts, now: Instant) -> Self {
+        Self { facts, plugged: now, mode: Mode::Off, fallback: None, router: None }
+    }
+
     fn start(&mut self, settings: &Settings, now: Instant) {
         let name = &self.facts.name;
         if let Some(cidr) = settings.address {
@@ -219,7 +235,8 @@ impl Link {
         match sys::bind_dhcp(name, CLIENT_PORT) {
             Ok(socket) => {
                 eprintln!("{name}: cable in, asking for an address");
-                let client = Client::new(self.facts.mac, HOST_NAME, random(), now);
+                let host_name = settings.name.as_deref().unwrap_or(HOST_NAME);
+                let client = Client::new(self.facts.mac, host_name, random(), now);
                 self.mode = Mode::Dhcp(Box::new(client), socket);
             }
             Err(error) => eprintln!("{name}: no socket for DHCP: {error}"),
@@ -257,10 +274,33 @@ impl Link {
                 Output::Broadcast(packet) => self.send(Ipv4Addr::BROADCAST, &packet),
                 Output::Unicast(server, packet) => self.send(server, &packet),
                 Output::Configure(lease) => {
+                    self.fallback = None;
                     let cidr = Cidr { address: lease.address.into(), prefix: lease.prefix };
                     self.configure(cidr, lease.router.map(IpAddr::V4));
                 }
                 Output::Deconfigure => self.deconfigure(),
+            }
+        }
+    }
+
+    /// Claims an address where DHCP is silent, which is asked on all the while.
+    fn fall_back(&mut self, now: Instant) {
+        let Mode::Dhcp(client, _) = &self.mode else { return };
+        if self.fallback.is_none() && client.is_silent(now) {
+            match Fallback::start(&self.facts, now) {
+                Ok(fallback) => self.fallback = Some(fallback),
+                // It is tried again with the next look.
+                Err(error) => eprintln!("{}: no socket for ARP: {error}", self.facts.name),
+            }
+        }
+        let outputs = self.fallback.as_mut().map(|fallback| fallback.step(now)).unwrap_or_default();
+        for output in outputs {
+            match output {
+                link_local::Output::Configure(address) => {
+                    self.configure(Cidr { address: address.into(), prefix: link_local::PREFIX }, None);
+                }
+                link_local::Output::Deconfigure => self.deconfigure(),
+                link_local::Output::Broadcast(_) => {}
             }
         }
     }

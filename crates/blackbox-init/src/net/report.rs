@@ -1,6 +1,6 @@
 //! What the network child tells PID 1, one JSON object a line, whenever it changes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ const MAX_ADDRESSES: usize = 16;
 pub struct Report {
     /// Addresses of the box: no loopback, and link-local ones only when there is nothing else.
     pub addresses: Vec<IpAddr>,
+    /// Servers that tell the time, as DHCP names them.
+    pub time_servers: Vec<Ipv4Addr>,
     /// What is wrong, for people.
     pub problems: Vec<String>,
 }
@@ -42,7 +44,7 @@ impl Report {
         wide.dedup();
         let reachable = wide.iter().any(|address| !is_link_local(*address));
         wide.truncate(MAX_ADDRESSES);
-        Self { addresses: wide, problems: problems(links, reachable) }
+        Self { addresses: wide, time_servers: Vec::new(), problems: problems(links, reachable) }
     }
 }
 
@@ -68,8 +70,8 @@ fn problems(links: &[(&str, Stage)], reachable: bool) -> Vec<String> {
         .into_iter()
         .map(|name| {
             format!(
-                "{name}: no answer from a DHCP server. Check the router, or set an address under [network] in \
-                 blackbox.toml; trying again."
+                "{name}: no answer from a DHCP server. A computer at the other end of the cable can open the address \
+                 above; for others check the router, or set an address under [network] in blackbox.toml. Trying again."
             )
         })
         .collect()

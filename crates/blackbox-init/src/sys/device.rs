@@ -1,4 +1,5 @@
-//! Calls to optical drives, block devices and watchdogs (`linux/cdrom.h`, `linux/fs.h`, `linux/watchdog.h`).
+//! Calls to optical drives, block devices, consoles and watchdogs (`linux/cdrom.h`, `linux/fs.h`, `linux/kd.h`,
+//! `linux/watchdog.h`).
 
 use std::fs::File;
 use std::io;
@@ -14,9 +15,13 @@ mod ioctl {
     nix::ioctl_none_bad!(cdrom_disc_status, 0x5327);
     nix::ioctl_write_int_bad!(cdrom_lock_door, 0x5329);
     nix::ioctl_read!(block_bytes, 0x12, 114, usize);
+    nix::ioctl_write_int_bad!(make_tone, 0x4b30);
     nix::ioctl_readwrite!(set_watchdog_seconds, b'W', 6, i32);
     nix::ioctl_read!(watchdog_seconds, b'W', 7, i32);
 }
+
+/// Beats per second of the timer that makes the tones.
+const TIMER_RATE: u32 = 1_193_182;
 
 /// What a drive says of itself (`CDROM_DRIVE_STATUS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,18 @@ pub fn disc_status(drive: &File) -> io::Result<DiscStatus> {
 pub fn lock_door(drive: &File, locked: bool) -> io::Result<()> {
     // SAFETY: the request takes an integer and writes no memory of ours.
     unsafe { ioctl::cdrom_lock_door(drive.as_raw_fd(), i32::from(locked)) }?;
+    Ok(())
+}
+
+/// Has a console's speaker give a tone of `frequency` hertz (19 or more), at most for a minute.
+#[expect(unsafe_code, reason = "ioctl")]
+pub fn sound(console: &File, frequency: u32, length: Duration) -> io::Result<()> {
+    let beats = u16::try_from(TIMER_RATE / frequency.max(1)).map_err(io::Error::other)?;
+    let milliseconds = u16::try_from(length.as_millis()).map_err(io::Error::other)?;
+    // The request takes both as one number, signed or not.
+    let argument = (u32::from(milliseconds) << 16 | u32::from(beats)).cast_signed();
+    // SAFETY: the request takes an integer and writes no memory of ours.
+    unsafe { ioctl::make_tone(console.as_raw_fd(), argument) }?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Every call to the kernel that the standard library does not offer. No other file names `nix` or `rustix`.
 
 mod device;
+mod folder;
+mod packet;
 mod process;
 mod socket;
 
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
@@ -22,14 +25,16 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 
 pub use device::{
     DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray,
-    set_watchdog_limit, watchdog_limit,
+    set_watchdog_limit, sound, watchdog_limit,
 };
+pub use folder::FolderWatch;
+pub use packet::{arp_socket, broadcast_arp, receive_packet};
 pub use process::{
     Exit, Identity, Reboot, Signal, Signals, become_network_service, become_service, catch_keyboard_reboot,
     inherit, is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
 };
 pub use socket::{
-    Received, UeventSocket, addresses, bind_dhcp, link_socket, receive_netlink, request_netlink,
+    Received, UeventSocket, addresses, bind_dhcp, bind_group, link_socket, receive_netlink, request_netlink,
 };
 
 /// `O_NOCTTY` for `custom_flags`.
@@ -53,6 +58,30 @@ pub fn set_clock_floor(floor: Duration) -> io::Result<bool> {
     }
     clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from(floor))?;
     Ok(true)
+}
+
+/// The time since 1970.
+pub fn clock() -> Duration {
+    clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from).unwrap_or_default()
+}
+
+/// Sets the clock to a time since 1970.
+pub fn set_clock(time: Duration) -> io::Result<()> {
+    Ok(clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from(time))?)
+}
+
+/// Has the clock go a little faster or slower until it has moved by so many microseconds.
+#[expect(unsafe_code, reason = "nix has no call for it")]
+pub fn slew_clock(microseconds: i64) -> io::Result<()> {
+    // SAFETY: a structure of numbers, for which 0 is a value.
+    let mut change: libc::timex = unsafe { std::mem::zeroed() };
+    change.modes = libc::ADJ_OFFSET_SINGLESHOT;
+    change.offset = microseconds;
+    // SAFETY: it points to a whole structure of ours.
+    match unsafe { libc::adjtimex(&raw mut change) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// Names the machine.

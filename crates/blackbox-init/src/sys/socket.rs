@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, bind, recvmsg,
-    sendto, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrStorage,
+    bind, recvmsg, sendto, setsockopt, socket, sockopt,
 };
 
 /// Kernel buffer (bytes) for uevents: a coldplug of a large machine sends about 1 MB at once.
@@ -110,6 +110,31 @@ pub fn bind_dhcp(link: &str, port: u16) -> io::Result<UdpSocket> {
     setsockopt(&fd, sockopt::BindToDevice, &OsString::from(link))?;
     bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)))?;
     Ok(fd.into())
+}
+
+/// A socket for multicast on one link: bound to the group, so that it receives nothing else. What it sends reaches only who
+/// is on the link itself, at the hop limit that shows it comes from there (RFC 6762 section 11).
+pub fn bind_group(link: &str, group: SocketAddr) -> io::Result<UdpSocket> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let family = if group.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Datagram, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    setsockopt(&fd, sockopt::BindToDevice, &OsString::from(link))?;
+    setsockopt(&fd, sockopt::DontRoute, &true)?;
+    if group.is_ipv4() {
+        setsockopt(&fd, sockopt::IpMulticastTtl, &255)?;
+        setsockopt(&fd, sockopt::Ipv4Ttl, &255)?;
+        setsockopt(&fd, sockopt::IpMulticastLoop, &false)?;
+    } else {
+        setsockopt(&fd, sockopt::Ipv6MulticastHops, &255)?;
+        setsockopt(&fd, sockopt::Ipv6Ttl, &255)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(group))?;
+    let socket = UdpSocket::from(fd);
+    if group.is_ipv6() {
+        socket.set_multicast_loop_v6(false)?;
+    }
+    Ok(socket)
 }
 
 /// Every address of every interface, by interface name.

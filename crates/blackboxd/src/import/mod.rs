@@ -84,9 +84,12 @@ impl Importer {
         let thread = std::thread::Builder::new().name(format!("import {drive}")).spawn(move || {
             priority::lower();
             let run = || run(&app, &space, &medium, &name, &flag);
-            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            let published = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                 let sentence = "It could not be copied, by a fault of the box itself.";
-                show_failed(&app, name.of_medium(), &medium.drive, sentence);
+                show_failed(&app, name.of_medium(), &medium.drive, sentence)
+            });
+            if !app.is_ending() {
+                init.send(&ToInit::Imported { published });
             }
             // Another one may be in the drive when this one was taken out. What has no tray is only unmounted.
             if !flag.load(Ordering::Relaxed) && (app.config.import.eject || !medium.ejectable) {
@@ -104,7 +107,8 @@ impl Importer {
         self.removed(drive);
         self.clear(drive);
         self.shown.insert(drive.to_owned(), drive.to_owned());
-        show_failed(&self.app, drive, drive, reason);
+        let published = show_failed(&self.app, drive, drive, reason);
+        self.init.send(&ToInit::Imported { published });
         if self.app.config.import.eject {
             self.init.send(&ToInit::Eject { drive: drive.to_owned() });
         }
@@ -143,7 +147,8 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-fn run(app: &SharedApp, space: &Space, medium: &Medium, name: &ItemName, removed: &AtomicBool) {
+/// Says whether it is published now.
+fn run(app: &SharedApp, space: &Space, medium: &Medium, name: &ItemName, removed: &AtomicBool) -> bool {
     let shown = name.of_medium();
     tracing::info!("importing {shown:?} from {}", medium.drive);
     // Nothing is copied into a folder that can't be trusted: it may be the empty mount point of the right one.
@@ -165,8 +170,12 @@ fn run(app: &SharedApp, space: &Space, medium: &Medium, name: &ItemName, removed
         Ok(imported) => {
             tracing::info!("{}: {imported}", medium.drive);
             app.catalog.hide_medium(shown, &medium.drive);
+            true
         }
-        Err(ImportError::Removed) if app.is_ending() => app.catalog.hide_medium(shown, &medium.drive),
+        Err(ImportError::Removed) if app.is_ending() => {
+            app.catalog.hide_medium(shown, &medium.drive);
+            false
+        }
         Err(error) => show_failed(app, shown, &medium.drive, &error.to_string()),
     }
 }
@@ -199,10 +208,12 @@ fn import(
     place::place(app, &staged, name, &pieces)
 }
 
-fn show_failed(app: &SharedApp, name: &str, drive: &str, reason: &str) {
+/// Shows why a medium is not published. Returns false, which is what [`run`] says then.
+fn show_failed(app: &SharedApp, name: &str, drive: &str, reason: &str) -> bool {
     tracing::warn!("{drive}: {reason}");
     let mut item = Item::unpublished(name, Timestamp::now(), State::Failed);
     item.medium = Some(drive.to_owned());
     item.error = Some(reason.to_owned());
     app.catalog.show(item);
+    false
 }

@@ -33,6 +33,7 @@ struct Facts<'a> {
     listed: Vec<Listed>,
     problems: Vec<String>,
     addresses: Vec<IpAddr>,
+    name: Option<String>,
     listeners: Listeners,
     port_mapping: String,
     config: &'a Config,
@@ -51,8 +52,6 @@ struct AdminPage {
     problems: Vec<String>,
     /// What matters when there are no problems with the box as a whole.
     summary: String,
-    /// Whether something will change by itself soon.
-    refresh: bool,
     /// Name and value.
     box_facts: Vec<(&'static str, String)>,
     network: Vec<(&'static str, String)>,
@@ -93,6 +92,7 @@ pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Respon
         listed: view::listed(app),
         problems: app.health.problems(),
         addresses: app.health.addresses(),
+        name: app.health.name(),
         listeners: app.listeners,
         port_mapping: app.port_mapping.state().sentence(),
         config: &app.config,
@@ -138,7 +138,6 @@ impl AdminPage {
             base: "",
             members: facts.members.iter().map(MemberRow::new).collect(),
             summary: summary(&facts.listed),
-            refresh: facts.listed.iter().any(Listed::is_in_progress),
             box_facts: box_facts(&facts),
             network: network(&facts),
             config: config(facts.config),
@@ -230,6 +229,7 @@ fn network(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
     let addresses: Vec<_> = facts.addresses.iter().map(IpAddr::to_string).collect();
     let Listeners { web, tracker, peer, dht } = facts.listeners;
     vec![
+        ("Name", facts.name.clone().unwrap_or_else(|| "none".into())),
         ("Addresses", if addresses.is_empty() { "not known".into() } else { addresses.join(", ") }),
         ("Page and web seed", format!("TCP port {} on {}", web.port(), web.ip())),
         ("Tracker", format!("TCP and UDP port {} on {}", tracker.port(), tracker.ip())),
@@ -272,6 +272,11 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("network.gateway", text(network.gateway.map(|gateway| gateway.to_string()), "not set")),
         ("network.dns", if dns.is_empty() { "not set".into() } else { dns.join(", ") }),
+        ("network.name", text(network.name.clone(), "not set: blackbox")),
+        (
+            "network.ntp",
+            if network.ntp.is_empty() { "not set: as DHCP says".into() } else { network.ntp.join(", ") },
+        ),
         ("network.port_mapping", network.port_mapping.to_string()),
         ("tracker.open", config.tracker.open.to_string()),
         ("scrub.days", config.scrub.days.to_string()),
@@ -298,6 +303,7 @@ mod tests {
             ],
             problems: vec!["The disk is full: delete something.".into()],
             addresses: vec!["192.0.2.7".parse().unwrap()],
+            name: Some("attic.local".into()),
             listeners: Listeners {
                 web: "[::]:80".parse().unwrap(),
                 tracker: "[::]:6969".parse().unwrap(),
@@ -321,6 +327,7 @@ mod tests {
         for part in [
             "The disk is full: delete something.",
             "192.0.2.7",
+            "attic.local",
             "TCP and UDP port 6969",
             "TCP and UDP port 6881",
             "the router is being asked",
