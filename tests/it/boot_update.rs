@@ -220,7 +220,10 @@ fn an_update_that_is_put_into_the_folder_of_a_running_box_is_found() {
     disk.drop_update(&Update::default().make(bench, "new.part"));
     // Nobody else writes there while it runs.
     let [from, to] = ["new.part", "new.update"].map(|name| format!("{}/{name}", paths::UPDATE));
-    disk.write_initramfs(Slot::A, &initramfs(&[(paths::DAEMON, program_that_renames(20, &from, &to))]));
+    disk.write_initramfs(
+        Slot::A,
+        &initramfs(&[(paths::DAEMON.to_owned(), program_that_renames(20, &from, &to))]),
+    );
     let mut vm = Vm::start(&disk, &Hardware::default());
     // What runs then finds its own file there, and marks it.
     vm.wait_for_story(&["boot: media:", "update: Folder begins", KEPT, "update: Folder: Ok"], 2 * UPDATE);

@@ -10,9 +10,6 @@ use appliance::paths;
 use crate::process::Process;
 use crate::update;
 
-/// Where the saboteur looks for what it replaces.
-const REAL_DAEMON: &str = "/usr/bin/blackboxd.real";
-
 /// Who is attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Victim {
@@ -28,13 +25,16 @@ pub enum Victim {
 /// When that fails.
 pub fn initramfs(folder: &Path, victim: Victim) -> PathBuf {
     let saboteur = build(folder);
-    let programs = match victim {
-        Victim::Init => vec![("/init", saboteur)],
-        Victim::Daemon => vec![(REAL_DAEMON, daemon()), (paths::DAEMON, saboteur)],
-    };
-    let archive = update::initramfs(&programs);
+    let mut files = Vec::new();
+    match victim {
+        Victim::Init => files.push(("/init".to_owned(), saboteur)),
+        Victim::Daemon => {
+            files.push((format!("{}.real", paths::DAEMON), daemon()));
+            files.push((paths::DAEMON.to_owned(), saboteur));
+        }
+    }
     let path = folder.join("sabotaged.cpio");
-    fs::write(&path, archive).expect("a new file");
+    fs::write(&path, update::initramfs(&files)).expect("a new file");
     path
 }
 

@@ -50,12 +50,13 @@ impl Update {
             Some(bytes) => fs::write(&kernel, bytes).expect("a new file"),
             None => drop(fs::copy(built.join("bzImage"), &kernel).expect("the kernel that was built")),
         }
-        let mut archive = if self.is_empty {
-            Vec::new()
+        let archive = if self.is_empty {
+            let mut archive = Vec::new();
+            append(&mut archive, &self.changes());
+            archive
         } else {
-            fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built")
+            self::initramfs(&self.changes())
         };
-        append(&mut archive, &self.changes());
         fs::write(&initramfs, archive).expect("a new file");
         let update = folder.join(name);
         let key = self.key.clone().unwrap_or_else(|| crate::root().join("target/keys/update.key"));
@@ -71,31 +72,29 @@ impl Update {
     /// The files that are other than those that were built.
     fn changes(&self) -> Vec<(String, Vec<u8>)> {
         let release = format!("ID=blackbox\nVERSION_ID={}\nBUILD_ID=1\n", self.version);
-        let mut archive = Vec::new();
-        add(&mut archive, paths::OS_RELEASE, 0o100_644, release.as_bytes());
-        add_programs(&mut archive, &self.programs);
-        archive
+        let programs = self.programs.iter().map(|(path, program)| ((*path).to_owned(), program.clone()));
+        [(paths::OS_RELEASE.to_owned(), release.into_bytes())].into_iter().chain(programs).collect()
     }
 }
 
-/// The initramfs that was built, with other programs at these paths.
+/// The initramfs that was built, with other files at these paths.
 ///
 /// # Panics
 /// When there is none.
-pub fn initramfs(programs: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
+pub fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive =
         fs::read(image().with_file_name("rootfs.cpio.zst")).expect("the initramfs that was built");
-    archive.resize(archive.len().next_multiple_of(4), 0);
-    add_programs(&mut archive, programs);
+    append(&mut archive, files);
     archive
 }
 
-/// Adds programs to an archive, and its end.
-fn add_programs(archive: &mut Vec<u8>, programs: &[(&'static str, Vec<u8>)]) {
-    for (path, program) in programs {
-        add(archive, path, 0o100_755, program);
+/// Appends files to an initramfs, which the kernel unpacks over those of the same paths. They can be executed.
+fn append(initramfs: &mut Vec<u8>, files: &[(String, Vec<u8>)]) {
+    initramfs.resize(initramfs.len().next_multiple_of(4), 0);
+    for (path, content) in files {
+        add(initramfs, path, 0o100_755, content);
     }
-    add(archive, "TRAILER!!!", 0, b"");
+    add(initramfs, "TRAILER!!!", 0, b"");
 }
 
 /// Makes another key and returns the file of its secret half.

@@ -39,18 +39,18 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
-    /// Taken instead of the initramfs that was built, if `direct`.
-    pub initramfs: Option<PathBuf>,
-    /// Options for the kernel besides the usual ones, if `direct`.
-    pub kernel_options: &'static str,
-    /// Whether there is a watchdog on the board.
-    pub watchdog: bool,
     /// The host's end of the cable, if it is a device there: see [`crate::lan`].
     pub tap: Option<&'static str>,
     /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
     pub speaker: Option<PathBuf>,
     /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
     pub clock: Option<&'static str>,
+    /// Taken instead of the initramfs that was built, if `direct`.
+    pub initramfs: Option<PathBuf>,
+    /// Options for the kernel besides the usual ones, if `direct`.
+    pub kernel_options: &'static str,
+    /// Whether there is a watchdog on the board.
+    pub watchdog: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
     /// Other disks, by their files.
@@ -75,14 +75,14 @@ impl Default for Hardware {
             direct: false,
             memory: 512,
             network: true,
-            initramfs: None,
-            kernel_options: "",
-            watchdog: false,
             tap: None,
             speaker: None,
             clock: None,
             volatile: None,
             others: Vec::new(),
+            initramfs: None,
+            kernel_options: "",
+            watchdog: false,
         }
     }
 }

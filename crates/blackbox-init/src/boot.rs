@@ -167,7 +167,7 @@ fn set_up_kernel() {
             log!("{what}: {error}");
         }
     }
-    kernel::set_all();
+    kernel::set();
 }
 
 fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {

@@ -4,9 +4,12 @@ use std::fs;
 
 use crate::log;
 
+/// A process that waits for a disk this long during a trial waits for a disk that the old version might have.
+const HUNG_SECONDS: &str = "300";
+
 /// Files below `/proc/sys` and `/sys`, and what is written there, before any driver is loaded.
 ///
-/// Left as they are: `hung_task_panic`, but during the trial of an update, since a bad disc may hold up a process for minutes; `modules_disabled`, since what is
+/// Left as they are: `hung_task_panic`, since a bad disc or disk may hold up a process for minutes (but see [`panic_on_hung_tasks`]); `modules_disabled`, since what is
 /// plugged in later needs drivers; `rp_filter`, since a DHCP server answers a box that has no route to it yet.
 const SETTINGS: [(&str, &str); 43] = [
     // Only errors reach the screen, which shows the status.
@@ -74,15 +77,20 @@ const SETTINGS: [(&str, &str); 43] = [
 ];
 
 /// Writes them.
-pub fn set_all() {
+pub fn set() {
     for (path, value) in SETTINGS {
-        set(path, value);
+        write(path, value);
     }
 }
 
-/// Sets something of the kernel. That it can't be is logged only: a setting that this kernel does not have is not worth a line on
-/// the screen.
-pub fn set(path: &str, value: &str) {
+/// Whether a process that waits without end starts the box anew: as long as an update is on trial, which may be the reason for it.
+pub fn panic_on_hung_tasks(yes: bool) {
+    write("/proc/sys/kernel/hung_task_timeout_secs", HUNG_SECONDS);
+    write("/proc/sys/kernel/hung_task_panic", if yes { "1" } else { "0" });
+}
+
+/// Failures are logged only: a setting that this kernel does not have is not worth a line on the screen.
+fn write(path: &str, value: &str) {
     if let Err(error) = fs::write(path, value) {
         log!("kernel setting {path}: {error}");
     }

@@ -21,7 +21,7 @@ const SMALL: Duration = Duration::from_millis(20);
 const MAX_SLEW: Duration = Duration::from_secs(1);
 
 /// A difference that no clock comes to by itself.
-const LARGE: Duration = Duration::from_secs(60);
+const LARGE: Duration = Duration::from_mins(1);
 
 /// A clock this far (ten years) ahead of the build is wrong.
 const MAX_AGE: Duration = Duration::from_hours(24 * 3653);

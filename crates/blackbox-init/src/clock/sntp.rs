@@ -65,7 +65,7 @@ fn stamp(packet: &[u8; PACKET], at: usize, floor: Duration) -> Option<Duration> 
     let earliest = (floor.as_secs() + TO_UNIX).saturating_sub(1);
     let behind = earliest % ERA;
     let seconds = earliest - behind + seconds + if seconds < behind { ERA } else { 0 };
-    let nanoseconds = u32::try_from(fraction * 1_000_000_000 >> 32).ok()?;
+    let nanoseconds = u32::try_from((fraction * 1_000_000_000) >> 32).ok()?;
     Some(Duration::new(seconds.checked_sub(TO_UNIX)?, nanoseconds))
 }
 

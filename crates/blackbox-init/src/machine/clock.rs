@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Descriptors: a socket, and what looking up a name needs.
 const MAX_FILES: u64 = 32;
 
-/// Threads that it may have.
+/// Processes and threads of what is in the network: this, and the other that has no privileges.
 const MAX_THREADS: u64 = 16;
 
 /// Asked where neither the settings nor DHCP name a server.

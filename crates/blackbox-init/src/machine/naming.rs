@@ -17,7 +17,7 @@ use crate::tools;
 /// Descriptors for two sockets on each of more links than a box has.
 const MAX_FILES: u64 = 128;
 
-/// Threads that it may have.
+/// Processes and threads of what is in the network: this, and the other that has no privileges.
 const MAX_THREADS: u64 = 16;
 
 /// The child, running or not.

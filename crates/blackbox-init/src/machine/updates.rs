@@ -23,9 +23,6 @@ const MAX_WAITING: usize = 80;
 /// How long nothing must have been written to the folder for updates before it is looked at.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// A process that waits for a disk this long during a trial waits for a disk that the old version might have.
-const HUNG_SECONDS: &str = "300";
-
 /// What PID 1 knows of updates.
 #[derive(Default)]
 pub(super) struct Updates {
@@ -102,8 +99,7 @@ impl Machine {
     /// What runs is an update that has to prove itself. If the kernel hangs meanwhile the box starts again.
     pub fn begin_trial(&mut self, trial: OnTrial) {
         self.updates.trial = Some(trial);
-        kernel::set("/proc/sys/kernel/hung_task_timeout_secs", HUNG_SECONDS);
-        kernel::set("/proc/sys/kernel/hung_task_panic", "1");
+        kernel::panic_on_hung_tasks(true);
     }
 
     /// Has a job done when it is its turn.
@@ -185,7 +181,7 @@ impl Machine {
             (Job::Keep(_), Ok(_)) => {
                 if let Some(trial) = self.updates.trial.take() {
                     // From now on a disc that can't be read is a more likely reason.
-                    kernel::set("/proc/sys/kernel/hung_task_panic", "0");
+                    kernel::panic_on_hung_tasks(false);
                     log!("version {} has proved itself and is kept", trial.trial.release.version());
                 }
             }

@@ -28,8 +28,8 @@ impl Fallback {
     /// When the kernel gives no socket for ARP.
     pub fn start(facts: &LinkFacts, now: Instant) -> io::Result<Self> {
         // The same address after each start, if nobody has it: from what no other machine has.
-        let [a, b, c, d, e, f] = facts.mac;
-        let claim = Claim::new(facts.mac, u64::from_be_bytes([0, 0, a, b, c, d, e, f]), now);
+        let chance = facts.mac.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let claim = Claim::new(facts.mac, chance, now);
         Ok(Self { link: facts.index, claim, socket: sys::arp_socket(facts.index)? })
     }
 
