@@ -27,9 +27,9 @@ const SETTINGS: [(&str, &str); 43] = [
     ("/proc/sys/kernel/panic", "10"),
     // After an oops it goes on with locks held that nobody will open again: what needs them hangs, and no watchdog sees it.
     ("/proc/sys/kernel/panic_on_oops", "1"),
-    // A kernel that hangs panics, and so starts the machine again: with what ran before, if an update is on trial. It hangs
-    // when a processor does nothing else for twice this time (seconds); a virtual one may have been held up by its host.
-    ("/proc/sys/kernel/watchdog_thresh", "30"),
+    // So does a processor that stays in the kernel (for twice this many seconds) or takes no interrupts. The times are long
+    // because a virtual machine may not run for a while.
+    ("/proc/sys/kernel/watchdog_thresh", "60"),
     ("/proc/sys/kernel/softlockup_panic", "1"),
     ("/proc/sys/kernel/hardlockup_panic", "1"),
     // Addresses in the kernel, and what it logs, are of use to attackers alone.
