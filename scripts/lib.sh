@@ -135,6 +135,26 @@ accelerator() {
   if ((status == 0x21)); then printf 'kvm'; else printf 'tcg,thread=multi'; fi
 }
 
+# Runs tests of tests/ where each can have a network of its own: root may make one, others may in a user namespace.
+system_tests() {
+  local -a wrapper=()
+  cargo test --locked -p system-tests --no-run
+  if ! unshare --net true 2>/dev/null; then
+    if unshare --user --map-root-user --net true 2>/dev/null; then
+      # shellcheck disable=SC2016 # the inner shell expands it
+      wrapper=(unshare --user --map-root-user --net sh -c 'ip link set lo up && exec "$@"' sh)
+    else
+      leave_out "tests with a network of their own: this machine allows no network namespaces"
+    fi
+  fi
+  ${wrapper[@]+"${wrapper[@]}"} cargo test --locked --offline -p system-tests -- "$@"
+}
+
+# Notes what a run of tests leaves out, for the end of it.
+leave_out() {
+  printf '%s\n' "$*" >>"${BLACKBOX_LEFT_OUT:-/dev/stderr}"
+}
+
 # The VM that scripts/boot runs: its files, and whether it runs.
 VM_DIR=${BLACKBOX_VM_DIR:-$ROOT/target/vm}
 

@@ -1,6 +1,7 @@
 //! The tracker over HTTP (BEP 3, 7, 23, 48).
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -247,4 +248,35 @@ fn strangers_are_told_the_public_address() {
     let asked = SocketAddr::new("192.168.7.1".parse().unwrap(), daemon.tracker.port());
     let inside = SocketAddr::new(asked.ip(), daemon.peer.port());
     assert_eq!(Announce::new(info_hash, 1).http_from(neighbour, asked).peers.first(), Some(&inside));
+}
+
+#[test]
+fn connections_of_one_network_leave_room_for_others() {
+    // A quarter of all that a listener holds.
+    const OF_ONE_NETWORK: usize = 256;
+    let [greedy, neighbour, other]: [IpAddr; 3] =
+        ["203.0.113.5", "203.0.113.6", "203.0.114.5"].map(|it| it.parse().unwrap());
+    if !network::make_private_with(&["198.51.100.1/32", "203.0.113.5/32", "203.0.113.6/32", "203.0.114.5/32"])
+    {
+        return system_tests::left_out("connections of one network", "no network of its own");
+    }
+    let site = Site::new().listening_on("[::]");
+    let (daemon, info_hash) = site.start_with_file();
+    let tracker = SocketAddr::new("198.51.100.1".parse().unwrap(), daemon.tracker.port());
+    let is_answered = |source: IpAddr| {
+        let mut stream = http::connect_from(source, tracker).unwrap();
+        // It may be hung up on before it has asked.
+        let _ = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        said.starts_with(b"HTTP/1.1 404")
+    };
+    let kept: Vec<_> = (0..OF_ONE_NETWORK).map(|_| http::connect_from(greedy, tracker).unwrap()).collect();
+    assert!(!is_answered(greedy) && !is_answered(neighbour));
+    assert_eq!(Announce::new(info_hash, 1).http_from(other, tracker).failure, None);
+    let local = SocketAddr::new(local(0).ip(), tracker.port());
+    assert_eq!(Announce::new(info_hash, 2).http(local).failure, None, "this machine");
+    drop(kept);
+    system_tests::wait::until_holds("their places again", Duration::from_secs(10), || is_answered(neighbour));
+    daemon.end();
 }

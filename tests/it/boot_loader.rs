@@ -1,11 +1,13 @@
 //! What the boot loader makes of the boot state: the real one, with its real file, in which slots are named instead of
 //! started. Whatever the state says, it goes on until both were tried.
 
+use std::fs;
 use std::time::Duration;
 
 use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRIED_FILE};
 use system_tests::content::Chance;
-use system_tests::image::Disk;
+use system_tests::figure;
+use system_tests::image::{Disk, image};
 use system_tests::vm::{Firmware, Hardware, Vm};
 
 use super::boot::bench;
@@ -45,6 +47,25 @@ fn block(text: &str) -> [u8; BLOCK_BYTES] {
     let text = format!("# GRUB Environment Block\n{text}");
     block[..text.len()].copy_from_slice(text.as_bytes());
     block
+}
+
+#[test]
+fn secure_boot_starts_what_is_signed_and_nothing_else() {
+    let Some(bench) = bench() else { return };
+    let disk = Disk::flash(bench.path(), 1024);
+    let secure = Hardware { firmware: Firmware::SecureBoot, ..Hardware::default() };
+    let mut vm = Vm::start(&disk, &secure);
+    figure("first boot, Secure Boot, to the ready line", vm.wait_until_ready());
+    assert_eq!(vm.api.problems(), Vec::<String>::new());
+    vm.power_off();
+    // One bit of the kernel, in what it is padded with.
+    let mut kernel = fs::read(image().with_file_name("bzImage")).unwrap();
+    *kernel.last_mut().unwrap() ^= 1;
+    disk.write_kernel(Slot::A, &kernel);
+    let mut vm = Vm::start(&disk, &secure);
+    vm.wait_for_console(END, LIMIT);
+    drop(vm);
+    assert!(disk.data_is_clean());
 }
 
 #[test]

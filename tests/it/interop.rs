@@ -1,7 +1,7 @@
 //! Foreign clients download what the box publishes, byte for byte.
 
 use system_tests::api::Published;
-use system_tests::clients::{ALL, Client, DOWNLOAD, Demand};
+use system_tests::clients::{self, ALL, Client, DOWNLOAD, Demand};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::network;
@@ -191,4 +191,22 @@ fn clients_that_know_version_2_download_by_its_hash_alone() {
         assert_ne!(magnet, item.magnet);
         magnet
     });
+}
+
+#[test]
+fn a_client_takes_what_is_new_from_the_feed_by_itself() {
+    if !Client::Qbittorrent.is_installed() {
+        return system_tests::left_out("downloads by a feed", "qBittorrent is not installed");
+    }
+    if !network::make_lan() {
+        return system_tests::left_out("downloads by a feed", "no network of its own");
+    }
+    let site = Site::new().listening_on(network::BOX);
+    let daemon = site.start();
+    let folder = site.folder().join("downloads");
+    let client = clients::qbittorrent_by_feed(&format!("http://{}/feed.xml", daemon.api.address), &folder);
+    // It looks when it starts, finds nothing, and looks again after a minute.
+    write_file(&mut Chance::fresh(), &site.publish().join("new & fine.iso"), 1 << 20);
+    client.finish(DOWNLOAD * 2);
+    assert_downloaded(&site.publish().join("new & fine.iso"), &folder.join("new & fine.iso"));
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::IpAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, TcpStream};
 
 use serde_json::Value;
 use system_tests::content::{Chance, write_file};
@@ -34,9 +35,11 @@ fn only_get_and_head_are_answered() {
     for (target, kind) in [
         ("/", "text/html"),
         ("/admin", "text/html"),
+        ("/script.js", "text/javascript"),
         ("/feed.xml", "application/rss+xml"),
         ("/api/v1/items", "application/json"),
         ("/api/v1/status", "application/json"),
+        ("/api/v1/openapi.json", "application/json"),
         ("/metrics", "text/plain"),
         ("/healthz", "text/plain"),
         ("/files/file", ""),
@@ -119,6 +122,8 @@ fn awkward_names_work_on_every_surface() {
         let item = daemon.api.seeding(name);
         let (metainfo, info) = item.metainfo();
         assert_eq!(info.name, name);
+        let page = daemon.api.get(&format!("/items/{}", item.info_hash));
+        assert!(page.status == 200 && !page.text().contains("<b>"), "a name broke out of its place");
         // BEP 19: a client appends the name to the web seed.
         let seed = format!("{}{}", metainfo.web_seeds[0], escape(name.as_bytes()));
         assert!(get_url(&seed).body == fs::read(site.publish().join(name)).unwrap(), "{seed}");
@@ -173,6 +178,80 @@ fn files_are_served_with_ranges() {
             == fs::read(site.publish().join("folder/Ü b")).unwrap()
     );
     assert!(daemon.api.get("/files/folder/").text().contains("Ü b"));
+}
+
+#[test]
+fn texts_are_sent_compressed_and_only_when_they_have_changed() {
+    let site = Site::new();
+    // Enough for the shortest of them to be worth it.
+    let daemon = publish(&site, &["file", "folder/one", "other file", "one more file"]);
+    let hash = daemon.api.seeding("folder").info_hash;
+    let ask = |target: &str, fields: &[(&str, &str)]| {
+        let request = fields.iter().fold(Request::get(target), |it, (name, value)| it.field(name, value));
+        request.send(daemon.api.address)
+    };
+    for target in ["/", &format!("/items/{hash}"), "/feed.xml", "/api/v1/items", "/style.css", "/script.js"] {
+        let plain = ask(target, &[]);
+        assert_eq!((plain.status, plain.field("content-encoding")), (200, None), "{target}");
+        let packed = ask(target, &[("Accept-Encoding", "gzip, br")]);
+        assert_eq!(packed.field("content-encoding"), Some("gzip"), "{target}");
+        assert!(packed.body.len() < plain.body.len() / 2 + 200, "{target}");
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == plain.body, "{target}");
+        for (answer, coding) in [(&plain, "identity"), (&packed, "gzip")] {
+            let etag = answer.field("etag").unwrap();
+            let again = ask(target, &[("Accept-Encoding", coding), ("If-None-Match", etag)]);
+            assert_eq!((again.status, again.body.len()), (304, 0), "{target}");
+        }
+    }
+    let before = ask("/", &[]);
+    fs::write(site.publish().join("new"), b"new").unwrap();
+    daemon.api.seeding("new");
+    assert_eq!(ask("/", &[("If-None-Match", before.field("etag").unwrap())]).status, 200);
+    let download = ask("/files/file", &[("Accept-Encoding", "gzip")]);
+    assert_eq!((download.field("content-encoding"), download.body.len()), (None, 5000));
+}
+
+#[test]
+fn listeners_are_told_when_something_changes_and_are_so_many_and_no_more() {
+    const MANY: usize = 200;
+    let site = Site::new();
+    let (daemon, _) = site.start_with_file();
+    let listen = || {
+        let mut stream = BufReader::new(TcpStream::connect(daemon.api.address).unwrap());
+        stream.get_ref().set_read_timeout(Some(system_tests::api::SOON)).unwrap();
+        stream.get_mut().write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut status = String::new();
+        stream.read_line(&mut status).unwrap();
+        (status.contains("200").then_some(stream), status)
+    };
+    let next = |stream: &mut BufReader<TcpStream>| {
+        let mut line = String::new();
+        while !line.starts_with("data:") {
+            line.clear();
+            assert_ne!(stream.read_line(&mut line).unwrap(), 0, "the events have ended");
+        }
+    };
+    let mut first = listen().0.expect("events");
+    // One at once, so that nothing is missed between the page and its events.
+    next(&mut first);
+    fs::write(site.publish().join("new"), b"new").unwrap();
+    // Without a change the next one comes after 15 seconds.
+    first.get_ref().set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    next(&mut first);
+    daemon.api.wait_for("new", "settling", std::time::Duration::from_secs(5));
+    let mut listeners = vec![first];
+    let refused = (0..MANY).find_map(|_| {
+        let (listener, status) = listen();
+        let refused = listener.is_none().then_some(status);
+        listeners.extend(listener);
+        refused
+    });
+    assert!(refused.is_some_and(|status| status.contains("503")), "all of {MANY} may listen");
+    // Who leaves makes room.
+    drop(listeners);
+    system_tests::wait::until_holds("room", system_tests::api::SOON, || listen().0.is_some());
 }
 
 #[test]
@@ -323,7 +402,7 @@ fn the_page_asks_nobody_else_for_anything() {
         let policy = page.field("content-security-policy").unwrap_or_default();
         assert!(policy.contains("default-src 'none'"), "{target}: {policy}");
         let text = page.text();
-        assert!(!text.contains("<script"), "{target}");
+        assert!(!policy.contains("unsafe") && !text.contains("<script>"), "{target}: {policy}");
         for attribute in ["src=\"", "rel=\"stylesheet\" href=\""] {
             for found in text.match_indices(attribute) {
                 let url = text[found.0 + attribute.len()..].split('"').next().unwrap();

@@ -5,6 +5,8 @@
 
 mod commands;
 
+pub use commands::node_modules;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -118,12 +120,9 @@ impl Client {
     #[track_caller]
     pub fn start_with(self, demand: Demand, source: &str, folder: &Path) -> Download {
         assert_eq!(self.cannot_demand(demand), None, "{self:?}, {demand:?}");
-        fs::create_dir_all(folder).expect("folder");
-        let name = folder.file_name().expect("a folder of the test");
-        let own = folder.with_file_name(format!("{}.{self:?}", name.display()));
-        fs::create_dir_all(&own).expect("folder");
+        let own = self.own_folder(folder);
         let work = commands::Work { source, folder, own: &own, demand };
-        let mut command = match self {
+        let command = match self {
             Self::Aria2 => commands::aria2(&work),
             Self::Transmission => commands::transmission(&work),
             Self::Libtorrent => commands::libtorrent(&work),
@@ -132,11 +131,38 @@ impl Client {
             Self::Rqbit => commands::rqbit(&work),
             Self::Webtorrent => commands::webtorrent(&work),
         };
-        // Names of files are not all of ASCII.
-        command.env("LC_ALL", "C.UTF-8").env("HOME", &own);
         let goes_on = matches!(self, Self::Transmission | Self::Qbittorrent | Self::Rtorrent);
-        Download { process: Process::start(command), done: goes_on.then(|| work.done()) }
+        Download { process: at_home(command, &own), done: goes_on.then(|| work.done()) }
     }
+
+    /// Makes the folder, and one beside it for the client's settings and state.
+    fn own_folder(self, folder: &Path) -> PathBuf {
+        fs::create_dir_all(folder).expect("folder");
+        let name = folder.file_name().expect("a folder of the test");
+        let own = folder.with_file_name(format!("{}.{self:?}", name.display()));
+        fs::create_dir_all(&own).expect("folder");
+        own
+    }
+}
+
+/// Starts a client whose home is `own`.
+#[track_caller]
+fn at_home(mut command: Command, own: &Path) -> Process {
+    // Names of files are not all of ASCII.
+    command.env("LC_ALL", "C.UTF-8").env("HOME", own);
+    Process::start(command)
+}
+
+/// Starts a qBittorrent that downloads by itself what appears in a feed. It is done when it has something.
+///
+/// # Panics
+/// When it can't be started.
+#[track_caller]
+pub fn qbittorrent_by_feed(feed: &str, folder: &Path) -> Download {
+    let own = Client::Qbittorrent.own_folder(folder);
+    let work = commands::Work { source: feed, folder, own: &own, demand: Demand::Nothing };
+    let command = commands::qbittorrent_by_feed(&work);
+    Download { process: at_home(command, &own), done: Some(work.done()) }
 }
 
 /// A client at work.

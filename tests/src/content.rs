@@ -18,10 +18,7 @@ impl Chance {
 
     /// A seed that differs from run to run, unless the environment sets `BLACKBOX_SEED`.
     pub fn fresh() -> Self {
-        let fixed =
-            std::env::var("BLACKBOX_SEED").ok().map(|seed| seed.parse().expect("BLACKBOX_SEED is a number"));
-        let now = || std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").subsec_nanos().into();
-        Self::new(fixed.unwrap_or_else(now))
+        Self::new(fresh_seed())
     }
 
     /// Another generator, for what happens at the same time: neither takes numbers from the other.
@@ -58,6 +55,14 @@ impl Chance {
         bytes.truncate(length);
         bytes
     }
+}
+
+/// The seed of [`Chance::fresh`].
+pub fn fresh_seed() -> u64 {
+    let fixed =
+        std::env::var("BLACKBOX_SEED").ok().map(|seed| seed.parse().expect("BLACKBOX_SEED is a number"));
+    let now = || std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").subsec_nanos().into();
+    fixed.unwrap_or_else(now)
 }
 
 /// Writes a file of `length` pseudo-random bytes, with the folders it is in.

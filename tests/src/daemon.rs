@@ -1,5 +1,6 @@
 //! `blackboxd` on this machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -239,6 +240,20 @@ impl Daemon {
     /// When it has ended.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("a running process").count()
+    }
+
+    /// What the kernel says of its threads under this key in `/proc/PID/status`, each answer once.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn threads_say(&self, key: &str) -> BTreeSet<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("a running process");
+        let answer = |thread: std::io::Result<fs::DirEntry>| {
+            // A thread may have ended meanwhile.
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            status.lines().find_map(|line| Some(line.strip_prefix(key)?.trim().to_owned()))
+        };
+        threads.filter_map(answer).collect()
     }
 
     /// A number that the kernel keeps about it.

@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use appliance::boot_state::BLOCK_BYTES;
+use appliance::boot_state::{BLOCK_BYTES, Slot};
 use appliance::{partitions, paths};
 
 use crate::process::run;
@@ -48,6 +49,12 @@ impl Disk {
             .and_then(|file| file.set_len(megabytes << 20))
             .expect("a file of ours");
         Self { path }
+    }
+
+    /// Flashes the image once more.
+    pub fn flash_again(&self) {
+        let (from, to) = (format!("if={}", image().display()), format!("of={}", self.path.display()));
+        run("dd", [&from, &to, "bs=1M", "conv=notrunc", "status=none"]);
     }
 
     /// The file.
@@ -97,7 +104,7 @@ impl Disk {
     /// When there is no data partition.
     pub fn data_is_clean(&self) -> bool {
         let device = format!("{}?offset={}", self.path.display(), self.data_offset());
-        let header = run("dumpe2fs", ["-h", &device]);
+        let header = self.data_header();
         let clean =
             header.iter().any(|line| line.starts_with("Filesystem state:") && line.ends_with(" clean"));
         let journal = header.iter().any(|line| line.contains("needs_recovery"));
@@ -118,15 +125,78 @@ impl Disk {
         run("fsck.fat", ["-n".as_ref(), copy.as_os_str()]);
     }
 
+    /// Whether there is a data partition.
+    pub fn has_data_partition(&self) -> bool {
+        self.find_data().is_some()
+    }
+
+    /// What tells the data file system from one that is made in its place.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn data_identity(&self) -> String {
+        let uuid = self.data_header().into_iter().find(|line| line.starts_with("Filesystem UUID:"));
+        uuid.expect("a file system has a UUID")
+    }
+
+    /// The first bytes of the data partition.
+    ///
+    /// # Panics
+    /// When there are less.
+    pub fn read_data(&self, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        File::open(&self.path)
+            .and_then(|file| file.read_exact_at(&mut read, self.data_offset()))
+            .expect("a disk");
+        read
+    }
+
+    /// Writes to the beginning of the data partition.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn write_data(&self, bytes: &[u8]) {
+        let file = File::options().write(true).open(&self.path);
+        file.and_then(|file| file.write_all_at(bytes, self.data_offset())).expect("a disk");
+    }
+
+    /// Spoils a file of the data partition in such a way that what checks the file system leaves it to a human.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn spoil_file(&self, path: &str) {
+        let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+        let block_bytes =
+            self.data_header().iter().find_map(|line| line.strip_prefix("Block size:")?.trim().parse().ok());
+        let block_bytes: u64 = block_bytes.expect("a file system has blocks");
+        // Inode 13 is part of block group 0, located at block 101, offset 0x0c00
+        let place = self.debugfs(&format!("imap {path}"), false).join(" ");
+        let (_, place) = place.split_once("located at block ").unwrap_or_else(|| panic!("{path}: {place}"));
+        let (block, offset) = place.split_once(", offset ").expect("as above");
+        let block: u64 = block.parse().expect("a number");
+        let at = self.data_offset() + block * block_bytes + number(offset.trim()).expect("a number");
+        let file = File::options().write(true).open(&self.path);
+        file.and_then(|file| file.write_all_at(&[0xa5; 128], at)).expect("a disk");
+        self.debugfs("set_super_value state 2", true);
+    }
+
+    fn data_header(&self) -> Vec<String> {
+        run("dumpe2fs", ["-h", &format!("{}?offset={}", self.path.display(), self.data_offset())])
+    }
+
     /// Where the data partition begins, in bytes.
     fn data_offset(&self) -> u64 {
+        self.find_data().expect("a data partition")
+    }
+
+    fn find_data(&self) -> Option<u64> {
         let table = run("sfdisk", ["--json".as_ref(), self.path.as_os_str()]).join("\n");
         // Warnings go to the same place as the table.
         let json = table.find('{').map(|start| &table[start..]).expect("a partition table");
         let table: serde_json::Value = serde_json::from_str(json).expect("JSON");
         let partitions = table["partitiontable"]["partitions"].as_array().expect("partitions");
-        let data = partitions.iter().find(|partition| partition["name"] == partitions::DATA_NAME);
-        data.and_then(|data| data["start"].as_u64()).expect("a data partition") * 512
+        let data = partitions.iter().find(|partition| partition["name"] == partitions::DATA_NAME)?;
+        data["start"].as_u64().map(|sector| sector * 512)
     }
 
     /// Puts a file into the data partition's folder for updates, as somebody does who plugs the disk into a PC.
@@ -172,13 +242,30 @@ impl Disk {
         self.write_file(BOOT_MENU, text);
     }
 
+    /// Replaces the kernel in a slot.
+    pub fn write_kernel(&self, slot: Slot, bytes: &[u8]) {
+        self.write_file(&format!("slots/{slot}/vmlinuz"), bytes);
+    }
+
+    /// Replaces the initramfs in a slot.
+    pub fn write_initramfs(&self, slot: Slot, bytes: &[u8]) {
+        self.write_file(&format!("slots/{slot}/initrd.img"), bytes);
+    }
+
     /// Replaces a file of the boot state.
     pub fn write_boot_state(&self, name: &str, bytes: &[u8; BLOCK_BYTES]) {
         self.write_file(name, bytes);
     }
 
-    /// Puts a file of zeros on the system partition, as somebody does who takes it for a stick.
-    pub fn fill_system_partition(&self, bytes: usize) {
+    /// Puts a file of zeros on the system partition, as somebody does who takes it for a stick, and leaves so many bytes free.
+    ///
+    /// # Panics
+    /// When there are less.
+    pub fn fill_system_partition(&self, free: usize) {
+        let listing = run("mdir", ["-i", &self.system()]).join("\n");
+        let (before, _) = listing.split_once(" bytes free").expect("mdir says how much is free");
+        let digits: String = before.lines().last().unwrap_or_default().split_whitespace().collect();
+        let bytes = digits.parse::<usize>().expect("a number").checked_sub(free).expect("so much is free");
         self.write_file("FILM.BIN", vec![0; bytes]);
     }
 

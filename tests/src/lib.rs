@@ -21,6 +21,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_errors_doc, reason = "a harness fails by panicking")]
 
 pub mod api;
+pub mod browser;
 pub mod clients;
 pub mod content;
 pub mod daemon;
@@ -38,6 +39,7 @@ pub mod peer;
 pub mod process;
 pub mod qmp;
 pub mod rooms;
+pub mod sabotage;
 pub mod sound;
 pub mod stick;
 pub mod tracker;

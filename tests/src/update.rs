@@ -25,15 +25,15 @@ pub struct Update {
     pub kernel: Option<Vec<u8>>,
     /// Whether there is anything in the initramfs but its version.
     pub is_empty: bool,
-    /// The daemon instead of the one that was built.
-    pub daemon: Option<Vec<u8>>,
+    /// Programs instead of those that were built, by their paths.
+    pub programs: Vec<(&'static str, Vec<u8>)>,
     /// Secret key instead of the one whose public half is in the image.
     pub key: Option<PathBuf>,
 }
 
 impl Default for Update {
     fn default() -> Self {
-        Self { version: NEWER.into(), kernel: None, is_empty: false, daemon: None, key: None }
+        Self { version: NEWER.into(), kernel: None, is_empty: false, programs: Vec::new(), key: None }
     }
 }
 
@@ -50,13 +50,13 @@ impl Update {
             Some(bytes) => fs::write(&kernel, bytes).expect("a new file"),
             None => drop(fs::copy(built.join("bzImage"), &kernel).expect("the kernel that was built")),
         }
-        let mut archive = if self.is_empty {
-            Vec::new()
+        let archive = if self.is_empty {
+            let mut archive = Vec::new();
+            append(&mut archive, &self.changes());
+            archive
         } else {
-            fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built")
+            self::initramfs(&self.changes())
         };
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(self.changes());
         fs::write(&initramfs, archive).expect("a new file");
         let update = folder.join(name);
         let key = self.key.clone().unwrap_or_else(|| crate::root().join("target/keys/update.key"));
@@ -69,17 +69,32 @@ impl Update {
         update
     }
 
-    /// An archive that the kernel unpacks over the first one.
-    fn changes(&self) -> Vec<u8> {
+    /// The files that are other than those that were built.
+    fn changes(&self) -> Vec<(String, Vec<u8>)> {
         let release = format!("ID=blackbox\nVERSION_ID={}\nBUILD_ID=1\n", self.version);
-        let mut archive = Vec::new();
-        add(&mut archive, paths::OS_RELEASE, 0o100_644, release.as_bytes());
-        if let Some(daemon) = &self.daemon {
-            add(&mut archive, paths::DAEMON, 0o100_755, daemon);
-        }
-        add(&mut archive, "TRAILER!!!", 0, b"");
-        archive
+        let programs = self.programs.iter().map(|(path, program)| ((*path).to_owned(), program.clone()));
+        [(paths::OS_RELEASE.to_owned(), release.into_bytes())].into_iter().chain(programs).collect()
     }
+}
+
+/// The initramfs that was built, with other files at these paths.
+///
+/// # Panics
+/// When there is none.
+pub fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive =
+        fs::read(image().with_file_name("rootfs.cpio.zst")).expect("the initramfs that was built");
+    append(&mut archive, files);
+    archive
+}
+
+/// Appends files to an initramfs, which the kernel unpacks over those of the same paths. They can be executed.
+fn append(initramfs: &mut Vec<u8>, files: &[(String, Vec<u8>)]) {
+    initramfs.resize(initramfs.len().next_multiple_of(4), 0);
+    for (path, content) in files {
+        add(initramfs, path, 0o100_755, content);
+    }
+    add(initramfs, "TRAILER!!!", 0, b"");
 }
 
 /// Makes another key and returns the file of its secret half.
@@ -120,6 +135,24 @@ pub fn program_that_ends() -> Vec<u8> {
 pub fn program_that_hangs() -> Vec<u8> {
     // mov eax, 34 (pause); syscall; jmp to the beginning
     program(&[0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7])
+}
+
+/// A program that waits for some seconds, gives a file another name, and then does nothing.
+///
+/// # Panics
+/// When the names are very long.
+pub fn program_that_renames(seconds: u8, from: &str, to: &str) -> Vec<u8> {
+    // lea rdi, [rip + time]; xor esi, esi; mov eax, 35 (nanosleep); syscall
+    let mut code = b"\x48\x8d\x3d\x27\0\0\0\x31\xf6\xb8\x23\0\0\0\x0f\x05".to_vec();
+    // lea rdi, [rip + from]; lea rsi, [rip + to]; mov eax, 82 (rename); syscall
+    let to_distance = u8::try_from(33 + from.len()).expect("a short name");
+    code.extend(b"\x48\x8d\x3d\x27\0\0\0\x48\x8d\x35");
+    code.extend([to_distance, 0, 0, 0, 0xb8, 82, 0, 0, 0, 0x0f, 0x05]);
+    // As in the program that hangs.
+    code.extend(b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7");
+    code.extend([u64::from(seconds), 0].map(u64::to_le_bytes).concat());
+    code.extend([from.as_bytes(), b"\0", to.as_bytes(), b"\0"].concat());
+    program(&code)
 }
 
 /// The smallest ELF file for x86-64 that runs this code.

@@ -45,8 +45,16 @@ pub struct Hardware {
     pub speaker: Option<PathBuf>,
     /// What the machine's clock shows when it is switched on, as `2001-02-03T04:05:06`; otherwise the time that it is.
     pub clock: Option<&'static str>,
+    /// Taken instead of the initramfs that was built, if `direct`.
+    pub initramfs: Option<PathBuf>,
+    /// Options for the kernel besides the usual ones, if `direct`.
+    pub kernel_options: &'static str,
+    /// Whether there is a watchdog on the board.
+    pub watchdog: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
+    /// Other disks, by their files.
+    pub others: Vec<PathBuf>,
 }
 
 /// What a machine has on its board.
@@ -71,6 +79,10 @@ impl Default for Hardware {
             speaker: None,
             clock: None,
             volatile: None,
+            others: Vec::new(),
+            initramfs: None,
+            kernel_options: "",
+            watchdog: false,
         }
     }
 }
@@ -119,13 +131,32 @@ impl Vm {
         self.started.elapsed()
     }
 
+    /// As [`Vm::wait_until_ready`]; `None` if the box is not ready in time.
+    pub fn ready_within(&mut self, limit: Duration) -> Option<Duration> {
+        let is_ready = || self.console().contains("ready web=").then_some(());
+        wait::try_until(limit, is_ready).map(|()| self.started.elapsed())
+    }
+
     /// Waits until the daemon was ready so many times since the machine was switched on.
     ///
     /// # Panics
     /// When it was not in time.
     #[track_caller]
     pub fn wait_for_ready_lines(&mut self, count: usize) {
-        self.wait_until("the ready line", READY, |vm| vm.console().matches("ready web=").count() >= count);
+        // Init repeats them in its log, where they stand behind the time.
+        let ready =
+            |vm: &mut Self| vm.console().lines().filter(|line| line.starts_with("ready web=")).count();
+        self.wait_until("the ready line", READY, |vm| ready(vm) >= count);
+    }
+
+    /// Waits until the box has been started so many times since the machine was switched on.
+    ///
+    /// # Panics
+    /// When it was not in time.
+    #[track_caller]
+    pub fn wait_for_starts(&mut self, count: usize) {
+        let starts = |vm: &mut Self| vm.console().matches("] P2P Black Box ").count() >= count;
+        self.wait_until(&format!("start {count}"), READY, starts);
     }
 
     /// Waits until the console shows this text; line breaks in it count as spaces.
@@ -134,18 +165,25 @@ impl Vm {
     /// When it does not in time.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, limit: Duration) {
-        self.wait_for_console_after("", text, limit);
+        self.wait_for_story(&[text], limit);
     }
 
-    /// Waits until the console shows this text somewhere behind the first place of another one.
+    /// Waits until the console has shown these texts one after the other, whatever else in between and before.
     ///
     /// # Panics
     /// When it does not in time.
     #[track_caller]
-    pub fn wait_for_console_after(&mut self, first: &str, text: &str, limit: Duration) {
-        self.wait_until(text, limit, |vm| {
+    pub fn wait_for_story(&mut self, texts: &[&str], limit: Duration) {
+        self.wait_until(&texts.join(" ... "), limit, |vm| {
             let shown = vm.console().split_whitespace().collect::<Vec<_>>().join(" ");
-            shown.find(first).is_some_and(|at| shown[at..].contains(text))
+            let mut rest = shown.as_str();
+            texts.iter().all(|text| {
+                let found = rest.split_once(text);
+                found.is_some_and(|(_, after)| {
+                    rest = after;
+                    true
+                })
+            })
         });
     }
 
@@ -168,6 +206,19 @@ impl Vm {
     /// When QEMU does not say.
     pub fn disk_bytes_read(&mut self) -> u64 {
         self.block("query-blockstats", "disk0")["stats"]["rd_bytes"].as_u64().expect("rd_bytes")
+    }
+
+    /// Where its processors are, and what it has read from its disk, for somebody who wonders why it stands still.
+    ///
+    /// # Panics
+    /// When QEMU does not say.
+    pub fn describe(&mut self) -> String {
+        let tell = |line: &str| json!({ "command-line": line });
+        let registers = self.qmp.execute("human-monitor-command", &tell("info registers -a"));
+        let of_interest = ["CPU#", "RIP=", "EIP=", "CR0="];
+        let lines = registers.as_str().unwrap_or_default().lines();
+        let lines: Vec<_> = lines.filter(|line| of_interest.iter().any(|word| line.contains(word))).collect();
+        format!("{} bytes read\n{}\n{}", self.disk_bytes_read(), lines.join("\n"), self.console())
     }
 
     /// What QEMU says of a drive.
@@ -242,6 +293,10 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         }
     };
     command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
+    for (number, other) in hardware.others.iter().enumerate() {
+        let drive = format!("if=none,id=other{number},format=raw,discard=unmap,file={}", other.display());
+        command.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive=other{number}")]);
+    }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
@@ -252,8 +307,13 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     }
     if hardware.direct {
         let folder = crate::image::image().with_file_name("");
-        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(folder.join("rootfs.cpio.zst"));
-        command.args(["-append", &format!("{} blackbox.slot=a", disk.kernel_options())]);
+        let initramfs = hardware.initramfs.clone().unwrap_or_else(|| folder.join("rootfs.cpio.zst"));
+        command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(initramfs);
+        let options = [&disk.kernel_options(), "blackbox.slot=a", hardware.kernel_options].join(" ");
+        command.args(["-append", &options]);
+    }
+    if hardware.watchdog {
+        command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
     }
     add_firmware(&mut command, folder, hardware.firmware);
     command

@@ -5,11 +5,15 @@
 //! replaces the list sent before it, so a restarted daemon is told everything again.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Longest line (bytes, without the newline) either side accepts; a longer one ends the conversation.
 pub const MAX_LINE: usize = 64 * 1024;
+
+/// How often the daemon says [`ToInit::Alive`].
+pub const PULSE: Duration = Duration::from_secs(5);
 
 /// From init to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +72,9 @@ pub struct Medium {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToInit {
+    /// Every part of the daemon that waits for no disk has just done some work. Said every [`PULSE`] from the start on, before
+    /// [`ToInit::Ready`] too; init ends a daemon that does not say it for long.
+    Alive,
     /// The listeners are open and the catalog is loaded.
     Ready {
         /// Port of the web page.
@@ -171,6 +178,7 @@ mod tests {
             assert_eq!(decode::<ToDaemon>(&line).unwrap(), message);
         }
         for message in [
+            ToInit::Alive,
             ToInit::Ready { web_port: 80 },
             ToInit::Serves,
             ToInit::Eject { drive: drive() },

@@ -10,6 +10,9 @@ use crate::uevent;
 /// More block devices than any machine has; the rest is ignored.
 const MAX_DEVICES: usize = 4096;
 
+/// How the kernel's names of disks begin: SATA, SCSI and USB, then `NVMe`, SD and eMMC, and virtual ones.
+const DISKS: [&str; 5] = ["sd", "nvme", "mmcblk", "vd", "xvd"];
+
 /// sysfs counts in sectors of 512 bytes whatever the disk's own are.
 const SYSFS_SECTOR: u64 = 512;
 
@@ -46,6 +49,11 @@ impl BlockDevice {
     /// Whether it is a partition of that disk.
     pub fn is_part_of(&self, disk: &Self) -> bool {
         self.number.is_some() && self.disk == disk.name
+    }
+
+    /// Whether data can be on it: a disk, or a part of one.
+    pub fn can_hold_data(&self) -> bool {
+        self.size_bytes > 0 && DISKS.iter().any(|kind| self.name.starts_with(kind))
     }
 
     /// Whether something in it can be imported: an optical drive, or a disk or partition people plug in. What
@@ -134,6 +142,8 @@ mod tests {
         let devices = scan(sys.path());
         let media: Vec<_> = devices.iter().filter(|d| d.can_hold_media()).map(|d| d.name.as_str()).collect();
         assert_eq!(media, ["sdb", "sdb1", "sr0"]);
+        let data: Vec<_> = devices.iter().filter(|d| d.can_hold_data()).map(|d| d.name.as_str()).collect();
+        assert_eq!(data, ["sda", "sda2", "sdb", "sdb1", "sdb2"]);
         let system = named(&devices, "BLACKBOX");
         assert_eq!(system.len(), 1);
         assert_eq!((system[0].node().as_str(), system[0].disk.as_str()), ("/dev/sda2", "sda"));

@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::problems::Source;
 use crate::settings::Found;
 use crate::sys::{self, Access};
-use crate::{screen, system, update};
+use crate::{kernel, screen, system, update};
 
 /// Name of the machine.
 pub const HOST_NAME: &str = "blackbox";
@@ -52,7 +52,7 @@ struct Phase {
 }
 
 /// In the order of need: the settings may come from the data partition, and the network needs the settings.
-const PHASES: [Phase; 10] = [
+const PHASES: [Phase; 11] = [
     Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
     Phase {
         name: "kernel settings",
@@ -74,6 +74,15 @@ const PHASES: [Phase; 10] = [
     Phase { name: "data partition", source: Source::Data, run: data::prepare },
     Phase { name: "updates", source: Source::Update, run: update::begin },
     Phase { name: "settings", source: Source::Settings, run: system::choose_settings },
+    Phase {
+        name: "watchdog",
+        source: Source::Boot,
+        run: |machine, facts| {
+            machine.set_patience(facts.cmdline.patience);
+            machine.start_watchdog();
+            Ok(())
+        },
+    },
     Phase {
         name: "network",
         source: Source::Network,
@@ -137,31 +146,12 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
     if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }
 
-/// Files below `/proc/sys` and `/sys`, and what is written there.
-const KERNEL_SETTINGS: [(&str, &str); 10] = [
-    // Only errors reach the screen, which shows the status.
-    ("/proc/sys/kernel/printk", "4 4 1 4"),
-    ("/proc/sys/kernel/printk_devkmsg", "on\n"),
-    // File systems and character sets load their modules through this.
-    ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
-    ("/proc/sys/kernel/dmesg_restrict", "1"),
-    ("/proc/sys/kernel/kptr_restrict", "2"),
-    ("/proc/sys/fs/protected_symlinks", "1"),
-    ("/proc/sys/fs/protected_hardlinks", "1"),
-    // One watch for each folder; a published tree may have a million of them.
-    ("/proc/sys/fs/inotify/max_user_watches", "1048576"),
-    // The daemon serves on port 80 without any capability.
-    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"),
-    // Without polling no drive ever tells that a disc was inserted.
-    ("/sys/module/block/parameters/events_dfl_poll_msecs", "1000"),
-];
-
 /// The time since 1970 when this was built; 0 if that is not known.
 pub fn build_time() -> Duration {
     Duration::from_secs(BUILD_TIME.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-/// Failures are logged only: a setting that this kernel does not have is not worth a line on the screen.
+/// Failures are logged only.
 fn set_up_kernel() {
     match sys::set_clock_floor(build_time()) {
         Ok(false) => {}
@@ -177,11 +167,7 @@ fn set_up_kernel() {
             log!("{what}: {error}");
         }
     }
-    for (path, value) in KERNEL_SETTINGS {
-        if let Err(error) = fs::write(path, value) {
-            log!("{path}: {error}");
-        }
-    }
+    kernel::set();
 }
 
 fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The processes that init started: their output as lines, their deadlines, their ends.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -48,6 +48,16 @@ impl Role {
     /// Whether lines are handed on as they come, instead of being kept until the end.
     fn is_streamed(&self) -> bool {
         matches!(self, Self::Modprobe | Self::Network | Self::Naming | Self::Daemon)
+    }
+
+    /// How readily the kernel ends it when memory runs out (`oom_score_adj`): tools first, since they can be called again,
+    /// and what they have begun is finished at the next start. The network child comes last, as ending it would free nothing.
+    fn oom_score(&self) -> i32 {
+        match self {
+            Self::Network => -900,
+            Self::Daemon => -500,
+            _ => 500,
+        }
     }
 }
 
@@ -160,6 +170,8 @@ impl Children {
         }
         let deadline = limit.map(|limit| Instant::now() + limit);
         let pid = process.id();
+        // One that has ended already needs no memory.
+        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), role.oom_score().to_string());
         self.0.insert(pid, Child { role, pipes, deadline, overdue: false, kept: Vec::new() });
         Ok(pid)
     }
@@ -282,6 +294,12 @@ mod tests {
         assert_eq!(finished.text(Stream::Out), "out input\nlast");
         assert_eq!(finished.text(Stream::Err), "err");
         assert!(handed_on.is_empty(), "a tool's output is kept for its end");
+
+        // The score is set when the child runs already.
+        let script = "until [ $(cat /proc/$$/oom_score_adj) = 500 ]; do :; done";
+        let limit = Some(Duration::from_secs(30));
+        let (finished, _) = run(&mut children, script, Role::Tool, limit);
+        assert_eq!(finished.exit, Exit::Code(0), "when memory runs out, tools end first");
 
         let (finished, mut lines) = run(&mut children, "echo one; echo two", Role::Network, None);
         lines.extend(finished.lines.iter().map(|(_, line)| line.text()));

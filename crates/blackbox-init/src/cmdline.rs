@@ -18,6 +18,8 @@ pub struct Cmdline {
     pub trial: Option<Nonce>,
     /// How long the trial may take, if not as long as usual.
     pub trial_limit: Option<Duration>,
+    /// How long daemon and init may be silent, if not as long as usual.
+    pub patience: Option<Duration>,
 }
 
 impl Cmdline {
@@ -39,6 +41,9 @@ impl Cmdline {
                 Some(("blackbox.trial", value)) => cmdline.trial = value.parse().ok(),
                 Some(("blackbox.trial-seconds", value)) => {
                     cmdline.trial_limit = value.parse().ok().map(Duration::from_secs);
+                }
+                Some(("blackbox.patience-seconds", value)) => {
+                    cmdline.patience = value.parse().ok().map(Duration::from_secs);
                 }
                 _ => {}
             }
@@ -83,5 +88,7 @@ mod tests {
         }
         let limit = Cmdline::parse("blackbox.trial-seconds=30").trial_limit;
         assert_eq!(limit, Some(Duration::from_secs(30)));
+        let patience = Cmdline::parse("blackbox.patience-seconds=20").patience;
+        assert_eq!(patience, Some(Duration::from_secs(20)));
     }
 }

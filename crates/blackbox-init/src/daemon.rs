@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use appliance::exit;
 use appliance::message::{ToDaemon, ToInit};
@@ -14,11 +14,15 @@ use appliance::paths;
 use crate::children::{Children, Role};
 use crate::link::Link;
 use crate::log;
+use crate::pulse::{Pulse, Verdict};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Exit, Identity};
 
 /// Descriptors the daemon may open: ten thousand peers, with their files, several times over.
 const MAX_FILES: u64 = 1 << 18;
+
+/// Threads it may have: 512 that may wait for disks in each of its runtimes, and a few for each core.
+const MAX_THREADS: u64 = 4096;
 
 /// Where the daemon listens in the appliance.
 const LISTENERS: [&str; 6] = ["--web", "[::]:80", "--tracker", "[::]:6969", "--peer", "[::]:6881"];
@@ -28,6 +32,7 @@ pub struct Daemon {
     /// The folder for its state; nothing is started before it is known.
     state: Option<&'static str>,
     supervisor: Supervisor,
+    pulse: Pulse,
     pid: Option<u32>,
     link: Option<Link>,
     last_words: String,
@@ -69,6 +74,7 @@ impl Daemon {
         Self {
             state: None,
             supervisor: Supervisor::new(now),
+            pulse: Pulse::new(now),
             pid: None,
             link: None,
             last_words: String::new(),
@@ -106,6 +112,7 @@ impl Daemon {
             Ok((pid, link)) => {
                 log!("blackboxd: started as process {pid}");
                 self.supervisor.started(now);
+                self.pulse.started(now);
                 self.pid = Some(pid);
                 self.link = Some(link);
                 Ok(true)
@@ -159,8 +166,33 @@ impl Daemon {
         messages.into_iter().filter_map(|message| self.take(message)).collect()
     }
 
+    /// Changes how long it may be silent.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.pulse.set_patience(patience);
+    }
+
+    /// When it is to be looked at, while it runs.
+    pub fn look_deadline(&self) -> Option<Instant> {
+        self.pid.map(|_| self.pulse.deadline())
+    }
+
+    /// Looks, if it is time, whether it still gives signs of life, and ends it if it does not.
+    pub fn look(&mut self, now: Instant, uptime: Duration) -> Verdict {
+        let Some(pid) = self.pid else { return Verdict::Wait };
+        let verdict = self.pulse.look(now, uptime);
+        if verdict != Verdict::Wait {
+            log!("blackboxd: it gives no sign of life; it is ended");
+            sys::kill(pid, true);
+        }
+        verdict
+    }
+
     fn take(&mut self, message: ToInit) -> Option<News> {
         match message {
+            ToInit::Alive => {
+                self.pulse.sign();
+                None
+            }
             ToInit::Ready { web_port } => {
                 self.status.web_port = Some(web_port);
                 Some(News::Ready)
@@ -200,7 +232,10 @@ fn spawn(children: &mut Children, state: &str) -> io::Result<(u32, Link)> {
     command.env_clear().current_dir("/");
     let descriptor = sys::inherit(&mut command, &theirs);
     command.env(paths::INIT_FD_VAR, descriptor.to_string());
-    sys::become_service(&mut command, Identity { id: paths::DAEMON_ID, files: MAX_FILES });
+    sys::become_service(
+        &mut command,
+        Identity { id: paths::DAEMON_ID, files: MAX_FILES, threads: MAX_THREADS },
+    );
     let link = Link::new(ours)?;
     Ok((children.spawn(command, Role::Daemon, "", None)?, link))
 }

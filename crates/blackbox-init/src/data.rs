@@ -40,6 +40,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// But no longer than this: something may always come and go.
 const QUIET_LIMIT: Duration = Duration::from_secs(15);
 
+/// Partitions and disks that are looked into for a data partition; the rest is ignored.
+const MAX_LOOKED_AT: usize = 64;
+
 /// Options of the file system: one inode for 32 KiB, as items are large files; no reserve for root, who
 /// stores nothing there; no discard of a whole disk while someone waits.
 const MKFS_OPTIONS: [&str; 9] = [
@@ -71,7 +74,7 @@ pub enum Data {
 /// # Errors
 /// A sentence that says why there is none.
 pub fn prepare(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
-    let partition = match find(machine)? {
+    let partition = match find(machine, facts.system_disk.as_deref())? {
         Some(partition) => partition,
         None => make(machine, facts.system_disk.as_deref())
             .map_err(|why| format!("There is no data partition and none can be made: {why}"))?,
@@ -92,14 +95,33 @@ fn present(name: &str) -> Vec<BlockDevice> {
     block::named(&devices, name).into_iter().cloned().collect()
 }
 
-/// The data partition, wherever it is.
-fn find(machine: &mut Machine) -> Result<Option<BlockDevice>, String> {
+/// All data partitions: those of that name, and on other disks than the system's the file systems with that label, which is
+/// what people give one that they make.
+fn all(machine: &mut Machine, system_disk: Option<&str>) -> Vec<BlockDevice> {
     let mut found = present(DATA_NAME);
+    let others = block::scan(Path::new(SYS)).into_iter().filter(|device| {
+        let is_named = [DATA_NAME, NEW_DATA_NAME].map(Some).contains(&device.partname.as_deref());
+        device.can_hold_data() && !is_named && Some(device.disk.as_str()) != system_disk
+    });
+    for device in others.take(MAX_LOOKED_AT) {
+        if matches!(contents(machine, &device.node(), None), Ok(Contents::Data { labelled: true })) {
+            found.push(device);
+        }
+    }
+    found
+}
+
+/// The data partition, wherever it is.
+fn find(machine: &mut Machine, system_disk: Option<&str>) -> Result<Option<BlockDevice>, String> {
+    let mut found = all(machine, system_disk);
     if found.is_empty() {
         machine.settle(QUIET, QUIET_LIMIT);
-        found = present(DATA_NAME);
+        found = all(machine, system_disk);
     }
     if found.len() > 1 {
+        for partition in &found {
+            machine.keep_disk(&partition.disk);
+        }
         let names: Vec<_> = found.iter().map(|partition| partition.name.as_str()).collect();
         return Err(format!(
             "Several data partitions are connected ({}): take out all disks but the right one, and restart. \

@@ -40,6 +40,7 @@ pub fn shut_down(machine: &mut Machine, how: Reboot) -> ! {
     }
     machine.unmount_all(UNMOUNT_LIMIT);
     log!("shutdown: {how:?} after {} ms", start.elapsed().as_millis());
+    machine.release_watchdog(how);
     end(how)
 }
 

@@ -28,6 +28,7 @@ use crate::net::public_host::PublicHost;
 use crate::net::sockets::{self, Sockets};
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
+use crate::pulse;
 use crate::random;
 use crate::runtimes::{Runtimes, Signals};
 use crate::scrub::{self, Suspects};
@@ -55,6 +56,9 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
     let publish = std::path::absolute(&options.publish)?;
     raise_file_limit();
     let runtimes = Runtimes::start()?;
+    let (link, ending) = (Arc::new(link), CancellationToken::new());
+    // From here on: loading a large catalog takes its time, and a daemon that loads is alive.
+    pulse::start(&runtimes, &link, &ending)?;
     let mut signals = Signals::install(&runtimes.main)?;
     let with_dht = config.discovery.dht && config.members.is_empty();
     let sockets = sockets::open(&runtimes, options.web, options.tracker, options.peer, with_dht)?;
@@ -83,12 +87,12 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         pace: Pace::new(&random::bytes()?, Instant::now()),
         health: Health::default(),
         started: Instant::now(),
-        ending: CancellationToken::new(),
+        ending,
     });
     let addresses = sockets.addresses;
     let mut tasks = JoinSet::new();
     spawn_tasks(&mut tasks, &runtimes, &app, sockets);
-    let threads = Threads::start(&app, Arc::new(link))?;
+    let threads = Threads::start(&app, link)?;
     announce_ready(addresses);
     threads.link.send(&ToInit::Ready { web_port: addresses.web.port() });
 

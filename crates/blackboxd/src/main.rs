@@ -2,6 +2,7 @@
 
 mod app;
 mod catalog;
+mod confine;
 mod daemon;
 mod hash;
 mod identity;
@@ -17,6 +18,7 @@ mod options;
 mod priority;
 mod proof;
 mod publish;
+mod pulse;
 mod random;
 mod runtimes;
 mod scrub;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_log();
+    confine::confine(&options);
     match daemon::run(&options, config, link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

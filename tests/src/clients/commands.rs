@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use super::Demand;
 
 /// One download.
@@ -45,7 +47,8 @@ pub(super) fn rqbit_program() -> PathBuf {
     peers().join("bin/rqbit")
 }
 
-pub(super) fn node_modules() -> PathBuf {
+/// Where npm puts what node runs.
+pub fn node_modules() -> PathBuf {
     peers().join("node_modules")
 }
 
@@ -115,6 +118,31 @@ pub(super) fn libtorrent_download(source: &str, folder: &Path, settings: &str) -
 }
 
 pub(super) fn qbittorrent(work: &Work) -> Command {
+    let mut command = qbittorrent_that_waits(work);
+    command.arg(work.source);
+    command
+}
+
+/// One that takes everything that appears in the feed at `work.source`, and looks every minute.
+pub(super) fn qbittorrent_by_feed(work: &Work) -> Command {
+    let command = qbittorrent_that_waits(work);
+    let config = work.own.join("qBittorrent/config");
+    let (feed, folder) = (work.source, work.folder.display().to_string());
+    fs::create_dir_all(config.join("rss")).expect("new folder");
+    let feeds = json!({ "box": { "url": feed } });
+    let rules =
+        json!({ "all": { "enabled": true, "affectedFeeds": [feed], "mustContain": "", "savePath": folder } });
+    for (name, content) in [("feeds", feeds), ("download_rules", rules)] {
+        fs::write(config.join("rss").join(format!("{name}.json")), content.to_string()).expect("new file");
+    }
+    let path = config.join("qBittorrent.conf");
+    let settings = fs::read_to_string(&path).expect("a file of ours");
+    let rss = "[RSS]\nSession\\EnableProcessing=true\nSession\\RefreshInterval=1\nAutoDownloader\\EnableProcessing=true\n";
+    fs::write(path, settings + rss).expect("a file of ours");
+    command
+}
+
+fn qbittorrent_that_waits(work: &Work) -> Command {
     let folder = work.own.join("qBittorrent/config");
     fs::create_dir_all(&folder).expect("new folder");
     work.done_script();
@@ -133,7 +161,7 @@ pub(super) fn qbittorrent(work: &Work) -> Command {
     fs::write(folder.join("qBittorrent.conf"), settings).expect("new file");
     let mut command = Command::new("qbittorrent-nox");
     command.arg(argument("--profile=", work.own)).arg(argument("--save-path=", work.folder));
-    command.args(["--skip-dialog=true", "--add-paused=false", work.source]).current_dir(work.own);
+    command.args(["--skip-dialog=true", "--add-paused=false"]).current_dir(work.own);
     command
 }
 

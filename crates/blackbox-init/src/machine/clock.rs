@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Descriptors: a socket, and what looking up a name needs.
 const MAX_FILES: u64 = 32;
 
+/// Processes and threads of what is in the network: this, and the other that has no privileges.
+const MAX_THREADS: u64 = 16;
+
 /// Asked where neither the settings nor DHCP name a server.
 const PUBLIC_SERVERS: [&str; 2] = ["0.pool.ntp.org", "1.pool.ntp.org"];
 
@@ -73,7 +76,10 @@ impl Machine {
         let arguments: Vec<&str> =
             ["time", &floor].into_iter().chain(servers.iter().map(String::as_str)).collect();
         let mut command = tools::own_child(&arguments);
-        sys::become_service(&mut command, Identity { id: paths::NETWORK_ID, files: MAX_FILES });
+        sys::become_service(
+            &mut command,
+            Identity { id: paths::NETWORK_ID, files: MAX_FILES, threads: MAX_THREADS },
+        );
         match self.children.spawn(command, Role::Time, "", Some(LIMIT)) {
             Ok(_) => (self.clock.is_running, self.clock.asked) = (true, servers),
             Err(error) => {

@@ -8,6 +8,7 @@ mod devices;
 mod naming;
 mod services;
 mod updates;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -28,6 +29,7 @@ use crate::supervisor::Supervisor;
 use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
 use crate::update;
+use crate::watchdog::Watchdog;
 
 /// Where sysfs is mounted.
 pub const SYS: &str = "/sys";
@@ -86,6 +88,11 @@ pub struct Machine {
     halt: Option<sys::Reboot>,
     told: Told,
     version: String,
+    watchdog: Option<Watchdog>,
+    /// Whether nothing more is expected of the daemon, so that the watchdog goes hungry.
+    given_up: bool,
+    /// How long daemon and init may be silent, if not as long as usual.
+    patience: Option<Duration>,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -99,6 +106,7 @@ enum Event {
     Pipe(u32, Stream),
     Link,
     Button(String),
+    UpdateFolder,
 }
 
 impl Machine {
@@ -128,6 +136,9 @@ impl Machine {
             halt: None,
             told: Told::default(),
             version: update::running_version(),
+            watchdog: None,
+            given_up: false,
+            patience: None,
             problems: Problems::default(),
             activity: None,
         })
@@ -251,7 +262,7 @@ impl Machine {
         let look = self.drives.is_some().then_some(self.next_look);
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
-        others.into_iter().chain([network, look]).flatten()
+        others.into_iter().chain([network, look, self.watch_deadline()]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -270,6 +281,10 @@ impl Machine {
             events.push(Event::Button(name.clone()));
             waited.push((file.as_fd(), Wait::Read));
         }
+        if let Some(folder) = self.updates.folder() {
+            events.push(Event::UpdateFolder);
+            waited.push((folder, Wait::Read));
+        }
         let ready = sys::poll(&waited, until)?;
         Ok(events.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| event).collect())
     }
@@ -281,11 +296,13 @@ impl Machine {
             Event::Pipe(pid, stream) => self.take_output(pid, stream),
             Event::Link => self.converse(),
             Event::Button(name) => self.take_button(&name),
+            Event::UpdateFolder => self.updates.folder_told(Instant::now()),
         }
     }
 
     /// Does what is due, and passes on what changed.
     fn keep_up(&mut self, now: Instant) {
+        self.watch(now);
         for role in self.children.expire(now) {
             log!("{role:?} took too long and is ended");
         }

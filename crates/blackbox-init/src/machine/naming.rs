@@ -17,6 +17,9 @@ use crate::tools;
 /// Descriptors for two sockets on each of more links than a box has.
 const MAX_FILES: u64 = 128;
 
+/// Processes and threads of what is in the network: this, and the other that has no privileges.
+const MAX_THREADS: u64 = 16;
+
 /// The child, running or not.
 pub(super) struct Naming {
     supervisor: Supervisor,
@@ -48,7 +51,10 @@ impl Machine {
             return;
         }
         let mut command = tools::own_child(&["mdns", &self.naming.wanted]);
-        sys::become_service(&mut command, Identity { id: paths::NETWORK_ID, files: MAX_FILES });
+        sys::become_service(
+            &mut command,
+            Identity { id: paths::NETWORK_ID, files: MAX_FILES, threads: MAX_THREADS },
+        );
         match self.children.spawn(command, Role::Naming, "", None) {
             Ok(_) => self.naming.supervisor.started(now),
             Err(error) => {

@@ -15,6 +15,7 @@ use crate::net::report::Report;
 use crate::problems::Source;
 use crate::screen::View;
 use crate::speaker::Tune;
+use crate::sys;
 use crate::tools;
 
 impl Machine {
@@ -39,7 +40,9 @@ impl Machine {
         if !self.network.enabled || !self.network.supervisor.is_due(now) {
             return;
         }
-        match self.children.spawn(tools::own_child(&["net"]), Role::Network, "", None) {
+        let mut command = tools::own_child(&["net"]);
+        sys::become_network_service(&mut command);
+        match self.children.spawn(command, Role::Network, "", None) {
             Ok(_) => self.network.supervisor.started(now),
             Err(error) => {
                 self.network.supervisor.ended(now);

@@ -1,21 +1,27 @@
 //! When updates are installed, kept and dropped. One job runs at a time, and during a trial none but its end.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use appliance::boot_state::Slot;
 
 use super::Machine;
 use crate::children::{Finished, Role, Stream};
+use crate::kernel;
 use crate::log;
 use crate::media::drive::Input;
 use crate::problems::Source;
-use crate::sys::{self, Exit};
+use crate::sys::{self, Exit, FolderWatch};
 use crate::tools;
 use crate::update::{self, Job, OnTrial, Outcome};
 
 /// Jobs that wait at most: one for each drive, and a few more.
 const MAX_WAITING: usize = 80;
+
+/// How long nothing must have been written to the folder for updates before it is looked at.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// What PID 1 knows of updates.
 #[derive(Default)]
@@ -25,13 +31,34 @@ pub(super) struct Updates {
     trial: Option<OnTrial>,
     waiting: VecDeque<Job>,
     running: Option<Job>,
+    /// The data partition's folder for updates, and when it is to be looked at.
+    folder: Option<FolderWatch>,
+    look: Option<Instant>,
 }
 
 impl Updates {
-    /// When the trial has failed, or at once if a job can be started.
+    /// When the trial has failed, when the folder has settled, or at once if a job can be started.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let trial = self.trial.as_ref().map(|trial| trial.until);
-        self.next_job().map(|_| now).or(trial)
+        let job = self.next_job().map(|_| now);
+        [job, self.look, trial].into_iter().flatten().min()
+    }
+
+    /// What tells of the folder for updates.
+    pub(super) fn folder(&self) -> Option<BorrowedFd<'_>> {
+        self.folder.as_ref().map(FolderWatch::as_fd)
+    }
+
+    /// Takes note of what is written to the folder.
+    pub(super) fn folder_told(&mut self, now: Instant) {
+        if self.folder.as_ref().is_some_and(FolderWatch::has_changed) {
+            self.look = Some(now + SETTLED);
+        }
+    }
+
+    /// Whether the folder is to be looked at, once.
+    fn folder_has_settled(&mut self, now: Instant) -> bool {
+        self.look.take_if(|look| now >= *look).is_some()
     }
 
     /// The place in line of the job to be started now.
@@ -61,9 +88,18 @@ impl Machine {
         self.updates.place = Some((node, slot));
     }
 
-    /// What runs is an update that has to prove itself.
+    /// What is put into this folder from now on is looked at when it has settled.
+    pub fn watch_updates(&mut self, folder: &Path) {
+        match FolderWatch::open(folder) {
+            Ok(watch) => self.updates.folder = Some(watch),
+            Err(error) => log!("{}: {error}; it is looked at when the box starts", folder.display()),
+        }
+    }
+
+    /// What runs is an update that has to prove itself. If the kernel hangs meanwhile the box starts again.
     pub fn begin_trial(&mut self, trial: OnTrial) {
         self.updates.trial = Some(trial);
+        kernel::panic_on_hung_tasks(true);
     }
 
     /// Has a job done when it is its turn.
@@ -79,6 +115,9 @@ impl Machine {
         if self.updates.trial.as_ref().is_some_and(|trial| now >= trial.until) {
             self.trial_failed("it does not come to serve");
             return;
+        }
+        if self.updates.folder_has_settled(now) {
+            self.request_update_job(Job::Folder);
         }
         let Some(job) = self.updates.next_job().and_then(|at| self.updates.waiting.remove(at)) else {
             return;
@@ -141,6 +180,8 @@ impl Machine {
             }
             (Job::Keep(_), Ok(_)) => {
                 if let Some(trial) = self.updates.trial.take() {
+                    // From now on a disc that can't be read is a more likely reason.
+                    kernel::panic_on_hung_tasks(false);
                     log!("version {} has proved itself and is kept", trial.trial.release.version());
                 }
             }
@@ -180,5 +221,46 @@ impl Machine {
 
     fn trial_failed(&mut self, why: &str) {
         self.halt(sys::Reboot::Restart, &format!("the update on trial has failed: {why}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{self, Wait};
+    use std::fs;
+
+    #[test]
+    fn the_folder_is_looked_at_once_when_what_is_put_there_has_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut updates = Updates::default();
+        let mut now = Instant::now();
+        updates.folder = Some(FolderWatch::open(folder.path()).unwrap());
+        // What comes with an event is taken when poll says that there is one.
+        let take = |updates: &mut Updates, now| {
+            let ready = sys::poll(&[(updates.folder().unwrap(), Wait::Read)], Instant::now()).unwrap();
+            updates.folder_told(now);
+            ready[0]
+        };
+        assert!(!take(&mut updates, now));
+        assert_eq!(updates.deadline(now), None);
+        let file = folder.path().join("x.update");
+        for part in ["one", "one, two"] {
+            fs::write(&file, part).unwrap();
+            assert!(take(&mut updates, now));
+            assert!(!take(&mut updates, now), "it is told once");
+            assert_eq!(updates.deadline(now), Some(now + SETTLED));
+            now += SETTLED / 2;
+            assert!(!updates.folder_has_settled(now));
+        }
+        now += SETTLED / 2;
+        assert!(updates.folder_has_settled(now));
+        assert!(!updates.folder_has_settled(now + SETTLED));
+        // A name that is given when everything is there is told of too; one that is taken away is not.
+        fs::rename(&file, folder.path().join("y.update")).unwrap();
+        assert!(take(&mut updates, now));
+        assert!(updates.folder_has_settled(now + SETTLED));
+        fs::remove_file(folder.path().join("y.update")).unwrap();
+        assert!(!take(&mut updates, now));
     }
 }

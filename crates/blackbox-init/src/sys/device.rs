@@ -1,4 +1,5 @@
-//! Calls to optical drives, block devices and consoles (`linux/cdrom.h`, `linux/fs.h`, `linux/kd.h`).
+//! Calls to optical drives, block devices, consoles and watchdogs (`linux/cdrom.h`, `linux/fs.h`, `linux/kd.h`,
+//! `linux/watchdog.h`).
 
 use std::fs::File;
 use std::io;
@@ -15,6 +16,8 @@ mod ioctl {
     nix::ioctl_write_int_bad!(cdrom_lock_door, 0x5329);
     nix::ioctl_read!(block_bytes, 0x12, 114, usize);
     nix::ioctl_write_int_bad!(make_tone, 0x4b30);
+    nix::ioctl_readwrite!(set_watchdog_seconds, b'W', 6, i32);
+    nix::ioctl_read!(watchdog_seconds, b'W', 7, i32);
 }
 
 /// Beats per second of the timer that makes the tones.
@@ -110,4 +113,22 @@ pub fn device_bytes(device: &File) -> io::Result<u64> {
     // SAFETY: the kernel writes one u64, which is what the argument points to on 64-bit machines.
     unsafe { ioctl::block_bytes(device.as_raw_fd(), &raw mut bytes) }?;
     Ok(bytes as u64)
+}
+
+/// Has a watchdog bite after `limit` (`WDIOC_SETTIMEOUT`). Returns the time that it makes of that.
+#[expect(unsafe_code, reason = "ioctl")]
+pub fn set_watchdog_limit(device: &File, limit: Duration) -> io::Result<Duration> {
+    let mut seconds = i32::try_from(limit.as_secs()).unwrap_or(i32::MAX);
+    // SAFETY: the kernel reads and writes one int, which is what the argument points to.
+    unsafe { ioctl::set_watchdog_seconds(device.as_raw_fd(), &raw mut seconds) }?;
+    Ok(Duration::from_secs(seconds.unsigned_abs().into()))
+}
+
+/// The time after which a watchdog bites (`WDIOC_GETTIMEOUT`).
+#[expect(unsafe_code, reason = "ioctl")]
+pub fn watchdog_limit(device: &File) -> io::Result<Duration> {
+    let mut seconds = 0;
+    // SAFETY: the kernel writes one int, which is what the argument points to.
+    unsafe { ioctl::watchdog_seconds(device.as_raw_fd(), &raw mut seconds) }?;
+    Ok(Duration::from_secs(seconds.unsigned_abs().into()))
 }

@@ -1,6 +1,7 @@
-//! Every call to the kernel that the standard library does not offer. No other file names `nix`.
+//! Every call to the kernel that the standard library does not offer. No other file names `nix` or `rustix`.
 
 mod device;
+mod folder;
 mod packet;
 mod process;
 mod socket;
@@ -23,12 +24,14 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
 pub use device::{
-    DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray, sound,
+    DiscStatus, DriveStatus, device_bytes, disc_status, drive_status, lock_door, open_tray,
+    set_watchdog_limit, sound, watchdog_limit,
 };
+pub use folder::FolderWatch;
 pub use packet::{arp_socket, broadcast_arp, receive_packet};
 pub use process::{
-    Exit, Identity, Reboot, Signal, Signals, become_service, catch_keyboard_reboot, inherit,
-    is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
+    Exit, Identity, Reboot, Signal, Signals, become_network_service, become_service, catch_keyboard_reboot,
+    inherit, is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
 };
 pub use socket::{
     Received, UeventSocket, addresses, bind_dhcp, bind_group, link_socket, receive_netlink, request_netlink,

@@ -14,6 +14,7 @@ use nix::sys::signal::{self, SigSet};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, getpid, setgroups, setresgid, setresuid};
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 /// Whether this process is PID 1.
 pub fn is_first_process() -> bool {
@@ -138,6 +139,39 @@ pub struct Identity {
     pub id: u32,
     /// Most descriptors it may open.
     pub files: u64,
+    /// Most threads it may have.
+    pub threads: u64,
+}
+
+/// Leaves `command`'s program, which runs as root, these capabilities and no others, now and whatever it starts: the network's,
+/// and the clock's.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub fn become_network_service(command: &mut Command) {
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe {
+        command.pre_exec(|| {
+            let network = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE;
+            bound_capabilities(network | CapabilitySet::SYS_TIME)?;
+            nix::sys::prctl::set_no_new_privs()?;
+            Ok(())
+        });
+    }
+}
+
+/// Makes all other capabilities impossible for this process and its children, from the next program on.
+fn bound_capabilities(kept: CapabilitySet) -> io::Result<()> {
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if !kept.contains(capability) {
+            match remove_capability_from_bounding_set(capability) {
+                Ok(()) => {}
+                // This kernel has no more.
+                Err(rustix::io::Errno::INVAL) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes `command` give up root for good before it starts its program.
@@ -148,6 +182,9 @@ pub fn become_service(command: &mut Command, identity: Identity) {
     unsafe {
         command.pre_exec(move || {
             setrlimit(Resource::RLIMIT_NOFILE, identity.files, identity.files)?;
+            setrlimit(Resource::RLIMIT_NPROC, identity.threads, identity.threads)?;
+            setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+            bound_capabilities(CapabilitySet::empty())?;
             setgroups(&[gid])?;
             setresgid(gid, gid, gid)?;
             setresuid(uid, uid, uid)?;

@@ -74,8 +74,12 @@ pub fn begin(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
             Ok(())
         }
     };
-    if facts.data != Data::Missing && holds_update(Path::new(paths::UPDATE)) {
-        machine.request_update_job(Job::Folder);
+    if facts.data != Data::Missing {
+        // In this order: what comes in between is found twice.
+        machine.watch_updates(Path::new(paths::UPDATE));
+        if holds_update(Path::new(paths::UPDATE)) {
+            machine.request_update_job(Job::Folder);
+        }
     }
     result
 }

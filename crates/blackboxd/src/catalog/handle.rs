@@ -57,6 +57,11 @@ impl Handle {
         Arc::clone(&self.snapshots.borrow())
     }
 
+    /// Every catalog from now on; those that nobody looked at in time are left out.
+    pub fn changes(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.snapshots.clone()
+    }
+
     /// Makes an item public, in one transaction; it replaces what had that name. Blocks until it is on disk.
     ///
     /// # Errors

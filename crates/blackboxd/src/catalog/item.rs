@@ -88,4 +88,9 @@ impl Item {
             State::Copying | State::Hashing => self.progress.fraction(),
         }
     }
+
+    /// Whether it will change by itself soon.
+    pub fn is_in_progress(&self) -> bool {
+        matches!(self.state, State::Settling | State::Copying | State::Hashing)
+    }
 }

@@ -52,8 +52,6 @@ struct AdminPage {
     problems: Vec<String>,
     /// What matters when there are no problems with the box as a whole.
     summary: String,
-    /// Whether something will change by itself soon.
-    refresh: bool,
     /// Name and value.
     box_facts: Vec<(&'static str, String)>,
     network: Vec<(&'static str, String)>,
@@ -140,7 +138,6 @@ impl AdminPage {
             base: "",
             members: facts.members.iter().map(MemberRow::new).collect(),
             summary: summary(&facts.listed),
-            refresh: facts.listed.iter().any(Listed::is_in_progress),
             box_facts: box_facts(&facts),
             network: network(&facts),
             config: config(facts.config),

@@ -9,7 +9,10 @@ use super::links::Links;
 use super::reply;
 use super::view::{Listed, STATES, state_name};
 use crate::catalog::{Content, State};
-use crate::net::http::{Request, Response};
+use crate::net::http::Response;
+
+/// `/api/v1/openapi.json`: what is answered here, for programs that make programs.
+pub(super) const OPENAPI: &str = include_str!("../../templates/openapi.json");
 
 /// An element of `/api/v1/items`. Its fields are a promise to other programs.
 #[derive(Debug, Serialize)]
@@ -113,10 +116,10 @@ impl Status {
 }
 
 /// A value as JSON.
-pub(super) fn reply(request: &Request, value: &impl Serialize) -> Response {
+pub(super) fn reply(value: &impl Serialize) -> Response {
     let json =
         serde_json::to_vec(value).expect("invariant: our structs have string keys and no failing fields");
-    reply::cacheable(request, "application/json", json)
+    reply::cacheable("application/json", json)
 }
 
 #[cfg(test)]
@@ -149,6 +152,59 @@ mod tests {
                 "seeders": 1, "leechers": 0, "completed": 0, "uploaded_bytes": 0, "added": "2024-05-06T07:08:09Z",
             })
         );
+    }
+
+    /// Fails where `value` is not what `schema` of the document says: other fields, or other types.
+    fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
+        if let Some(name) = schema["$ref"].as_str() {
+            let schema = document.pointer(name.strip_prefix('#').unwrap()).expect(name);
+            return check(document, schema, value, at);
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_u64() && schema["type"] != "number" => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let kinds = &schema["type"];
+        assert!(
+            kinds == kind || kinds.as_array().is_some_and(|it| it.contains(&kind.into())),
+            "{at}: {value}"
+        );
+        if let Some(names) = schema["enum"].as_array() {
+            assert!(names.contains(value), "{at}: {value}");
+        }
+        for (index, element) in value.as_array().into_iter().flatten().enumerate() {
+            check(document, &schema["items"], element, &format!("{at}[{index}]"));
+        }
+        if let Some(properties) = schema["properties"].as_object() {
+            let fields = value.as_object().unwrap();
+            assert!(fields.keys().eq(properties.keys()), "{at}: {fields:?}");
+            let required: Vec<_> = schema["required"].as_array().unwrap().iter().collect();
+            assert!(fields.keys().all(|name| required.contains(&&Value::from(name.as_str()))), "{at}");
+            for (name, field) in fields {
+                check(document, &properties[name], field, &format!("{at}.{name}"));
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_what_the_document_says() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let schema = |path: &str| {
+            let path = path.replace('/', "~1");
+            document.pointer(&format!("/paths/{path}/get/responses/200/content/application~1json/schema"))
+        };
+        let mut listed: Vec<_> = STATES.map(|state| unpublished("a", state, Some("why"))).into();
+        listed.push(published("b", &[("x", 1)]));
+        let items = items(&listed, &links(None, "192.0.2.1"));
+        let items = serde_json::to_value(items).unwrap();
+        check(&document, schema("/api/v1/items").unwrap(), &items, "items");
+        let status = Status::new(&listed, vec!["No cable.".into()], Duration::ZERO);
+        check(&document, schema("/api/v1/status").unwrap(), &serde_json::to_value(status).unwrap(), "status");
     }
 
     #[test]

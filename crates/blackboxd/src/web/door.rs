@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::net::http::{Request, Response};
 
 /// What is no secret, or has a door of its own.
-const OPEN: [&str; 5] = ["/admin", "/metrics", "/healthz", "/style.css", "/icon.svg"];
+const OPEN: [&str; 7] =
+    ["/admin", "/admin/events", "/metrics", "/healthz", "/style.css", "/script.js", "/icon.svg"];
 
 /// What a visitor is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::conditional::http_date;
-use super::links::{Links, item_path};
+use super::links::{Links, page_path};
 use super::torrent_file;
 use super::view::Listed;
 use crate::words;
@@ -39,7 +39,7 @@ fn item(xml: &mut String, listed: &Listed, links: &Links) {
          <guid isPermaLink=\"false\">{guid}</guid>\n<pubDate>{date}</pubDate>\n\
          <enclosure url=\"{url}\" length=\"{length}\" type=\"application/x-bittorrent\"/>\n</item>\n",
         title = escape(&item.name),
-        link = escape(&links.to(&item_path(content))),
+        link = escape(&links.to(&page_path(content))),
         guid = content.info_hash(),
         date = http_date(i64::try_from(item.added.as_nanosecond()).unwrap_or(i64::MAX)),
         url = escape(&links.torrent(content.torrent())),
@@ -99,8 +99,10 @@ mod tests {
         assert!(!xml.contains("not yet"));
         let position = |text: &str| xml.find(text).unwrap_or_else(|| panic!("no {text} in {xml}"));
         assert!(position("second &amp; &lt;last&gt;") < position("<title>first</title>"));
-        position("<link>http://box.local:8080/files/first/</link>");
-        position("<link>http://box.local:8080/files/second%20%26%20%3Clast%3E</link>");
+        for listed in [&listed[0], &listed[2]] {
+            let hash = listed.seeding().unwrap().info_hash();
+            position(&format!("<link>http://box.local:8080/items/{hash}</link>"));
+        }
         position("<pubDate>Mon, 06 May 2024 07:08:09 GMT</pubDate>");
     }
 

@@ -11,7 +11,7 @@ use crate::catalog::{Content, Torrent};
 use crate::net::public_host::UrlHost;
 
 /// Everything in a path segment but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// URLs under the configured public host, or else the host that the request came to. A member's begin with its passkey: clients
 /// use them without being asked who they are for.
@@ -116,6 +116,11 @@ impl Links {
 /// Path of a `.torrent` on this box.
 pub(super) fn torrent_path(torrent: &Torrent) -> String {
     format!("/torrents/{}.torrent", torrent.info_hash())
+}
+
+/// Path of the page of an item.
+pub(super) fn page_path(content: &Content) -> String {
+    format!("/items/{}", content.info_hash())
 }
 
 /// A name as a segment of a path.

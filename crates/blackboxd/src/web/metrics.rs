@@ -262,4 +262,27 @@ mod tests {
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }
+
+    #[test]
+    fn the_dashboard_asks_for_what_there_is() {
+        let dashboard = include_str!("../../../../image/grafana-dashboard.json");
+        let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        let text = render(&Facts {
+            members: vec![Standing { name: "a".into(), account: Account::default(), clients: 0 }],
+            ..facts()
+        });
+        let panels = dashboard["panels"].as_array().unwrap();
+        let asked: HashSet<&str> = panels
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().unwrap())
+            .flat_map(|target| {
+                target["expr"].as_str().unwrap().split(|c: char| !c.is_alphanumeric() && c != '_')
+            })
+            .filter(|word| word.starts_with("blackbox_"))
+            .collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for name in asked {
+            assert!(text.contains(&format!("# TYPE {name} ")), "there is no {name}");
+        }
+    }
 }

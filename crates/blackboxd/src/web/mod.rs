@@ -6,7 +6,8 @@
 //! - [`host`], [`links`]: the host a request came to, and absolute URLs made of it
 //! - [`reply`], [`conditional`], [`range`]: answers, `If-None-Match` and its kin, `Range`
 //! - [`view`]: what all surfaces show of an item
-//! - [`index`], [`admin`], [`folder`]: HTML; [`feed`], [`api`], [`metrics`]: for programs
+//! - [`index`], [`item`], [`admin`], [`folder`]: HTML, with [`get`], [`qr`] and [`query`]; [`feed`], [`api`], [`metrics`]: for programs
+//! - [`events`]: when to look again; [`finish`]: what is cached, and compressed
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
 //! - [`access`], [`door`], [`basic_auth`]: who may see the admin page, and what is for members; [`space`], [`memory`]: room on the disk, and for programs
 
@@ -17,14 +18,20 @@ mod basic_auth;
 mod conditional;
 mod door;
 mod download;
+mod events;
 mod feed;
 mod files;
+mod finish;
 mod folder;
+mod get;
 mod host;
 mod index;
+mod item;
 mod links;
 mod memory;
 mod metrics;
+mod qr;
+mod query;
 mod range;
 mod reply;
 mod space;
@@ -53,6 +60,7 @@ const MAX_DOWNLOADS: usize = 256;
 struct Web {
     app: SharedApp,
     downloads: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
 }
 
 /// Answers on `listener` until `shutdown`.
@@ -60,7 +68,11 @@ struct Web {
 /// # Errors
 /// None so far; all parts of the daemon end alike.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
-    let web = Arc::new(Web { app, downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)) });
+    let web = Arc::new(Web {
+        app,
+        downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
+        listeners: Arc::new(Semaphore::new(events::MAX_LISTENERS)),
+    });
     let handler = move |request| {
         let web = Arc::clone(&web);
         async move { respond(&web, &request).await }
@@ -81,10 +93,11 @@ async fn respond(web: &Web, request: &Request) -> Response {
     };
     let response = answer(web, request, &host, visit).await;
     if visit.member.is_none() || response.headers().get(CACHE_CONTROL).is_some_and(|it| it == "no-store") {
-        return response;
+        return finish::finish(request, response).await;
     }
     // Another member's links are in it.
-    reply::with(response, CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))
+    let private = reply::with(response, CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    finish::finish(request, private).await
 }
 
 async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> Response {
@@ -99,22 +112,31 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
     match visit.path {
         "/" => index::respond(app, request, &links),
         "/admin" => admin::respond(app, request, host).await,
+        "/events" => events::respond(web, request, events::Figures::Swarms),
+        "/admin/events" => match admin::refusal(app, request, host).await {
+            Some(refusal) => refusal,
+            None => events::respond(web, request, events::Figures::Box),
+        },
         "/feed.xml" => {
             let feed = feed::render(&view::listed(app), &links);
-            reply::cacheable(request, "application/rss+xml; charset=utf-8", feed)
+            reply::cacheable("application/rss+xml; charset=utf-8", feed)
         }
-        "/api/v1/items" => api::reply(request, &api::items(&view::listed(app), &links)),
-        "/api/v1/status" => api::reply(request, &status(app)),
+        "/api/v1/items" => api::reply(&api::items(&view::listed(app), &links)),
+        "/api/v1/openapi.json" => reply::cacheable("application/json", api::OPENAPI),
+        "/api/v1/status" => api::reply(&status(app)),
         "/metrics" => {
             let facts = metrics(app, admin::refusal(app, request, host).await.is_none()).await;
             reply::text("text/plain; version=0.0.4; charset=utf-8", metrics::render(&facts))
         }
         "/healthz" => reply::text("text/plain; charset=utf-8", "ok\n"),
-        "/style.css" => reply::cacheable(request, "text/css; charset=utf-8", reply::STYLE),
-        "/icon.svg" => reply::cacheable(request, "image/svg+xml", reply::ICON),
+        "/style.css" => reply::cacheable("text/css; charset=utf-8", reply::STYLE),
+        "/script.js" => reply::cacheable("text/javascript; charset=utf-8", reply::SCRIPT),
+        "/icon.svg" => reply::cacheable("image/svg+xml", reply::ICON),
         path => {
             if let Some(name) = path.strip_prefix("/torrents/") {
-                torrent_file::respond(app, request, name, &links).await
+                torrent_file::respond(app, name, &links).await
+            } else if let Some(name) = path.strip_prefix("/items/") {
+                item::respond(app, request, name, &links).await
             } else if let Some(rest) = path.strip_prefix("/files/") {
                 files::respond(web, request, rest, &links, visit.member).await
             } else {

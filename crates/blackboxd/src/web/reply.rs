@@ -1,4 +1,4 @@
-//! Answers: header fields, the two fixed files, and what is said when there is nothing to show.
+//! Answers: header fields, the fixed files, and what is said when there is nothing to show.
 
 use askama::Template;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use hyper::header::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::conditional::Version;
-use crate::net::http::{self, Request, Response};
+use crate::net::http::{self, Response};
 
 /// The style sheet of all pages.
 pub(super) const STYLE: &str = include_str!("../../templates/style.css");
@@ -18,9 +18,12 @@ pub(super) const STYLE: &str = include_str!("../../templates/style.css");
 /// The icon of all pages.
 pub(super) const ICON: &str = include_str!("../../templates/icon.svg");
 
-/// Nothing but our own style sheet and icon is loaded, no script runs, nobody frames the page.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; \
-                      frame-ancestors 'none'";
+/// The script of all pages, which does nothing that can't be done without.
+pub(super) const SCRIPT: &str = include_str!("../../templates/script.js");
+
+/// Nothing but our own style sheet, script and icon is loaded, nobody else is asked or told anything, nobody frames the page.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What may stand unquoted in an extended parameter (RFC 8187, `attr-char`), as far as it is worth it.
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
@@ -70,15 +73,9 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
 }
 
 /// A text that the client may keep as long as it asks whether it still holds.
-pub(super) fn cacheable(request: &Request, content_type: &'static str, text: impl Into<Bytes>) -> Response {
-    let text = text.into();
-    let version = Version::of(&text);
-    let response = if version.is_had(&request.head.headers) {
-        not_modified()
-    } else {
-        guarded(http::response(StatusCode::OK, content_type, text))
-    };
-    versioned(with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache")), &version)
+pub(super) fn cacheable(content_type: &'static str, text: impl Into<Bytes>) -> Response {
+    let response = guarded(http::response(StatusCode::OK, content_type, text));
+    with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache"))
 }
 
 /// 304, to be completed with the version.

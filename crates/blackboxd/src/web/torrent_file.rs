@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
+use hyper::header::CONTENT_DISPOSITION;
 use tokio::sync::Semaphore;
 use torrent::{InfoHash, InfoHashV2, Metainfo, PieceLayers, piece_layers};
 
@@ -11,7 +11,7 @@ use super::links::Links;
 use super::reply;
 use crate::app::App;
 use crate::catalog::{Content, Item, Metadata, StoreError, Torrent};
-use crate::net::http::{Request, Response};
+use crate::net::http::Response;
 
 /// Files that are being made.
 static MAKING: Semaphore = Semaphore::const_new(2);
@@ -20,7 +20,7 @@ static MAKING: Semaphore = Semaphore::const_new(2);
 const EMPTY: &[u8] = b"de";
 
 /// Answers for the part of the path after `/torrents/`.
-pub(super) async fn respond(app: &App, request: &Request, name: &str, links: &Links) -> Response {
+pub(super) async fn respond(app: &App, name: &str, links: &Links) -> Response {
     let catalog = app.catalog.snapshot();
     let found = name.strip_suffix(".torrent").and_then(info_hash).and_then(|info_hash| {
         let item = catalog.seeding(&info_hash)?;
@@ -41,18 +41,12 @@ pub(super) async fn respond(app: &App, request: &Request, name: &str, links: &Li
         Ok(None) => return reply::not_found(),
         Err(error) => return unreadable(&error.to_string()),
     };
-    let mut response = reply::cacheable(request, "application/x-bittorrent", metainfo);
-    if response.status() == StatusCode::OK {
-        let disposition = reply::attachment(&file_name(&item.name, content, torrent));
-        response.headers_mut().insert(CONTENT_DISPOSITION, disposition);
-    } else {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-bittorrent"));
-    }
-    response
+    let disposition = reply::attachment(&file_name(&item.name, content, torrent));
+    reply::with(reply::cacheable("application/x-bittorrent", metainfo), CONTENT_DISPOSITION, disposition)
 }
 
 /// By any of a torrent's names, that of version 2 in its full length or cut.
-fn info_hash(text: &str) -> Option<InfoHash> {
+pub(super) fn info_hash(text: &str) -> Option<InfoHash> {
     let v2 = || Some(text.parse::<InfoHashV2>().ok()?.truncated());
     text.parse().ok().or_else(v2)
 }

@@ -24,18 +24,22 @@ pub(super) struct Listed {
 
 /// All items, newest first.
 pub(super) fn listed(app: &App) -> Vec<Listed> {
-    let catalog = app.catalog.snapshot();
     // What keeps items offline is wrong with the whole publish folder, and comes first.
     let offline = app.health.problems().into_iter().next();
     let listed = |item: &Arc<Item>| {
-        let scrape = item.content.as_ref().map(|content| swarm(content, |name| app.swarms.scrape(name)));
-        let mut listed = Listed::new(Arc::clone(item), scrape);
+        let mut listed = listed_one(app, item);
         if item.state == State::Offline && listed.error.is_none() {
             listed.error.clone_from(&offline);
         }
         listed
     };
-    catalog.items().iter().map(listed).collect()
+    app.catalog.snapshot().items().iter().map(listed).collect()
+}
+
+/// An item of the catalog.
+pub(super) fn listed_one(app: &App, item: &Arc<Item>) -> Listed {
+    let scrape = item.content.as_ref().map(|content| swarm(content, |name| app.swarms.scrape(name)));
+    Listed::new(Arc::clone(item), scrape)
 }
 
 /// The figures of all swarms of an item: each of its torrents has one.
@@ -88,9 +92,19 @@ impl Listed {
         matches!(self.item.state, State::Copying | State::Hashing)
     }
 
-    /// Whether it will change by itself soon.
-    pub(super) fn is_in_progress(&self) -> bool {
-        matches!(self.item.state, State::Settling | State::Copying | State::Hashing)
+    /// How much it is; empty while that is not known.
+    pub(super) fn extent(&self) -> String {
+        let (size, files) = (words::bytes(self.item.size_bytes), self.item.file_count);
+        match files {
+            0 if self.item.size_bytes == 0 => String::new(),
+            0 | 1 => size,
+            _ => format!("{size} in {files} files"),
+        }
+    }
+
+    /// When the box first saw it.
+    pub(super) fn added(&self) -> String {
+        self.item.added.strftime("%Y-%m-%d %H:%M UTC").to_string()
     }
 
     /// Where it stands, and what is wrong with it.
