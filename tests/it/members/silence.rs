@@ -129,7 +129,9 @@ fn heard_of_a_box(members: &str, base: &'static str) -> Option<Heard> {
     wait::try_until(LONG_ENOUGH.saturating_sub(started.elapsed()), || {
         heard.local |= has_heard(&local);
         heard.dht.iter_mut().zip(&nodes).for_each(|(heard, node)| *heard |= has_heard(node));
-        peers.iter_mut().for_each(|peer| peer.hear(&mut heard));
+        for peer in &mut peers {
+            peer.hear(&mut heard);
+        }
         (heard == Heard::everything()).then_some(())
     });
     assert!(peers.iter().all(Insider::is_in), "they were not let in");
