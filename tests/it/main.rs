@@ -1,6 +1,7 @@
 //! The system tests: one file for each behaviour. They need the tools that `scripts/test` installs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod admin;
 mod announce_http;
 mod announce_udp;
 mod boot;

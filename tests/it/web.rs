@@ -3,20 +3,21 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 
 use serde_json::Value;
 use system_tests::content::{Chance, write_file};
 use system_tests::daemon::{Daemon, Site};
 use system_tests::http::{Request, get_url};
-use system_tests::network;
 use system_tests::tracker::escape;
 
 /// Names that break careless markup, URLs and header fields.
 const AWKWARD: [&str; 5] =
     ["a & <b> \"c\"'.iso", "50% #1?x=y+z;q", "日本語 Ü.bin", "a..b ..c", "tab\there\u{1}"];
 
-fn publish(site: &Site, names: &[&str]) -> Daemon {
+/// A daemon that seeds files of these names.
+#[track_caller]
+pub(super) fn publish(site: &Site, names: &[&str]) -> Daemon {
     let mut chance = Chance::fresh();
     for name in names {
         write_file(&mut chance, &site.publish().join(name), 5000);
@@ -300,53 +301,6 @@ fn a_file_that_changed_is_not_served() {
     fs::write(site.publish().join("file"), vec![1; 5000]).unwrap();
     let response = daemon.api.get("/files/file");
     assert!([404, 410].contains(&response.status), "{}", response.status);
-}
-
-#[test]
-fn admin_is_for_the_lan_under_the_boxs_own_names() {
-    if !network::make_private_with(&["192.168.7.1/32", "203.0.113.5/32", "198.51.100.1/32"]) {
-        return system_tests::left_out("who may see /admin", "no network of its own");
-    }
-    let site = Site::new().with_options(&["--web", "[::]:0", "--public-host", "box.example.org"]);
-    let daemon = publish(&site, &["file"]);
-    let port = daemon.api.address.port();
-    let asked = |source: &str, target: &str, host: &str| {
-        let [source, target]: [IpAddr; 2] = [source, target].map(|address| address.parse().unwrap());
-        Request::get("/admin").host(host).send_from(source, (target, port).into()).status
-    };
-    for (source, target, host, status) in [
-        ("127.0.0.1", "127.0.0.1", "127.0.0.1", 200),
-        ("192.168.7.1", "192.168.7.1", "192.168.7.1:8080", 200),
-        ("192.168.7.1", "192.168.7.1", "localhost", 200),
-        ("192.168.7.1", "192.168.7.1", "blackbox.local", 200),
-        ("192.168.7.1", "192.168.7.1", "box.example.org", 200),
-        ("::1", "::1", "[::1]", 200),
-        // DNS rebinding.
-        ("192.168.7.1", "192.168.7.1", "evil.example.com", 403),
-        ("127.0.0.1", "127.0.0.1", "localhost.evil.example.com", 403),
-        ("203.0.113.5", "198.51.100.1", "198.51.100.1", 403),
-        ("203.0.113.5", "198.51.100.1", "box.example.org", 403),
-        ("203.0.113.5", "198.51.100.1", "localhost", 403),
-    ] {
-        assert_eq!(asked(source, target, host), status, "{source} asks {target} as {host}");
-    }
-    let outsider = Request::get("/")
-        .send_from("203.0.113.5".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into());
-    assert_eq!(outsider.status, 200, "the index is for everybody");
-}
-
-#[test]
-fn admin_can_have_a_password() {
-    let site = Site::new().with_config("[admin]\npassword = \"geheim\"\n");
-    let daemon = site.start();
-    let with = |field: &str| Request::get("/admin").field("Authorization", field).send(daemon.api.address);
-    let without = daemon.api.get("/admin");
-    assert_eq!(without.status, 401);
-    assert!(without.field("www-authenticate").is_some_and(|field| field.starts_with("Basic ")));
-    // admin:geheim, admin:falsch
-    let page = with("Basic YWRtaW46Z2VoZWlt");
-    assert_eq!((page.status, with("Basic YWRtaW46ZmFsc2No").status), (200, 401));
-    assert!(!page.text().contains("geheim"), "the password is not shown");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod proof;
 mod publish;
 mod pulse;
 mod random;
+mod recent;
 mod runtimes;
 mod scrub;
 mod storage;
@@ -74,10 +75,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes what happens to the standard error.
+/// Writes what happens to the standard error, and keeps the last of it.
 fn start_log() {
     let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+        tracing_subscriber::fmt::layer().with_writer(|| recent::Recorder).with_ansi(false).with_target(false);
     // uTP finds each system's limit on its buffers worth a warning.
     let levels = Targets::new().with_default(Level::INFO).with_target("librqbit_utp", Level::ERROR);
     tracing_subscriber::registry().with(lines).with(levels).init();

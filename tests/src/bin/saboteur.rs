@@ -29,7 +29,7 @@ const MARK: &str = "/tmp/saboteur";
 const PTRACE_SEIZE: c_uint = 0x4206;
 const PTRACE_INTERRUPT: c_uint = 0x4207;
 const PTRACE_POKEUSER: c_uint = 6;
-const PTRACE_CONT: c_uint = 7;
+const PTRACE_DETACH: c_uint = 17;
 /// Where the instruction pointer is in x86-64's `struct user`.
 const RIP: usize = 16 * 8;
 const WALL: c_int = 1 << 30;
@@ -106,8 +106,8 @@ fn attack_init() -> Option<io::Error> {
         if stopped == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
     let failed = match stop() {
-        // It goes on where there is nothing.
-        Ok(()) if kills => call(PTRACE_POKEUSER, RIP, 0).and_then(|()| call(PTRACE_CONT, 0, 0)).err(),
+        // It goes on where there is nothing, and nobody holds back the signal.
+        Ok(()) if kills => call(PTRACE_POKEUSER, RIP, 0).and_then(|()| call(PTRACE_DETACH, 0, 0)).err(),
         stopped => stopped.err(),
     };
     while failed.is_none() {

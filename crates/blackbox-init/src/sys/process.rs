@@ -143,15 +143,16 @@ pub struct Identity {
     pub threads: u64,
 }
 
-/// Leaves `command`'s program, which runs as root, these capabilities and no others, now and whatever it starts: the network's,
-/// and the clock's.
+/// Leaves `command`'s program, which runs as root, these capabilities and no others, now and whatever it starts: the
+/// network's.
 #[expect(unsafe_code, reason = "pre_exec")]
 pub fn become_network_service(command: &mut Command) {
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(|| {
-            let network = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE;
-            bound_capabilities(network | CapabilitySet::SYS_TIME)?;
+            bound_capabilities(
+                CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE,
+            )?;
             nix::sys::prctl::set_no_new_privs()?;
             Ok(())
         });

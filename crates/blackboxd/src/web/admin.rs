@@ -15,11 +15,12 @@ use super::host::Host;
 use super::memory::{self, Memory};
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
-use super::{access, basic_auth, reply};
+use super::{access, basic_auth, reply, report};
 use crate::app::{App, Listeners};
 use crate::catalog::State;
 use crate::members::Standing;
 use crate::net::http::{Request, Response};
+use crate::recent;
 use crate::words;
 
 /// What a wrong password costs, so that trying many takes long.
@@ -46,19 +47,19 @@ struct Facts<'a> {
 
 #[derive(Debug, Template)]
 #[template(path = "admin.html")]
-struct AdminPage {
+pub(super) struct AdminPage {
     /// What all paths begin with.
     base: &'static str,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
     /// What matters when there are no problems with the box as a whole.
     summary: String,
     /// Name and value.
-    box_facts: Vec<(&'static str, String)>,
-    network: Vec<(&'static str, String)>,
-    config: Vec<(&'static str, String)>,
+    pub(super) box_facts: Vec<(&'static str, String)>,
+    pub(super) network: Vec<(&'static str, String)>,
+    pub(super) config: Vec<(&'static str, String)>,
     members: Vec<MemberRow>,
-    items: Vec<Row>,
-    hidden: usize,
+    pub(super) items: Vec<Row>,
+    pub(super) hidden: usize,
 }
 
 #[derive(Debug)]
@@ -72,13 +73,13 @@ struct MemberRow {
 }
 
 #[derive(Debug)]
-struct Row {
-    name: String,
-    state: &'static str,
-    size: String,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) state: &'static str,
+    pub(super) size: String,
     uploaded: String,
     completed: u64,
-    standing: String,
+    pub(super) standing: String,
     /// The first of what is said of its names, and how much more there is.
     warning: Option<String>,
 }
@@ -88,22 +89,16 @@ pub(super) async fn respond(app: &App, request: &Request, host: &Host) -> Respon
     if let Some(refusal) = refusal(app, request, host).await {
         return refusal;
     }
-    let facts = Facts {
-        listed: view::listed(app),
-        problems: app.health.problems(),
-        addresses: app.health.addresses(),
-        name: app.health.name(),
-        listeners: app.listeners,
-        port_mapping: app.port_mapping.state().sentence(),
-        config: &app.config,
-        members: app.members.standings(),
-        space: space::of(&app.publish).await,
-        memory: memory::now(),
-        peers: app.peers.len(),
-        uptime: app.started.elapsed(),
-    };
-    let page = reply::page(StatusCode::OK, &AdminPage::new(facts));
+    let page = reply::page(StatusCode::OK, &AdminPage::of(app).await);
     reply::with(page, CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// Answers for `/admin/report`, if the asker may see it.
+pub(super) async fn respond_with_report(app: &App, request: &Request, host: &Host) -> Response {
+    if let Some(refusal) = refusal(app, request, host).await {
+        return refusal;
+    }
+    reply::text("text/plain; charset=utf-8", report::render(&AdminPage::of(app).await, &recent::lines()))
 }
 
 /// What an asker is answered who may not see it.
@@ -130,6 +125,24 @@ fn ask_for_password() -> Response {
 }
 
 impl AdminPage {
+    /// Of the box as it is now.
+    async fn of(app: &App) -> Self {
+        Self::new(Facts {
+            listed: view::listed(app),
+            problems: app.health.problems(),
+            addresses: app.health.addresses(),
+            name: app.health.name(),
+            listeners: app.listeners,
+            port_mapping: app.port_mapping.state().sentence(),
+            config: &app.config,
+            members: app.members.standings(),
+            space: space::of(&app.publish).await,
+            memory: memory::now(),
+            peers: app.peers.len(),
+            uptime: app.started.elapsed(),
+        })
+    }
+
     fn new(facts: Facts<'_>) -> Self {
         let mut items: Vec<&Listed> = facts.listed.iter().collect();
         // Stable: newest first among those in trouble, in progress, and the rest.

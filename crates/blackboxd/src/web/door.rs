@@ -12,8 +12,16 @@ use crate::app::App;
 use crate::net::http::{Request, Response};
 
 /// What is no secret, or has a door of its own.
-const OPEN: [&str; 7] =
-    ["/admin", "/admin/events", "/metrics", "/healthz", "/style.css", "/script.js", "/icon.svg"];
+const OPEN: [&str; 8] = [
+    "/admin",
+    "/admin/events",
+    "/admin/report",
+    "/metrics",
+    "/healthz",
+    "/style.css",
+    "/script.js",
+    "/icon.svg",
+];
 
 /// What a visitor is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,6 +34,7 @@ mod qr;
 mod query;
 mod range;
 mod reply;
+mod report;
 mod space;
 mod torrent_file;
 mod view;
@@ -112,6 +113,7 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
     match visit.path {
         "/" => index::respond(app, request, &links),
         "/admin" => admin::respond(app, request, host).await,
+        "/admin/report" => admin::respond_with_report(app, request, host).await,
         "/events" => events::respond(web, request, events::Figures::Swarms),
         "/admin/events" => match admin::refusal(app, request, host).await {
             Some(refusal) => refusal,

@@ -1,0 +1,86 @@
+//! `/admin` and the report that it leads to: who may see them, and what they show to nobody.
+
+use std::fs;
+use std::net::IpAddr;
+
+use system_tests::daemon::Site;
+use system_tests::http::Request;
+use system_tests::network;
+
+use super::web::publish;
+
+#[test]
+fn admin_is_for_the_lan_under_the_boxs_own_names() {
+    if !network::make_private_with(&["192.168.7.1/32", "203.0.113.5/32", "198.51.100.1/32"]) {
+        return system_tests::left_out("who may see /admin", "no network of its own");
+    }
+    let site = Site::new().with_options(&["--web", "[::]:0", "--public-host", "box.example.org"]);
+    let daemon = publish(&site, &["file"]);
+    let port = daemon.api.address.port();
+    let asked = |source: &str, target: &str, host: &str| {
+        let [source, target]: [IpAddr; 2] = [source, target].map(|address| address.parse().unwrap());
+        let ask = |page| Request::get(page).host(host).send_from(source, (target, port).into()).status;
+        let status = ask("/admin");
+        assert_eq!(status, ask("/admin/report"), "it says no more than the page, to nobody else");
+        status
+    };
+    for (source, target, host, status) in [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1", 200),
+        ("192.168.7.1", "192.168.7.1", "192.168.7.1:8080", 200),
+        ("192.168.7.1", "192.168.7.1", "localhost", 200),
+        ("192.168.7.1", "192.168.7.1", "blackbox.local", 200),
+        ("192.168.7.1", "192.168.7.1", "box.example.org", 200),
+        ("::1", "::1", "[::1]", 200),
+        // DNS rebinding.
+        ("192.168.7.1", "192.168.7.1", "evil.example.com", 403),
+        ("127.0.0.1", "127.0.0.1", "localhost.evil.example.com", 403),
+        ("203.0.113.5", "198.51.100.1", "198.51.100.1", 403),
+        ("203.0.113.5", "198.51.100.1", "box.example.org", 403),
+        ("203.0.113.5", "198.51.100.1", "localhost", 403),
+    ] {
+        assert_eq!(asked(source, target, host), status, "{source} asks {target} as {host}");
+    }
+    let outsider = Request::get("/")
+        .send_from("203.0.113.5".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into());
+    assert_eq!(outsider.status, 200, "the index is for everybody");
+}
+
+#[test]
+fn admin_can_have_a_password() {
+    let site = Site::new().with_config("[admin]\npassword = \"geheim\"\n");
+    let daemon = site.start();
+    let with = |field: &str| Request::get("/admin").field("Authorization", field).send(daemon.api.address);
+    let without = daemon.api.get("/admin");
+    assert_eq!(without.status, 401);
+    assert!(without.field("www-authenticate").is_some_and(|field| field.starts_with("Basic ")));
+    // admin:geheim, admin:falsch
+    let page = with("Basic YWRtaW46Z2VoZWlt");
+    assert_eq!((page.status, with("Basic YWRtaW46ZmFsc2No").status), (200, 401));
+    assert!(!page.text().contains("geheim"), "the password is not shown");
+}
+
+#[test]
+fn the_report_has_what_helps_and_no_secret() {
+    let (password, base) = ("geheim-9dK2", "/alices-key_8fK2mQ7xZp4T");
+    let key = &base[1..];
+    let settings =
+        format!("[admin]\npassword = \"{password}\"\n[members]\nalice = \"{key}\"\n[scrub]\ndays = 17\n");
+    let site = Site::new().with_config(&settings);
+    fs::write(site.publish().join("a\nb"), b"content").unwrap();
+    let daemon = site.start();
+    daemon.api.member(base).seeding("a\nb");
+    assert_eq!(daemon.api.get("/admin/report").status, 401);
+    // admin:geheim-9dK2
+    let report = Request::get("/admin/report")
+        .field("Authorization", "Basic YWRtaW46Z2VoZWltLTlkSzI=")
+        .send(daemon.api.address);
+    let text = report.text();
+    for expected in
+        ["Version: ", "scrub.days: 17", "admin.password: set (not shown)", "\na b: seeding", "INFO published"]
+    {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for secret in [password, key] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
