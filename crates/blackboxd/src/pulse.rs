@@ -41,7 +41,7 @@ pub fn start(runtimes: &Runtimes, link: &Arc<InitLink>, ending: &CancellationTok
             match found {
                 None => drop(link.send(&ToInit::Alive)),
                 Some(name) if stuck != found => {
-                    tracing::error!("the runtime for the {name} takes up no work")
+                    tracing::error!("the runtime for the {name} takes up no work");
                 }
                 Some(_) => {}
             }
