@@ -1,6 +1,7 @@
 //! The tracker over HTTP (BEP 3, 7, 23, 48).
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -152,8 +153,9 @@ fn who_has_an_old_torrent_is_told_what_became_of_it() {
     let site = Site::new();
     let (daemon, old) = site.start_with_file();
     let path = site.publish().join("file");
+    let over_http = |daemon: &Daemon, info_hash| Announce::new(info_hash, 1).http(daemon.tracker).failure;
     let told = |daemon: &Daemon, info_hash| {
-        let over_http = Announce::new(info_hash, 1).http(daemon.tracker).failure;
+        let over_http = over_http(daemon, info_hash);
         let over_udp =
             UdpClient::connect(local(0), daemon.tracker).announce(&Announce::new(info_hash, 1)).err();
         assert_eq!(over_http, over_udp);
@@ -161,7 +163,10 @@ fn who_has_an_old_torrent_is_told_what_became_of_it() {
     };
     fs::write(&path, b"another content").unwrap();
     let changing = "the files of this torrent have changed; a new version is being made";
-    system_tests::wait::until_holds("taken back", SOON, || told(&daemon, old) == changing);
+    // While that goes on the two may be asked at different moments.
+    system_tests::wait::until_holds("taken back", SOON, || {
+        over_http(&daemon, old).as_deref() == Some(changing)
+    });
     let new = daemon.api.wait_for("file", "seeding", SOON);
     let hash = new["info_hash_v1"].as_str().unwrap().to_owned();
     let replaced = format!(
@@ -178,7 +183,11 @@ fn who_has_an_old_torrent_is_told_what_became_of_it() {
     assert!(told(&daemon, old).starts_with(&replaced), "after a restart: {}", told(&daemon, old));
     fs::remove_file(&path).unwrap();
     let retired = "this torrent is no longer published here";
-    system_tests::wait::until_holds("taken back", SOON, || told(&daemon, hash.parse().unwrap()) == retired);
+    let hash = hash.parse().unwrap();
+    system_tests::wait::until_holds("taken back", SOON, || {
+        over_http(&daemon, hash).as_deref() == Some(retired)
+    });
+    assert_eq!(told(&daemon, hash), retired);
     assert_eq!(told(&daemon, old), retired);
 }
 
@@ -247,4 +256,35 @@ fn strangers_are_told_the_public_address() {
     let asked = SocketAddr::new("192.168.7.1".parse().unwrap(), daemon.tracker.port());
     let inside = SocketAddr::new(asked.ip(), daemon.peer.port());
     assert_eq!(Announce::new(info_hash, 1).http_from(neighbour, asked).peers.first(), Some(&inside));
+}
+
+#[test]
+fn connections_of_one_network_leave_room_for_others() {
+    // A quarter of all that a listener holds.
+    const OF_ONE_NETWORK: usize = 256;
+    let [greedy, neighbour, other]: [IpAddr; 3] =
+        ["203.0.113.5", "203.0.113.6", "203.0.114.5"].map(|it| it.parse().unwrap());
+    if !network::make_private_with(&["198.51.100.1/32", "203.0.113.5/32", "203.0.113.6/32", "203.0.114.5/32"])
+    {
+        return system_tests::left_out("connections of one network", "no network of its own");
+    }
+    let site = Site::new().listening_on("[::]");
+    let (daemon, info_hash) = site.start_with_file();
+    let tracker = SocketAddr::new("198.51.100.1".parse().unwrap(), daemon.tracker.port());
+    let is_answered = |source: IpAddr| {
+        let mut stream = http::connect_from(source, tracker).unwrap();
+        // It may be hung up on before it has asked.
+        let _ = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        said.starts_with(b"HTTP/1.1 404")
+    };
+    let kept: Vec<_> = (0..OF_ONE_NETWORK).map(|_| http::connect_from(greedy, tracker).unwrap()).collect();
+    assert!(!is_answered(greedy) && !is_answered(neighbour));
+    assert_eq!(Announce::new(info_hash, 1).http_from(other, tracker).failure, None);
+    let local = SocketAddr::new(local(0).ip(), tracker.port());
+    assert_eq!(Announce::new(info_hash, 2).http(local).failure, None, "this machine");
+    drop(kept);
+    system_tests::wait::until_holds("their places again", Duration::from_secs(10), || is_answered(neighbour));
+    daemon.end();
 }

@@ -12,8 +12,8 @@ use system_tests::vm::{DISC, Hardware, Vm};
 
 use super::boot::{bench, import};
 
-/// Time in which what was published before is seeding again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Time in which what was published before is seeding again, on a busy test machine; it is not hashed for that.
+const AGAIN: Duration = Duration::from_secs(20);
 
 /// Time in which it is when it has to be hashed first.
 const ANEW: Duration = Duration::from_mins(1);
@@ -78,12 +78,12 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
 
     // What can't even be told to be a file system is not formatted either.
     let header = disk.read_data(HEADER);
-    disk.write_data(&[0; HEADER]);
+    disk.write_data(&vec![0; HEADER]);
     let mut vm = start(&disk, &[]);
     assert_problem(&mut vm, &["its file system is not recognised", "It stays untouched"]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
     vm.power_off();
-    assert!(disk.read_data(HEADER) == [0; HEADER], "something was written");
+    assert!(disk.read_data(HEADER) == vec![0; HEADER], "something was written");
     disk.write_data(&header);
     assert_eq!(disk.data_identity(), identity);
 }
@@ -106,6 +106,7 @@ fn data_on_another_disk_is_used_unless_there_are_two_and_foreign_disks_are_not_t
     // In another order, and then with the one that a box makes which has none.
     let vm = start(&disk, &[&other, &foreign]);
     assert_eq!(vm.api.seeding_within("CONTENT", AGAIN), item);
+    assert_eq!(vm.api.metric("blackbox_hashed_bytes_total"), 0, "it was hashed again");
     vm.power_off();
     let vm = start(&disk, &[&foreign]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());

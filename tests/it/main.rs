@@ -17,6 +17,7 @@ mod command_line;
 mod confined;
 mod damage;
 mod discovery;
+mod flood;
 mod foreign_maker;
 mod full_disk;
 mod hostile;

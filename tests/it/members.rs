@@ -2,6 +2,7 @@
 
 mod accounts;
 mod downloads;
+mod silence;
 mod strangers;
 
 use std::fs;

@@ -92,6 +92,34 @@ impl Announce {
         ))
     }
 
+    /// What follows the header of an announce over UDP (BEP 15).
+    pub fn udp_body(&self) -> Vec<u8> {
+        let event = match self.event {
+            "" => 0_u32,
+            "completed" => 1,
+            "started" => 2,
+            "stopped" => 3,
+            other => panic!("no such event: {other}"),
+        };
+        let mut body = self.info_hash.as_bytes().to_vec();
+        body.extend_from_slice(self.peer_id().as_bytes());
+        for number in [self.downloaded, self.left, 0] {
+            body.extend_from_slice(&number.to_be_bytes());
+        }
+        // Event, IP address (never believed), key, number wanted.
+        for number in [event, 0xc000_0201, 7, u32::MAX] {
+            body.extend_from_slice(&number.to_be_bytes());
+        }
+        body.extend_from_slice(&self.port.to_be_bytes());
+        if !self.base.is_empty() {
+            // The path of its URL (BEP 41).
+            let path = format!("{}/announce", self.base);
+            body.extend_from_slice(&[2, u8::try_from(path.len()).expect("a short path")]);
+            body.extend_from_slice(path.as_bytes());
+        }
+        body
+    }
+
     /// Announces over HTTP.
     ///
     /// # Panics
@@ -213,29 +241,7 @@ impl UdpClient {
     /// When the tracker does not answer properly.
     #[track_caller]
     pub fn announce(&self, announce: &Announce) -> Result<Answer, String> {
-        let event = match announce.event {
-            "" => 0_u32,
-            "completed" => 1,
-            "started" => 2,
-            "stopped" => 3,
-            other => panic!("no such event: {other}"),
-        };
-        let mut body = announce.info_hash.as_bytes().to_vec();
-        body.extend_from_slice(announce.peer_id().as_bytes());
-        for number in [announce.downloaded, announce.left, 0] {
-            body.extend_from_slice(&number.to_be_bytes());
-        }
-        // Event, IP address (never believed), key, number wanted.
-        for number in [event, 0xc000_0201, 7, u32::MAX] {
-            body.extend_from_slice(&number.to_be_bytes());
-        }
-        body.extend_from_slice(&announce.port.to_be_bytes());
-        if !announce.base.is_empty() {
-            // The path of its URL (BEP 41).
-            let path = format!("{}/announce", announce.base);
-            body.extend_from_slice(&[2, u8::try_from(path.len()).expect("a short path")]);
-            body.extend_from_slice(path.as_bytes());
-        }
+        let body = announce.udp_body();
         let answer = self.request(1, &body)?;
         let number =
             |at: usize| i64::from(u32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes")));

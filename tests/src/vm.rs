@@ -208,6 +208,19 @@ impl Vm {
         self.block("query-blockstats", "disk0")["stats"]["rd_bytes"].as_u64().expect("rd_bytes")
     }
 
+    /// Where its processors are, and what it has read from its disk, for somebody who wonders why it stands still.
+    ///
+    /// # Panics
+    /// When QEMU does not say.
+    pub fn describe(&mut self) -> String {
+        let tell = |line: &str| json!({ "command-line": line });
+        let registers = self.qmp.execute("human-monitor-command", &tell("info registers -a"));
+        let of_interest = ["CPU#", "RIP=", "EIP=", "CR0="];
+        let lines = registers.as_str().unwrap_or_default().lines();
+        let lines: Vec<_> = lines.filter(|line| of_interest.iter().any(|word| line.contains(word))).collect();
+        format!("{} bytes read\n{}\n{}", self.disk_bytes_read(), lines.join("\n"), self.console())
+    }
+
     /// What QEMU says of a drive.
     fn block(&mut self, query: &str, device: &str) -> Value {
         let answer = self.qmp.execute(query, &json!({}));

@@ -10,7 +10,7 @@ use crate::uevent;
 /// More block devices than any machine has; the rest is ignored.
 const MAX_DEVICES: usize = 4096;
 
-/// How the kernel's names of disks begin: SATA, SCSI and USB, NVMe, SD and eMMC, and those of virtual machines.
+/// How the kernel's names of disks begin: SATA, SCSI and USB, `NVMe`, SD and `eMMC`, and those of virtual machines.
 const DISKS: [&str; 5] = ["sd", "nvme", "mmcblk", "vd", "xvd"];
 
 /// sysfs counts in sectors of 512 bytes whatever the disk's own are.

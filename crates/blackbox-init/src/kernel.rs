@@ -11,7 +11,7 @@ const HUNG_SECONDS: &str = "300";
 ///
 /// Left as they are: `hung_task_panic`, since a bad disc or disk may hold up a process for minutes (but see [`panic_on_hung_tasks`]); `modules_disabled`, since what is
 /// plugged in later needs drivers; `rp_filter`, since a DHCP server answers a box that has no route to it yet.
-const SETTINGS: [(&str, &str); 43] = [
+const SETTINGS: [(&str, &str); 45] = [
     // Only errors reach the screen, which shows the status.
     ("/proc/sys/kernel/printk", "4 4 1 4"),
     ("/proc/sys/kernel/printk_devkmsg", "on\n"),
@@ -23,6 +23,9 @@ const SETTINGS: [(&str, &str); 43] = [
     ("/proc/sys/fs/inotify/max_user_watches", "1048576"),
     // The daemon serves on port 80 without any capability.
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"),
+    // As much as the daemon asks for: a flood of packets waits for its turn and pushes nothing out.
+    ("/proc/sys/net/core/rmem_max", "4194304"),
+    ("/proc/sys/net/core/wmem_max", "4194304"),
     // A kernel that has lost its way starts anew after ten seconds, in which the screen can be photographed.
     ("/proc/sys/kernel/panic", "10"),
     // After an oops it goes on with locks held that nobody will open again: what needs them hangs, and no watchdog sees it.

@@ -5,7 +5,7 @@
 //! network, which nobody can choose, is taken for it: one network in a billion. Who comes from this machine is not
 //! counted: it may be a proxy through which everybody comes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,17 @@ pub const BURST: u32 = 100_000;
 /// The time that one request takes of what a network has.
 const STEP: u64 = 1_000_000 / REQUESTS_PER_SECOND as u64;
 
+/// The network that an address is in, with zeros for what is the host's; `None` for this machine, which is not counted.
+pub fn network(address: IpAddr) -> Option<IpAddr> {
+    if Scope::of(address) == Some(Scope::Loopback) {
+        return None;
+    }
+    Some(match address.to_canonical() {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+    })
+}
+
 /// Keyed hashes of networks.
 #[derive(Debug, Clone, Copy)]
 struct Networks(SipHasher13);
@@ -34,15 +45,13 @@ struct Networks(SipHasher13);
 impl Networks {
     /// Which two places are those of this network, in this swarm or in all; `None` for addresses that are not counted.
     fn places(&self, address: IpAddr, swarm: Option<&InfoHash>) -> Option<[usize; 2]> {
-        if Scope::of(address) == Some(Scope::Loopback) {
-            return None;
-        }
+        let network = network(address)?;
         let mut input = [0; 29];
-        match address.to_canonical() {
+        match network {
             IpAddr::V4(v4) => input[..3].copy_from_slice(&v4.octets()[..3]),
             IpAddr::V6(v6) => input[..8].copy_from_slice(&v6.octets()[..8]),
         }
-        input[8] = u8::from(address.to_canonical().is_ipv4()) | u8::from(swarm.is_some()) << 1;
+        input[8] = u8::from(network.is_ipv4()) | u8::from(swarm.is_some()) << 1;
         if let Some(swarm) = swarm {
             input[9..].copy_from_slice(swarm.as_bytes());
         }

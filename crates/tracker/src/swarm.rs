@@ -145,6 +145,11 @@ impl SwarmStore {
         answer
     }
 
+    /// When the next one to announce to this swarm is told to come again.
+    pub fn interval_of(&self, info_hash: &InfoHash) -> Duration {
+        self.interval(self.shard(info_hash).get(info_hash).map_or(0, Swarm::len))
+    }
+
     /// What is known of a swarm, the box not counted; `None` if nobody announced to it.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
         self.shard(info_hash).get(info_hash).map(Swarm::scrape)

@@ -246,3 +246,35 @@ fn a_removed_member_is_out_at_once() {
     assert_eq!(published.announce(ALICE, 1), None);
     assert!(Peer::connect(published.daemon.peer, &item.info_hash, true).is_ok());
 }
+
+#[test]
+fn the_stock_client_of_a_removed_member_gets_nothing_more() {
+    use system_tests::clients::libtorrent_with;
+    if !network::make_lan() {
+        return system_tests::left_out("downloads by members", "no network of its own");
+    }
+    // In a network of its own the box can have the same ports again.
+    let [web, tracker, peer] = [80, 6969, 6881].map(|port| format!("{}:{port}", network::BOX));
+    let slowly =
+        format!("{}[limits]\nupload_rate = \"64 KiB/s\"\n", config(&[("alice", ALICE), ("bob", BOB)]));
+    let site = Site::new().with_options(&["--web", &web, "--tracker", &tracker, "--peer", &peer]);
+    let published = publish(site.with_config(&slowly));
+    let torrent = published.item(BOB).torrent_without_web_seeds(published.site.folder());
+    let folder = published.site.folder().join("bob");
+    let mut client =
+        libtorrent_with(&torrent, &folder, r#"{ "alert_mask": 2147483647, "min_reconnect_time": 1 }"#);
+    let uploaded =
+        |box_: &Box| box_.api(ALICE).item("secret.bin").unwrap()["uploaded_bytes"].as_u64().unwrap();
+    let minute = Duration::from_mins(1);
+    system_tests::wait::until_holds("a part of it", minute, || uploaded(&published) > 0);
+
+    let published = published.restart_with(&[("alice", ALICE)]);
+    published.item(ALICE);
+    let (before, said) = (uploaded(&published), client.process.said().len());
+    let hung_up = |line: &String| line.contains("disconnecting") && line.contains(network::BOX);
+    system_tests::wait::until_holds("it comes again and again", minute, || {
+        client.process.said()[said..].iter().filter(|line| hung_up(line)).count() >= 3
+    });
+    assert!(client.process.is_running(), "it has got everything");
+    assert_eq!(uploaded(&published), before);
+}

@@ -12,7 +12,9 @@ pub(super) struct Costs {
     /// Writes to the disk that were not flushed, and those of them that were lost.
     pub unflushed: usize,
     pub lost: usize,
-    /// Boxes that did not come up again by themselves.
+    /// Boxes that did not come up again by themselves, but when they were switched off and on once more.
+    pub stuck: usize,
+    /// Boxes that did not come up again.
     pub bricks: usize,
     /// Published items that were not there any more, or others than before.
     pub items: usize,
@@ -32,21 +34,24 @@ impl Ledger {
     /// Demands that there was no cost but in writes.
     pub fn assert_promises_are_kept(&self) {
         for (phase, costs) in &self.0 {
-            let broken = (costs.bricks, costs.items, costs.damaged);
-            assert_eq!(broken, (0, 0, 0), "bricks, items, damaged: {phase:?}\n{self}");
+            let broken = (costs.stuck, costs.bricks, costs.items, costs.damaged);
+            assert_eq!(broken, (0, 0, 0, 0), "stuck, bricks, items, damaged: {phase:?}\n{self}");
         }
     }
 }
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "phase      cuts  unflushed writes  of them lost  bricks  lost items  need a human")?;
+        writeln!(
+            f,
+            "phase      cuts  unflushed writes  of them lost  stuck  bricks  lost items  need a human"
+        )?;
         for (phase, costs) in &self.0 {
-            let Costs { cuts, unflushed, lost, bricks, items, damaged } = costs;
+            let Costs { cuts, unflushed, lost, stuck, bricks, items, damaged } = costs;
             let phase = format!("{phase:?}");
             writeln!(
                 f,
-                "{phase:<9} {cuts:>5} {unflushed:>17} {lost:>13} {bricks:>7} {items:>11} {damaged:>13}"
+                "{phase:<9} {cuts:>5} {unflushed:>17} {lost:>13} {stuck:>6} {bricks:>7} {items:>11} {damaged:>13}"
             )?;
         }
         Ok(())

@@ -163,17 +163,31 @@ impl<'a> Life<'a> {
         (Vm::start(&self.disk, &Hardware { volatile: socket, ..Hardware::default() }), volatile)
     }
 
+    /// Switches a machine that does not come up off and on; if that does not help either, it goes on with a new disk.
+    fn try_again(&mut self) {
+        let last = self.last.expect("an image that does not start at all");
+        let (mut vm, _) = self.switch_on();
+        let is_brick = vm.ready_within(READY).is_none();
+        let mut ledger = self.ledger.lock().expect("nobody panics with it");
+        let costs = ledger.of(last);
+        costs.bricks += usize::from(is_brick);
+        costs.stuck += usize::from(!is_brick);
+        if is_brick {
+            eprintln!("not then either: {}", vm.describe());
+            self.disk = Disk::flash(self.folder.path(), 8192);
+            self.published.clear();
+            self.last = None;
+        }
+    }
+
     /// Switches the machine on, and takes note of what it does not keep of its promises.
     fn start(&mut self) -> (Vm, VolatileDisk) {
         let (mut vm, volatile) = self.switch_on();
         let Some(took) = vm.ready_within(READY) else {
-            eprintln!("a box that does not come up after {:?}:\n{}", self.last, vm.console());
-            let last = self.last.expect("an image that does not start at all");
-            self.ledger.lock().expect("nobody panics with it").of(last).bricks += 1;
-            drop((vm, volatile));
-            self.disk = Disk::flash(self.folder.path(), 8192);
-            self.published.clear();
-            self.last = None;
+            eprintln!("a box that does not come up after {:?}: {}", self.last, vm.describe());
+            drop(vm);
+            volatile.power_is_cut(&mut self.chance);
+            self.try_again();
             return self.start();
         };
         self.boot = took;

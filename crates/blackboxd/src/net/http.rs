@@ -4,15 +4,14 @@
 //! our own would need `unsafe` code (reads into uninitialised buffers) and gain nothing. http-body-util is not
 //! needed: [`Body`] knows the two kinds of answers we give.
 //!
-//! What a client can make the server hold is bounded: [`MAX_CONNECTIONS`] of them, each with a head of at most
-//! [`MAX_HEAD`] bytes that must arrive within [`HEAD_TIMEOUT`]. Request bodies are never read: a connection that
+//! What a client can make the server hold is bounded: [`MAX_CONNECTIONS`] of them, of one network a part, each with a head
+//! of at most [`MAX_HEAD`] bytes that must arrive within [`HEAD_TIMEOUT`]. Request bodies are never read: a connection that
 //! sends one is closed after its answer.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,12 +25,18 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracker::prefix;
+
+use super::places::{Places, TakenPlace};
 
 /// Connections a listener holds at once; more wait in the kernel's queue. A thousand idle ones cost about 16 MB.
 const MAX_CONNECTIONS: usize = 1024;
+
+/// Of these, those of one network (see [`prefix`]): whoever has many addresses side by side leaves most of them to others.
+const MAX_PER_NETWORK: usize = MAX_CONNECTIONS / 4;
 
 /// Connections from which on the server is crowded: new ones can't be kept open between requests and get less time.
 const CROWDED: usize = MAX_CONNECTIONS / 2;
@@ -134,7 +139,7 @@ where
     H: Fn(Request) -> F + Clone + Send + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(MAX_CONNECTIONS, MAX_PER_NETWORK, prefix::network);
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer, place) = tokio::select! {
@@ -142,7 +147,7 @@ where
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let crowded = MAX_CONNECTIONS - places.available_permits() > CROWDED;
+        let crowded = places.taken() > CROWDED;
         let (handler, shutdown) = (handler.clone(), shutdown.clone());
         connections.spawn(async move {
             converse(stream, peer, handler, crowded, shutdown).await;
@@ -154,14 +159,17 @@ where
     let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let place = Arc::clone(places).acquire_owned().await.expect("invariant: the semaphore is never closed");
+/// The next connection; those for which there is no room wait, and of a network that has all it may have they are closed.
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, TakenPlace) {
     loop {
+        places.free().await;
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
+            Ok((stream, peer)) => {
+                let place = places.try_free().and_then(|place| places.take(place, peer.ip()));
+                if let Some(place) = place {
+                    return (stream, peer, place);
+                }
+            }
             Err(error) => {
                 tracing::warn!("accepting an HTTP connection failed: {error}; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

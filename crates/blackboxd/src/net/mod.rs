@@ -4,6 +4,7 @@ pub mod discovery;
 pub mod http;
 mod packet;
 pub mod peers;
+mod places;
 pub mod port_mapping;
 pub mod public_host;
 pub mod sockets;

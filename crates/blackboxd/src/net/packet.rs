@@ -20,7 +20,8 @@ use nix::sys::socket::{
 /// Packets that are received, or sent, at once.
 const BATCH: usize = 32;
 
-/// Bytes that the kernel may keep for the socket in each direction, if it is allowed that many.
+/// Bytes that the kernel may keep for the socket in each direction, if it is allowed that many: small packets of a tenth of
+/// a second at 100,000 a second, so that none is lost while the thread waits for its turn.
 const KERNEL_BUFFER: usize = 4 << 20;
 
 /// A packet's addresses.

@@ -1,7 +1,6 @@
 //! What HTTP and UDP tracker have in common: which torrents are tracked, and where the box itself is.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use torrent::InfoHash;
@@ -11,7 +10,7 @@ use tracker::{Announce, Answer, CHANGING, Event, Failure, NOT_A_MEMBER, NOT_PUBL
 
 use super::public_host::UrlHost;
 use crate::app::SharedApp;
-use crate::catalog::{Content, Fate};
+use crate::catalog::{Catalog, Content, Fate};
 use crate::random;
 
 /// The tracker of this box, independent of the protocol.
@@ -41,8 +40,8 @@ impl Tracker {
     /// Enters an announce and answers it.
     ///
     /// # Errors
-    /// [`NOT_A_MEMBER`] where there are members and the asker is none; unless the torrent is in the catalog or the tracker is
-    /// open to all torrents, what became of it.
+    /// [`NOT_A_MEMBER`] where there are members and the asker is none; that there is no room for more of their clients; unless
+    /// the torrent is in the catalog or the tracker is open to all torrents, what became of it.
     pub fn announce(
         &self,
         now: std::time::Instant,
@@ -55,31 +54,35 @@ impl Tracker {
             Err(_) if announce.event == Event::Stopped => return Ok(Answer::to_nobody()),
             member => member?,
         };
-        let content = self.content(&announce.info_hash);
+        let catalog = self.app.catalog.snapshot();
+        let content = self.content(&catalog, &announce.info_hash);
         let content = content.map_err(|NotTracked| self.refusal(&announce.info_hash, approach))?;
-        let own = content.as_ref().and_then(|_| self.own_address(approach));
+        let own = content.and_then(|_| self.own_address(approach));
+        if let Some((member, content)) = member.zip(content) {
+            // Before others are told of it and the box calls it.
+            let interval = self.app.swarms.interval_of(&announce.info_hash);
+            self.app.members.announced(now, member, content.info_hash(), announce, interval)?;
+        }
         let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
-            if let Some(member) = member {
-                // Before it is called.
-                let item = content.info_hash();
-                self.app.members.announced(now, member, item, announce, answer.interval)?;
-            }
             self.app.dialler.announced(announce);
-            content.counters.completed.fetch_add(answer.has_finished.into(), Ordering::Relaxed);
-            answer.scrape.downloaded = completed(&content);
+            if answer.has_finished {
+                content.counters.completed.fetch_add(1, Ordering::Relaxed);
+            }
+            answer.scrape.downloaded = completed(content);
         }
         Ok(answer)
     }
 
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = self.content(info_hash).ok()?;
+        let catalog = self.app.catalog.snapshot();
+        let content = self.content(&catalog, info_hash).ok()?;
         let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
         scrape.complete = scrape.complete.saturating_add(1);
-        scrape.downloaded = completed(&content);
+        scrape.downloaded = completed(content);
         Some(scrape)
     }
 
@@ -98,17 +101,22 @@ impl Tracker {
     /// As [`scrape`](Self::scrape), for who has no way to show a passkey (BEP 41 has none for a scrape): of what is for
     /// members, those at addresses where one has announced it are told.
     pub fn scrape_from(&self, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
-        let content = || self.content(info_hash).ok()?;
-        let may_know = self.app.is_public()
-            || content()
-                .is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some());
-        may_know.then(|| self.scrape(info_hash))?
+        let is_admitted = || {
+            let catalog = self.app.catalog.snapshot();
+            let content = self.content(&catalog, info_hash).ok().flatten();
+            content.is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some())
+        };
+        (self.app.is_public() || is_admitted()).then(|| self.scrape(info_hash))?
     }
 
     /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.
-    fn content(&self, info_hash: &InfoHash) -> Result<Option<Arc<Content>>, NotTracked> {
-        match self.app.catalog.snapshot().seeding(info_hash) {
-            Some(item) => Ok(item.content.clone()),
+    fn content<'a>(
+        &self,
+        catalog: &'a Catalog,
+        info_hash: &InfoHash,
+    ) -> Result<Option<&'a Content>, NotTracked> {
+        match catalog.seeding(info_hash) {
+            Some(item) => Ok(item.content.as_deref()),
             None if self.app.config.tracker.open => Ok(None),
             None => Err(NotTracked),
         }
@@ -175,7 +183,58 @@ fn mix(mut bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use appliance::Config;
+    use torrent::PeerId;
+    use tracker::admission;
+
     use super::*;
+    use crate::app::testing::app;
+    use crate::catalog::testing::private;
+    use crate::members::Members;
+
+    #[test]
+    fn who_can_not_be_admitted_is_told_to_nobody() {
+        const KEY: &[u8; 16] = b"AAAABBBBCCCCDDDD";
+        let folder = tempfile::tempdir().unwrap();
+        let mut app = app(folder.path(), None);
+        let settings = Arc::get_mut(&mut app).unwrap();
+        settings.config = Config::parse(b"[members]\nalice = \"AAAABBBBCCCCDDDD\"\n").unwrap();
+        settings.members = Members::new(&settings.config.members, &[1; 16], &BTreeMap::new());
+        let publication = private("one", &[]);
+        let info_hash = publication.content.info_hash();
+        app.catalog.set_online(None).unwrap();
+        app.catalog.publish("one", publication).unwrap();
+        let tracker = Tracker::new(Arc::clone(&app)).unwrap();
+        let announce = |client: usize| {
+            let address: IpAddr = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(client).unwrap()).into();
+            let announce = Announce {
+                info_hash,
+                peer_id: PeerId([7; 20]),
+                address,
+                port: 6881,
+                uploaded: 0,
+                downloaded: 0,
+                left: 1,
+                event: Event::Started,
+                numwant: Some(1),
+                key: u32::try_from(client).unwrap(),
+                compact: true,
+                passkey: Passkey::parse(KEY),
+            };
+            let approach = Approach { asker: address, local: Ipv4Addr::LOCALHOST.into(), host: None };
+            tracker.announce(Instant::now(), &announce, &approach)
+        };
+        let room = admission::Limits::default().per_member;
+        assert!((0..room).all(|client| announce(client).is_ok()));
+        assert!(announce(room).unwrap_err().reason.contains("as many members' clients"));
+        assert_eq!(app.swarms.peer_count(), room);
+        assert!(announce(0).is_ok(), "those who are known stay");
+    }
 
     #[test]
     fn random_numbers_are_those_of_splitmix64() {

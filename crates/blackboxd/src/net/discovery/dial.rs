@@ -1,6 +1,7 @@
 //! Connects out to peers that can't connect to the box: it may be behind NAT as well as they.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,22 +21,68 @@ use crate::net::peers;
 /// How often the box's own addresses are looked up.
 const OWN_ADDRESSES: Duration = Duration::from_mins(1);
 
+/// How often is looked who has announced; all of them have more time to come by themselves.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Announces that are kept between two looks; of more, the latest. Those who are left out will announce again, and nobody could
+/// call as many as these. 64 KB.
+const MAX_ANNOUNCED: usize = 1_024;
+
 /// Whom the box is to connect to: everybody tells, [`run`] calls.
 #[derive(Debug, Default)]
 pub struct Dialler {
     candidates: Mutex<Candidates>,
     changed: Notify,
+    announced: Mutex<Announced>,
+}
+
+/// What was announced of late: the tracker has more to do than to look at everybody who is not called.
+#[derive(Debug, Default)]
+struct Announced {
+    kept: Vec<Announcer>,
+    /// How many there were, with those that are not kept.
+    count: usize,
+}
+
+/// A peer that has announced.
+#[derive(Debug, Clone, Copy)]
+struct Announcer {
+    info_hash: InfoHash,
+    address: SocketAddr,
+    /// Whether it still wants something.
+    is_leecher: bool,
+}
+
+impl Announced {
+    fn push(&mut self, announcer: Announcer) {
+        match self.kept.get_mut(self.count % MAX_ANNOUNCED) {
+            Some(oldest) => *oldest = announcer,
+            None => self.kept.push(announcer),
+        }
+        self.count += 1;
+    }
 }
 
 impl Dialler {
     /// A peer has announced to the box's tracker.
     pub fn announced(&self, announce: &Announce) {
-        let Announce { info_hash, address: teller, port, .. } = *announce;
-        let address = SocketAddr::new(teller, port);
-        if announce.event == Event::Stopped || announce.is_complete() {
-            self.lock().remove(info_hash, address);
-        } else {
-            self.add(&Tip { info_hash, address, source: Source::Tracker, teller });
+        let Announce { info_hash, address, port, .. } = *announce;
+        let is_leecher = announce.event != Event::Stopped && !announce.is_complete();
+        let announcer = Announcer { info_hash, address: SocketAddr::new(address, port), is_leecher };
+        lock(&self.announced).push(announcer);
+    }
+
+    /// Looks at those who have announced.
+    fn look(&self) {
+        let announced = mem::take(&mut *lock(&self.announced));
+        let mut candidates = self.lock();
+        for Announcer { info_hash, address, is_leecher } in announced.kept {
+            if is_leecher {
+                let tip = Tip { info_hash, address, source: Source::Tracker, teller: address.ip() };
+                candidates.add(Instant::now(), &tip);
+            } else {
+                candidates.remove(info_hash, address);
+            }
         }
     }
 
@@ -93,8 +140,12 @@ impl Dialler {
     }
 
     fn lock(&self) -> MutexGuard<'_, Candidates> {
-        self.candidates.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.candidates)
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Calls peers until `ending` is cancelled.
@@ -109,6 +160,7 @@ pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
             own_until = Instant::now() + OWN_ADDRESSES;
             app.dialler.lock().set_own(own_addresses(&app));
         }
+        app.dialler.look();
         while let Some((info_hash, address)) = app.dialler.next(&app) {
             let (app, ending) = (Arc::clone(&app), ending.clone());
             calls.spawn(async move {
@@ -118,7 +170,8 @@ pub async fn run(app: SharedApp, ending: CancellationToken) -> io::Result<()> {
                 }
             });
         }
-        let due = app.dialler.lock().next_due().unwrap_or(own_until).min(own_until);
+        let look = Instant::now() + LOOK;
+        let due = app.dialler.lock().next_due().unwrap_or(look).min(look);
         tokio::select! {
             () = ending.cancelled() => {}
             () = app.dialler.changed.notified() => {}

@@ -11,7 +11,6 @@ mod hand_out;
 mod identities;
 mod metadata;
 mod outgoing;
-mod places;
 mod reads;
 mod registry;
 mod source;
@@ -30,18 +29,19 @@ use appliance::ByteRate;
 use appliance::config::Limits;
 use librqbit_utp::UtpSocketUdp;
 use nix::sys::resource::{Resource, getrlimit};
+use seeder::subscriber;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use torrent::InfoHash;
 
+use super::places::Places;
 use crate::app::SharedApp;
 use acquaintance::Rosters;
 use end::End;
 use greet::Greeted;
 use hand_out::HandOuts;
 use identities::Identities;
-use places::Places;
 use reads::Reads;
 use registry::Registry;
 use stream::Stream;
@@ -87,7 +87,7 @@ impl Peers {
         Self {
             registry: Registry::default(),
             identities: Identities::default(),
-            places: Places::new(all, per_address),
+            places: Places::new(all, per_address, |address| Some(subscriber(address))),
             reads: Reads::default(),
             rosters: Rosters::default(),
             hand_outs: HandOuts::new(limits.upload_rate.map(ByteRate::bytes_per_second)),
