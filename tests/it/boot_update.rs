@@ -140,9 +140,8 @@ fn fails(disk: &Disk, bench: &Path, name: &str, update: &Update, hardware: &Hard
     // An earlier failure is told of on every start, and it is the one after the update that counts.
     let installed = format!("The update {name}.update to version {NEWER} is installed; the box restarts.");
     vm.wait_for_story(&[&installed, &failure, "ready web="], 2 * UPDATE);
-    let problems = vm.api.problems();
     let said = |problem: &String| problem.contains(&failure) && problem.contains(BUILT);
-    assert!(problems.iter().any(said), "{problems:?}");
+    wait::until_holds("the page says so", Duration::from_secs(30), || vm.api.problems().iter().any(said));
     figure(&format!("update, {name}: until the version before is back"), started.elapsed());
     vm.power_off();
     let (marked, reason) = (format!("{name}.update.refused"), format!("{name}.update.refused.txt"));
