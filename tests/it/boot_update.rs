@@ -14,7 +14,7 @@ use system_tests::update::{
     NEWER, OLDER, Update, initramfs, other_key, program_that_ends, program_that_hangs, program_that_renames,
 };
 use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
-use system_tests::{disc, figure, thorough, wait};
+use system_tests::{disc, figure, left_out, thorough, wait};
 
 use super::boot::{bench, import};
 
@@ -184,7 +184,7 @@ fn an_update_that_does_not_come_to_serve_is_taken_back() {
 fn an_update_whose_kernel_panics_while_it_runs_is_taken_back() {
     let Some(bench) = bench() else { return };
     if !thorough() {
-        return;
+        return left_out("an update whose kernel panics while it runs", "only with BLACKBOX_THOROUGH=1");
     }
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
@@ -209,7 +209,7 @@ fn an_update_whose_kernel_panics_while_it_runs_is_taken_back() {
 fn an_update_that_is_put_into_the_folder_of_a_running_box_is_found() {
     let Some(bench) = bench() else { return };
     if !thorough() {
-        return;
+        return left_out("an update in the folder of a running box", "only with BLACKBOX_THOROUGH=1");
     }
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
@@ -235,7 +235,7 @@ fn an_update_that_is_put_into_the_folder_of_a_running_box_is_found() {
 fn an_update_on_a_stick_is_installed() {
     let Some(bench) = bench() else { return };
     if !thorough() {
-        return;
+        return left_out("an update on a stick", "only with BLACKBOX_THOROUGH=1");
     }
     let bench = bench.path();
     let folder = bench.join("NEW");
@@ -257,7 +257,7 @@ fn an_update_on_a_stick_is_installed() {
 fn an_update_in_a_folder_that_can_only_be_read_is_refused() {
     let Some(bench) = bench() else { return };
     if !thorough() {
-        return;
+        return left_out("an update in a folder that can only be read", "only with BLACKBOX_THOROUGH=1");
     }
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
