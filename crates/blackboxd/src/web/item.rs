@@ -79,6 +79,7 @@ async fn roots(store: catalog::Handle, content: &Content) -> Option<Vec<Option<N
         return None;
     }
     let info_hash = torrent.info_hash();
+    let _place = torrent_file::MAKING.acquire().await.ok()?;
     let read = tokio::task::spawn_blocking(move || {
         let metadata = store.metadata(&info_hash).ok()??;
         Some(Info::parse(&metadata.info_bytes).ok()?.roots()?.to_vec())

@@ -1,7 +1,5 @@
 //! What is asked for behind the `?` of an address: a search, an order, a page.
 
-use std::borrow::Cow;
-
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::links::SEGMENT;
@@ -109,8 +107,7 @@ impl Query {
 
 /// A value as forms write it.
 fn decoded(value: &str) -> String {
-    let spaced: Cow<'_, str> = value.replace('+', " ").into();
-    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

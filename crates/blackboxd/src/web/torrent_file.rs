@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::catalog::{Content, Item, Metadata, StoreError, Torrent};
 use crate::net::http::Response;
 
-/// Files that are being made.
-static MAKING: Semaphore = Semaphore::const_new(2);
+/// What is being made of metadata, which can have many megabytes: no more at once than there are threads to make it.
+pub(super) static MAKING: Semaphore = Semaphore::const_new(2);
 
 /// An info dictionary with nothing in it, to measure what is around one.
 const EMPTY: &[u8] = b"de";
@@ -30,7 +30,6 @@ pub(super) async fn respond(app: &App, name: &str, links: &Links) -> Response {
     let Some((item, content, torrent)) = found else { return reply::not_found() };
     let (store, info_hash) = (app.catalog.clone(), torrent.info_hash());
     let (item, around) = (Arc::clone(item), around(item, content, links, Vec::new()));
-    // It can have many megabytes: no more of them at once than there are threads to make them.
     let Ok(place) = MAKING.acquire().await else { return reply::not_found() };
     let made =
         tokio::task::spawn_blocking(move || Ok(store.metadata(&info_hash)?.map(|it| metainfo(around, &it))))
