@@ -4,10 +4,11 @@
 //! Candidates come from several sources, and strangers write most of them: all lists are bounded, and an address is
 //! only called if whoever told of it could be near it.
 
+mod limits;
 mod tip;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use tracker::address::Scope;
 
 use crate::compact::canonical;
 use crate::priority::priority;
+pub use limits::Limits;
 pub use tip::{Source, Tip};
 
 /// Time in which a peer that was told of the box by its tracker can connect to it; most can.
@@ -33,30 +35,12 @@ const PUT_OFF: Duration = Duration::from_mins(1);
 /// For so long a peer is not called after a connection with it has ended.
 const REST: Duration = Duration::from_mins(1);
 
+/// In which there are no more calls than [`Limits::per_second`].
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Below are ports of well-known services. Nobody must be able to have them called by telling of them; only who has
 /// announced to the box's tracker is known to be there.
 const FIRST_FREE_PORT: u16 = 1024;
-
-/// What there may be.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Candidates of one item that are not connected; who is connected is bounded elsewhere.
-    pub per_item: usize,
-    /// Of these at one address: several clients may be behind one router.
-    pub per_address: usize,
-    /// Candidates of all items that are not connected. One takes about 200 bytes.
-    pub all: usize,
-    /// Calls that are not answered yet.
-    pub half_open: usize,
-    /// Calls and the connections that came of them.
-    pub outgoing: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { per_item: 100, per_address: 10, all: 10_000, half_open: 30, outgoing: 1_000 }
-    }
-}
 
 /// A candidate of an item.
 #[derive(Debug)]
@@ -118,6 +102,8 @@ pub struct Candidates {
     idle: usize,
     calling: usize,
     outgoing: usize,
+    /// When the last calls began, of which there are no more than in a second.
+    calls: VecDeque<Instant>,
 }
 
 impl Candidates {
@@ -183,17 +169,33 @@ impl Candidates {
                 self.put_in(key, source, failures, State::Ready);
             }
         }
-        if self.calling >= self.limits.half_open || self.outgoing >= self.limits.outgoing {
+        if self.has_enough() || self.rested().is_some_and(|rested| rested > now) {
             return None;
         }
         let (.., key) = *self.ready.first()?;
+        if self.calls.len() >= self.limits.per_second {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(now);
         self.set_state(key, State::Calling);
         Some(key)
     }
 
-    /// When [`poll`](Self::poll) may have somebody new, if nothing happens before.
+    /// When [`poll`](Self::poll) may have somebody new, if nothing happens before; the past means at once.
     pub fn next_due(&self) -> Option<Instant> {
-        self.timed.first().map(|(due, _)| *due)
+        let timed = self.timed.first().map(|(due, _)| *due);
+        let due = if self.ready.is_empty() { timed } else { self.calls.back().copied() }?;
+        (!self.has_enough()).then(|| self.rested().map_or(due, |rested| rested.max(due)))
+    }
+
+    /// Whether there are enough calls and connections.
+    fn has_enough(&self) -> bool {
+        self.calling >= self.limits.half_open || self.outgoing >= self.limits.outgoing
+    }
+
+    /// When there may be another call after those of the last second; `None` if there were few.
+    fn rested(&self) -> Option<Instant> {
+        self.calls.front().filter(|_| self.calls.len() >= self.limits.per_second).map(|first| *first + SECOND)
     }
 
     /// A call has become a connection.

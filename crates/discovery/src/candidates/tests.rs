@@ -194,6 +194,33 @@ fn calls_and_connections_are_bounded() {
 }
 
 #[test]
+fn calls_that_fail_at_once_are_not_made_without_end() {
+    let start = start();
+    let limits = Limits { half_open: 4, per_second: 10, ..Limits::default() };
+    let mut candidates = Candidates::new(limits);
+    (0..25).for_each(|n| candidates.add(start, &tip(numbered(n), Source::Exchange)));
+    let mut times = Vec::new();
+    let mut now = start;
+    while times.len() < 25 {
+        while let Some((info_hash, address)) = candidates.poll(now) {
+            candidates.ended(now, info_hash, address);
+            times.push(now - start);
+        }
+        now = candidates.next_due().unwrap().max(now);
+    }
+    let expected = [(0, 10), (1, 10), (2, 5)].map(|(second, calls)| vec![second * SECOND; calls]);
+    assert_eq!(times, expected.concat());
+    // With enough under way it is their end that counts.
+    let mut candidates = Candidates::new(limits);
+    (0..5).for_each(|n| candidates.add(start, &tip(numbered(n), Source::Exchange)));
+    let called = calls(&mut candidates, start);
+    assert_eq!((called.len(), candidates.next_due()), (4, None));
+    candidates.ended(start, ITEM, called[0]);
+    assert!(candidates.next_due().is_some_and(|due| due <= start));
+    assert_eq!(calls(&mut candidates, start).len(), 1);
+}
+
+#[test]
 fn hearsay_leaves_room_for_those_who_ask_themselves() {
     let start = start();
     let limits = Limits { per_item: 40, per_address: 2, all: 60, ..Limits::default() };
