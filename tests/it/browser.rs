@@ -50,6 +50,9 @@ fn pages_are_fit_to_be_seen_in_every_width_and_theme() {
     let folder = daemon.api.seeding("Lecture recordings 2026");
     daemon.api.seeding("debian-12.5.0-amd64-netinst.iso");
     daemon.api.seeding("a-name-without-any-place-to-break-it-that-is-longer-than-a-phone-is-wide.tar.zst");
+    // For the charts.
+    daemon.api.get("/files/debian-12.5.0-amd64-netinst.iso");
+    daemon.api.get("/files/Lecture%20recordings%202026/01%20Introduction.mp4");
     let pictures = system_tests::root().join("target/pictures");
     fs::create_dir_all(&pictures).unwrap();
     let item = format!("{}items/{}", page_of(&daemon), folder.info_hash);

@@ -20,6 +20,7 @@ mod discovery;
 mod flood;
 mod foreign_maker;
 mod full_disk;
+mod history;
 mod hostile;
 mod hostile_peers;
 mod import;

@@ -40,6 +40,7 @@ fn only_get_and_head_are_answered() {
         ("/feed.xml", "application/rss+xml"),
         ("/api/v1/items", "application/json"),
         ("/api/v1/status", "application/json"),
+        ("/api/v1/history", "application/json"),
         ("/api/v1/openapi.json", "application/json"),
         ("/metrics", "text/plain"),
         ("/healthz", "text/plain"),

@@ -18,6 +18,7 @@ use tracker::swarm::Limits;
 
 use crate::app::{App, Health, Listeners, SharedApp};
 use crate::catalog;
+use crate::history::Problems;
 use crate::init_link::{self, InitLink, Screen};
 use crate::limit::RateLimit;
 use crate::members::Members;
@@ -42,8 +43,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Threads get this long, and then the catalog: one that waits for a disk that does not answer must not keep the daemon from ending.
 const THREAD_GRACE: Duration = Duration::from_secs(1);
 
-/// How often the counters are saved: what a power cut may cost of them.
-const SAVE_COUNTERS: Duration = Duration::from_mins(1);
+/// How often the counters are saved, in seconds: what a power cut may cost of them. The history has a sample of each minute.
+const SAVE_COUNTERS: i64 = 60;
 
 /// How often the screen may change.
 const SCREEN: Duration = Duration::from_secs(1);
@@ -89,6 +90,9 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         started: Instant::now(),
         ending,
     });
+    app.catalog.history().started(env!("CARGO_PKG_VERSION"));
+    // At once, or one that starts again and again would leave no trace.
+    app.catalog.save_counters();
     let addresses = sockets.addresses;
     let mut tasks = JoinSet::new();
     spawn_tasks(&mut tasks, &runtimes, &app, sockets);
@@ -246,16 +250,21 @@ fn save_counters(app: &App) {
     }
 }
 
-/// Draws the screen and saves the counters.
+/// Draws the screen, remembers what is wrong, and saves the counters as soon as a minute is over.
 fn keep_house(app: &SharedApp, link: &InitLink) {
-    let mut screen = Screen::default();
-    let mut saved = Instant::now();
+    let history = app.catalog.history();
+    let (mut screen, mut problems) = (Screen::default(), Problems::default());
+    let minute = || history.now().div_euclid(SAVE_COUNTERS);
+    let mut saved = minute();
     while !app.is_ending() {
         screen.draw(app, link);
-        if saved.elapsed() >= SAVE_COUNTERS {
+        for (kind, sentence) in problems.look(app.health.problems()) {
+            history.note(kind, &sentence);
+        }
+        if minute() != saved {
+            saved = minute();
             save_counters(app);
             app.members.expire(Instant::now());
-            saved = Instant::now();
         }
         thread::park_timeout(SCREEN);
     }

@@ -5,6 +5,7 @@ mod catalog;
 mod confine;
 mod daemon;
 mod hash;
+mod history;
 mod identity;
 mod import;
 mod info_hash;

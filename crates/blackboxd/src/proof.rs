@@ -14,6 +14,7 @@ use torrent::{Info, InfoHash, PeerId, PieceHash, PieceIndex, hash_piece};
 
 use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, Content, State};
+use crate::history::Kind;
 use crate::init_link::InitLink;
 use crate::random;
 
@@ -48,6 +49,9 @@ pub fn give(app: &SharedApp, link: &InitLink) {
             Ok(how) => {
                 tracing::info!("the daemon has proved to itself that it serves: {how}");
                 if link.send(&ToInit::Serves) {
+                    let version = env!("CARGO_PKG_VERSION");
+                    let sentence = format!("Version {version} has proved that it serves, and is kept");
+                    app.catalog.history().note(Kind::Update, &sentence);
                     return;
                 }
             }

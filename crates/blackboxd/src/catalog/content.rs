@@ -74,6 +74,8 @@ pub struct Publication {
 pub struct Counters {
     /// Bytes of content sent to peers and as web seed.
     pub uploaded: AtomicU64,
+    /// Those of them that went over HTTP.
+    pub over_http: AtomicU64,
     /// Downloads that peers reported as completed.
     pub completed: AtomicU64,
 }
@@ -83,6 +85,9 @@ pub struct Counters {
 pub struct Sums {
     /// See [`Counters::uploaded`].
     pub uploaded: u64,
+    /// See [`Counters::over_http`].
+    #[serde(default)]
+    pub over_http: u64,
     /// See [`Counters::completed`].
     pub completed: u64,
 }
@@ -92,6 +97,7 @@ impl Counters {
     pub fn sums(&self) -> Sums {
         Sums {
             uploaded: self.uploaded.load(Ordering::Relaxed),
+            over_http: self.over_http.load(Ordering::Relaxed),
             completed: self.completed.load(Ordering::Relaxed),
         }
     }
@@ -99,6 +105,7 @@ impl Counters {
     /// Goes on from what was counted before.
     pub(super) fn set(&self, sums: Sums) {
         self.uploaded.store(sums.uploaded, Ordering::Relaxed);
+        self.over_http.store(sums.over_http, Ordering::Relaxed);
         self.completed.store(sums.completed, Ordering::Relaxed);
     }
 }

@@ -24,7 +24,7 @@ impl Damage {
     }
 
     /// Replaces what was known before.
-    pub(super) fn set(&self, ranges: Vec<Range<u64>>) {
+    pub(crate) fn set(&self, ranges: Vec<Range<u64>>) {
         self.ranges.send_replace(ranges);
     }
 

@@ -11,6 +11,7 @@ use torrent::InfoHash;
 use super::metadata_cache::MetadataCache;
 use super::store::StoreError;
 use super::{Catalog, Content, Item, Metadata, Publication};
+use crate::history::{History, Series};
 use crate::members::Account;
 
 /// Commands that may wait for the owner; senders wait when there are more.
@@ -29,6 +30,7 @@ pub(super) enum Command {
     Offline { answer: Answer },
     Verified { name: String, content: Arc<Content>, range: Range<u64>, is_damaged: bool, answer: Answer },
     Metadata { info_hash: InfoHash, answer: SyncSender<Result<Option<Metadata>, StoreError>> },
+    Series { name: String, answer: SyncSender<Result<Series, StoreError>> },
     Show(Box<Item>),
     Hide(Key),
     SaveCounters,
@@ -43,13 +45,32 @@ pub struct Handle {
     commands: SyncSender<Command>,
     snapshots: watch::Receiver<Arc<Catalog>>,
     metadata: Arc<MetadataCache>,
+    history: Arc<History>,
 }
 
 impl Handle {
     /// The way to an owner that takes commands from what is given back.
-    pub(super) fn new(snapshots: watch::Receiver<Arc<Catalog>>) -> (Self, Receiver<Command>) {
+    pub(super) fn new(
+        snapshots: watch::Receiver<Arc<Catalog>>,
+        history: Arc<History>,
+    ) -> (Self, Receiver<Command>) {
         let (commands, queue) = sync_channel(QUEUE);
-        (Self { commands, snapshots, metadata: Arc::default() }, queue)
+        (Self { commands, snapshots, metadata: Arc::default(), history }, queue)
+    }
+
+    /// What happened, and what was given away when; the owner writes it along with the counters.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// When how much of an item was given away, and the time, in seconds since 1970. Blocks.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn series(&self, content: &Content) -> Result<(Series, i64), StoreError> {
+        let name = content.name.clone();
+        let written = self.ask(|answer| Command::Series { name, answer })?;
+        Ok(self.history.of_an_item(&content.name, written, content.counters.sums()))
     }
 
     /// The catalog as it is now.
@@ -147,7 +168,7 @@ impl Handle {
         self.tell(Command::Hide((name.to_owned(), Some(drive.to_owned()))));
     }
 
-    /// Writes the counters that have changed to disk.
+    /// Writes the counters that have changed to disk, and what the history has to say. Due when a minute is over.
     pub fn save_counters(&self) {
         self.tell(Command::SaveCounters);
     }

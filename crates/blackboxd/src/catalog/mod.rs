@@ -7,6 +7,8 @@ mod content;
 pub mod damage;
 mod gone;
 mod handle;
+#[cfg(test)]
+mod history_tests;
 mod item;
 mod metadata_cache;
 mod owner;
@@ -21,7 +23,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-pub use content::{Content, Metadata, Publication, Torrent};
+pub use content::{Content, Metadata, Publication, Sums, Torrent};
 pub use gone::Fate;
 use gone::Gone;
 pub use handle::Handle;
@@ -72,6 +74,11 @@ impl Catalog {
     /// Items of the publish folder, sorted by name.
     pub fn by_name(&self) -> impl Iterator<Item = &Arc<Item>> {
         self.by_name.iter()
+    }
+
+    /// The counters of all that is published, by its names.
+    pub fn sums(&self) -> impl Iterator<Item = (&str, Sums)> {
+        self.by_name().filter_map(|item| Some((item.name.as_str(), item.content.as_ref()?.counters.sums())))
     }
 
     /// The item of that name in the publish folder, in whatever state.

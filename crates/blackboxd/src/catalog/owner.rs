@@ -1,6 +1,6 @@
 //! The thread that owns the catalog: the only one that writes the store and makes snapshots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use torrent::InfoHash;
 
@@ -18,6 +19,8 @@ use super::handle::{Command, Handle, Key};
 use super::record::{Past, Record};
 use super::store::{Store, StoreError};
 use super::{Catalog, Content, Item, Publication, State, damage};
+use crate::history::timeline::Reading;
+use crate::history::{Entry, History, Kind};
 use crate::members::Account;
 
 /// How long a change that makes nothing public may wait for others before there is a new snapshot: making one costs as
@@ -32,24 +35,32 @@ const REST: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the store can neither be read nor made anew.
 pub fn open(state: &Path, is_private: bool) -> Result<(Handle, JoinHandle<()>), StoreError> {
-    let (store, loaded) = Store::open(state, is_private)?;
+    let (store, mut loaded) = Store::open(state, is_private)?;
+    let history = Arc::new(History::new(std::mem::take(&mut loaded.history), read_clocks));
+    for content in loaded.items.iter().filter_map(|item| item.content.as_ref()) {
+        let gathered = loaded.gathered.get(&content.name).copied().unwrap_or_default();
+        history.loaded(&content.name, content.counters.sums(), gathered);
+    }
     let mut items: BTreeMap<_, _> = loaded.items.into_iter().map(|item| (key(&item), item)).collect();
     for item in items.values_mut() {
         item.state = State::Offline;
     }
+    let sums = |(key, item): (&Key, &Item)| Some((key.clone(), item.content.as_ref()?.counters.sums()));
+    let saved = items.iter().filter_map(sums).filter(|(_, sums)| *sums != Sums::default()).collect();
     let mut owner = Owner {
         store,
         items: items.into_iter().map(|(key, item)| (key, Arc::new(item))).collect(),
         gone: Arc::new(loaded.gone),
         is_online: false,
         folder_id: loaded.folder_id,
-        saved: HashMap::new(),
+        saved,
+        history: Arc::clone(&history),
         accounts: loaded.accounts,
         is_news: false,
         publisher: watch::Sender::new(Arc::default()),
     };
     owner.announce();
-    let (handle, queue) = Handle::new(owner.publisher.subscribe());
+    let (handle, queue) = Handle::new(owner.publisher.subscribe(), history);
     let thread = std::thread::Builder::new()
         .name("catalog".into())
         .spawn(move || owner.run(&queue))
@@ -68,6 +79,7 @@ struct Owner {
     saved: HashMap<Key, Sums>,
     /// What is known of members, as it is on disk.
     accounts: BTreeMap<String, Account>,
+    history: Arc<History>,
     /// Whether something changed since the last snapshot.
     is_news: bool,
     publisher: watch::Sender<Arc<Catalog>>,
@@ -91,7 +103,8 @@ impl Owner {
             }
         }
         self.announce();
-        self.save_counters();
+        self.save_counters(true);
+        self.save_members(true);
     }
 
     /// Carries a command out; who waits for an answer finds the change in the snapshot.
@@ -114,9 +127,13 @@ impl Owner {
                 let _ = answer.send(self.store.metadata(&info_hash));
                 return;
             }
+            Command::Series { name, answer } => {
+                let _ = answer.send(self.store.item_series(&name));
+                return;
+            }
             Command::Show(item) => return self.show(*item),
             Command::Hide(key) => return self.hide(&key),
-            Command::SaveCounters => return self.save_counters(),
+            Command::SaveCounters => return self.save_counters(false),
             Command::SaveAccounts(accounts) => return self.save_accounts(accounts),
             Command::Accounts { answer } => {
                 let _ = answer.send(Ok(self.accounts.clone()));
@@ -139,10 +156,13 @@ impl Owner {
         content.counters.set(sums);
         content.set_similar(Past::similar(&history, &content));
         let old = self.items.get(&key).map(|item| torrents(item)).unwrap_or_default();
+        let rest = self.rest(&key);
         let metadata: Vec<_> =
             content.torrents.iter().map(super::Torrent::info_hash).zip(metadata.iter()).collect();
-        self.store.put(name, &Record::of(added, &content), &metadata, sums, &old)?;
+        self.store.put(name, &Record::of(added, &content), &metadata, sums, &old, rest.as_ref())?;
         self.withdraw(&key);
+        self.history.published(name, sums);
+        self.history.note(Kind::Published, name);
         let mut item = Item::published(name, added, content);
         item.state = self.published_state();
         self.items.insert(key, Arc::new(item));
@@ -151,11 +171,18 @@ impl Owner {
 
     fn retire(&mut self, name: &str) -> Result<(), StoreError> {
         let key = (name.to_owned(), None);
+        let rest = self.rest(&key);
         self.withdraw(&key);
         let history = self.history(&key);
         let torrents = self.items.remove(&key).map(|item| torrents(&item)).unwrap_or_default();
         self.saved.remove(&key);
-        self.store.remove(name, &torrents, &history?)
+        self.store.remove(name, &torrents, &history?, rest.as_ref())
+    }
+
+    /// What of the item's counters is not in its series yet.
+    fn rest(&self, key: &Key) -> Option<Entry> {
+        let content = self.items.get(key)?.content.as_ref()?;
+        self.history.rest(&key.0, content.counters.sums())
     }
 
     /// What was published under that name so far, what still is included, newest first.
@@ -183,6 +210,9 @@ impl Owner {
         if ranges == before || !is_published {
             return Ok(());
         }
+        if before.is_empty() {
+            self.history.note(Kind::Damaged, name);
+        }
         content.damage.set(ranges.clone());
         self.store.put_damage(name, &ranges)
     }
@@ -191,6 +221,8 @@ impl Owner {
     fn withdraw(&mut self, key: &Key) {
         if let Some(content) = self.items.get(key).and_then(|item| item.content.as_ref()) {
             content.retired.cancel();
+            self.history.ended(&key.0, content.counters.sums());
+            self.history.note(Kind::Retired, &key.0);
             Arc::make_mut(&mut self.gone).remember(&key.0, content.names_on_the_wire());
         }
     }
@@ -201,6 +233,12 @@ impl Owner {
             Some(old) if old.content.is_some() => return,
             Some(old) => item.added = old.added,
             None => {}
+        }
+        if let Some(error) = item.error.as_ref().filter(|_| item.state == State::Failed)
+            && self.items.get(&key).and_then(|old| old.error.as_ref()) != Some(error)
+        {
+            let drive = item.medium.as_ref().map(|drive| format!(" ({drive})")).unwrap_or_default();
+            self.history.note(Kind::Failed, &format!("{}{drive}: {error}", item.name));
         }
         self.items.insert(key, Arc::new(item));
         self.is_news = true;
@@ -236,21 +274,34 @@ impl Owner {
         }
     }
 
-    fn save_counters(&mut self) {
+    /// Writes what has changed since the last time; if it is the last time, whatever there is.
+    fn save_counters(&mut self, is_last: bool) {
         self.store.refill_reserve();
+        if is_last {
+            self.history.note(Kind::Ended, "");
+        }
         let sums = |item: &Item| Some(item.content.as_ref()?.counters.sums());
-        let changed: Vec<(Key, Sums)> = self
-            .items
-            .iter()
-            .filter_map(|(key, item)| Some((key.clone(), sums(item)?)))
-            .filter(|(key, sums)| self.saved.get(key).copied().unwrap_or_default() != *sums)
-            .collect();
+        let all: Vec<(&Key, Sums)> =
+            self.items.iter().filter_map(|(key, item)| Some((key, sums(item)?))).collect();
+        let change = self.history.sample(all.iter().map(|((name, _), sums)| (name.as_str(), *sums)), is_last);
+        let added: HashSet<&str> = change.entries.iter().map(|entry| entry.name.as_str()).collect();
+        let is_changed = |key: &Key, sums: &Sums| {
+            self.saved.get(key).copied().unwrap_or_default() != *sums || added.contains(key.0.as_str())
+        };
+        let changed: Vec<(&Key, Sums)> =
+            all.into_iter().filter(|(key, sums)| is_changed(key, sums)).collect();
         // A disk that nobody downloads from may sleep.
-        if changed.is_empty() {
+        if changed.is_empty() && !change.is_news() {
             return;
         }
-        match self.store.save_counters(changed.iter().map(|((name, _), sums)| (name.as_str(), *sums))) {
-            Ok(()) => self.saved.extend(changed),
+        let items: Vec<_> = changed.iter().map(|((name, _), sums)| (name.as_str(), *sums)).collect();
+        match self.store.save_counters(&items, &change) {
+            Ok(()) => {
+                self.history.written(&change);
+                let changed: Vec<(Key, Sums)> =
+                    changed.into_iter().map(|(key, sums)| (key.clone(), sums)).collect();
+                self.saved.extend(changed);
+            }
             Err(error) => {
                 tracing::warn!("{error}; uploaded and completed may count too little after a restart");
             }
@@ -259,11 +310,25 @@ impl Owner {
 
     fn save_accounts(&mut self, accounts: BTreeMap<String, Account>) {
         if accounts == self.accounts {
+            self.save_members(false);
             return;
         }
         match self.store.put_accounts(&accounts) {
             Ok(()) => self.accounts = accounts,
             Err(error) => tracing::warn!("{error}; members' figures may be too small after a restart"),
+        }
+        self.save_members(false);
+    }
+
+    /// Writes when members moved how much, now and then, or if it is the last time.
+    fn save_members(&mut self, is_last: bool) {
+        let changed = self.history.sample_members(&self.accounts, is_last);
+        if changed.is_empty() {
+            return;
+        }
+        match self.store.put_members(&changed) {
+            Ok(()) => self.history.members_written(&changed),
+            Err(error) => tracing::warn!("{error}; the history of members may lack something"),
         }
     }
 
@@ -276,6 +341,12 @@ impl Owner {
             self.folder_id.clone(),
         )));
     }
+}
+
+/// The clocks of the machine: how long it has been on, asleep or not, and the time.
+fn read_clocks() -> Reading {
+    let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    Reading { uptime, clock: Timestamp::now().as_second() }
 }
 
 /// The names by which the store has the metadata of its torrents.

@@ -1,9 +1,10 @@
 //! The catalog on disk: one redb file, one transaction for each change, durable when it returns.
 
+mod history;
 mod privacy;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -19,7 +20,9 @@ use super::record::{Past, Record};
 use super::reserve::Reserve;
 use super::{Item, Metadata};
 use crate::catalog::content::Sums;
+use crate::history::{Entry, Figures, Loaded as History};
 use crate::members::Account;
+use history::Counted;
 use tables::{
     COUNTERS, DAMAGE, FOLDER_ID, HISTORY, INFOS, LAYERS, MEMBERS, NAMES, RECORDS, SETTINGS, Tables,
 };
@@ -66,6 +69,9 @@ pub(super) struct Loaded {
     pub gone: Gone,
     pub folder_id: Option<String>,
     pub accounts: BTreeMap<String, Account>,
+    /// What of items' counters is in their series.
+    pub gathered: HashMap<String, Figures>,
+    pub history: History,
 }
 
 pub(super) struct Store {
@@ -121,7 +127,8 @@ impl Store {
         Ok((store, loaded))
     }
 
-    /// Remembers an item and the metadata of its torrents, replacing what had that name and these `old` torrents.
+    /// Remembers an item and the metadata of its torrents, replacing what had that name and these `old` torrents. `entry` is what
+    /// there is still to say of when that was given away.
     pub(super) fn put(
         &mut self,
         name: &str,
@@ -129,12 +136,14 @@ impl Store {
         metadata: &[(InfoHash, &Metadata)],
         sums: Sums,
         old: &[InfoHash],
+        entry: Option<&Entry>,
     ) -> Result<(), StoreError> {
         let record = json(record);
         self.write(|tables| {
+            entry.map_or(Ok(()), |entry| tables.add_entry(entry))?;
             tables.forget_metadata(old)?;
             tables.records.insert(name, record.as_slice())?;
-            tables.counters.insert(name, json(&sums).as_slice())?;
+            tables.counters.insert(name, json(&Counted::all(sums)).as_slice())?;
             tables.damage.remove(name)?;
             for (info_hash, metadata) in metadata {
                 tables.put_metadata(info_hash, metadata)?;
@@ -143,14 +152,16 @@ impl Store {
         })
     }
 
-    /// Forgets an item and its torrents, but not that there was one.
+    /// Forgets an item and its torrents, but not that there was one, and when how much of it was given away: `entry` is added.
     pub(super) fn remove(
         &mut self,
         name: &str,
         torrents: &[InfoHash],
         history: &[Past],
+        entry: Option<&Entry>,
     ) -> Result<(), StoreError> {
         self.write(|tables| {
+            entry.map_or(Ok(()), |entry| tables.add_entry(entry))?;
             tables.forget_metadata(torrents)?;
             tables.records.remove(name)?;
             tables.counters.remove(name)?;
@@ -174,20 +185,6 @@ impl Store {
         })
     }
 
-    /// Remembers the sums of many items in one transaction.
-    pub(super) fn save_counters<'a>(
-        &mut self,
-        items: impl Iterator<Item = (&'a str, Sums)>,
-    ) -> Result<(), StoreError> {
-        let items: Vec<_> = items.collect();
-        self.write(|tables| {
-            for (name, sums) in &items {
-                tables.counters.insert(*name, json(sums).as_slice())?;
-            }
-            Ok(())
-        })
-    }
-
     /// Remembers which bytes of an item are damaged.
     pub(super) fn put_damage(&mut self, name: &str, ranges: &[Range<u64>]) -> Result<(), StoreError> {
         self.write(|tables| tables.damage.insert(name, json(&ranges).as_slice()).map(drop))
@@ -202,6 +199,7 @@ impl Store {
     pub(super) fn put_accounts(&mut self, accounts: &BTreeMap<String, Account>) -> Result<(), StoreError> {
         self.write(|tables| {
             tables.members.retain(|name, _| accounts.contains_key(name))?;
+            tables.member_series.retain(|name, _| accounts.contains_key(name))?;
             for (name, account) in accounts {
                 tables.members.insert(name.as_str(), json(account).as_slice())?;
             }
@@ -285,7 +283,7 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
         let history: Vec<Past> = serde_json::from_slice(history.value()).unwrap_or_default();
         gone.remember(name.value(), history.iter().flat_map(Past::names_on_the_wire));
     }
-    let mut items = Vec::new();
+    let (mut items, mut gathered) = (Vec::new(), HashMap::new());
     for entry in transaction.open_table(RECORDS)?.iter()? {
         let (name, record) = entry?;
         let name = name.value();
@@ -311,7 +309,9 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
             continue;
         }
         if let Some(sums) = counters.get(name)? {
-            content.counters.set(serde_json::from_slice(sums.value()).unwrap_or_default());
+            let counted = Counted::read(sums.value());
+            content.counters.set(counted.sums);
+            gathered.insert(name.to_owned(), counted.gathered.unwrap_or(counted.sums.into()));
         }
         if let Some(ranges) = damage.get(name)? {
             content.damage.set(serde_json::from_slice(ranges.value()).unwrap_or_default());
@@ -324,7 +324,8 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
         let (name, account) = entry?;
         accounts.insert(name.value().to_owned(), serde_json::from_slice(account.value()).unwrap_or_default());
     }
-    Ok(Loaded { items, gone, folder_id, accounts })
+    let history = history::load(&transaction)?;
+    Ok(Loaded { items, gone, folder_id, accounts, gathered, history })
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {

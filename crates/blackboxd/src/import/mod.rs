@@ -30,6 +30,7 @@ use jiff::Timestamp;
 
 use crate::app::{App, SharedApp};
 use crate::catalog::{Item, State};
+use crate::history::Kind;
 use crate::init_link::InitLink;
 use crate::priority;
 use name::ItemName;
@@ -169,6 +170,8 @@ fn run(app: &SharedApp, space: &Space, medium: &Medium, name: &ItemName, removed
     match result {
         Ok(imported) => {
             tracing::info!("{}: {imported}", medium.drive);
+            let sentence = format!("The disc or stick {shown} was {imported}");
+            app.catalog.history().note(Kind::Imported, &sentence);
             app.catalog.hide_medium(shown, &medium.drive);
             true
         }

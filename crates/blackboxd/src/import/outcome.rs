@@ -20,7 +20,7 @@ impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New(name) => write!(f, "published as {name:?}"),
-            Self::Known(name) => write!(f, "the same as {name:?}, which is published already"),
+            Self::Known(name) => write!(f, "found to be the same as {name:?}, which is published already"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `/admin`: how the box is doing, for those in its network. Read-only like everything else.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 use jiff::Timestamp;
 
+use super::chart::{self, Chart};
+use super::glance::{self, Glance};
 use super::host::Host;
+use super::links::page_path;
 use super::memory::{self, Memory};
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
 use super::{access, basic_auth, reply, report};
 use crate::app::{App, Listeners};
-use crate::catalog::State;
+use crate::history::{Event, Member, Series};
 use crate::members::Standing;
 use crate::net::http::{Request, Response};
 use crate::recent;
@@ -29,16 +33,26 @@ const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// Items that are shown one by one, those in trouble or in progress first.
 const MAX_ITEMS: usize = 200;
 
+/// Events that are shown; the report has all.
+const MAX_EVENTS: usize = 40;
+
 /// What the page shows.
 struct Facts<'a> {
     listed: Vec<Listed>,
     problems: Vec<String>,
+    /// What is wrong with the publish folder.
+    folder: Option<String>,
+    /// What was given away, and the time, in seconds since 1970.
+    given: (Series, i64),
+    /// Newest first.
+    events: Vec<Event>,
     addresses: Vec<IpAddr>,
     name: Option<String>,
     listeners: Listeners,
     port_mapping: String,
     config: &'a Config,
     members: Vec<Standing>,
+    member_series: BTreeMap<String, Member>,
     space: Option<Space>,
     memory: Option<Memory>,
     peers: usize,
@@ -51,8 +65,10 @@ pub(super) struct AdminPage {
     /// What all paths begin with.
     base: &'static str,
     pub(super) problems: Vec<String>,
-    /// What matters when there are no problems with the box as a whole.
-    summary: String,
+    pub(super) glance: Glance,
+    charts: Vec<Chart>,
+    /// Newest first.
+    pub(super) events: Vec<Event>,
     /// Name and value.
     pub(super) box_facts: Vec<(&'static str, String)>,
     pub(super) network: Vec<(&'static str, String)>,
@@ -70,11 +86,15 @@ struct MemberRow {
     claimed_downloaded: String,
     claimed_uploaded: String,
     clients: usize,
+    /// What it was sent in the last month: a path, and words.
+    month: (String, String),
 }
 
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: String,
+    /// Its own page.
+    page: Option<String>,
     pub(super) state: &'static str,
     pub(super) size: String,
     uploaded: String,
@@ -130,12 +150,16 @@ impl AdminPage {
         Self::new(Facts {
             listed: view::listed(app),
             problems: app.health.problems(),
+            folder: app.health.publish_folder().and_then(Result::err),
+            given: app.catalog.history().of_the_box(app.catalog.snapshot().sums()),
+            events: app.catalog.history().events(),
             addresses: app.health.addresses(),
             name: app.health.name(),
             listeners: app.listeners,
             port_mapping: app.port_mapping.state().sentence(),
             config: &app.config,
             members: app.members.standings(),
+            member_series: app.catalog.history().members(),
             space: space::of(&app.publish).await,
             memory: memory::now(),
             peers: app.peers.len(),
@@ -149,20 +173,38 @@ impl AdminPage {
         items.sort_by_key(|listed| listed.seeding().is_some());
         Self {
             base: "",
-            members: facts.members.iter().map(MemberRow::new).collect(),
-            summary: summary(&facts.listed),
+            members: facts.members.iter().map(|member| MemberRow::new(member, &facts)).collect(),
+            glance: glance::of(&facts.listed, facts.folder.as_deref(), &facts.problems, facts.space),
+            charts: charts(&facts.given),
             box_facts: box_facts(&facts),
             network: network(&facts),
             config: config(facts.config),
             hidden: items.len().saturating_sub(MAX_ITEMS),
             items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
             problems: facts.problems,
+            events: facts.events,
         }
     }
 }
 
+impl AdminPage {
+    fn shown_events(&self) -> &[Event] {
+        &self.events[..self.events.len().min(MAX_EVENTS)]
+    }
+
+    fn more_events(&self) -> usize {
+        self.events.len().saturating_sub(MAX_EVENTS)
+    }
+}
+
+fn charts((series, now): &(Series, i64)) -> Vec<Chart> {
+    chart::OF_THE_BOX.iter().map(|span| span.chart(series, *now)).collect()
+}
+
 impl MemberRow {
-    fn new(Standing { name, account, clients }: &Standing) -> Self {
+    fn new(Standing { name, account, clients }: &Standing, facts: &Facts<'_>) -> Self {
+        let (_, now) = facts.given;
+        let series = facts.member_series.get(name).map(|member| chart::of_a_member(&member.series, now));
         let seen = Timestamp::from_second(account.last_seen).ok().filter(|_| account.last_seen > 0);
         Self {
             name: name.clone(),
@@ -171,6 +213,7 @@ impl MemberRow {
             claimed_downloaded: words::bytes(account.claimed_downloaded),
             claimed_uploaded: words::bytes(account.claimed_uploaded),
             clients: *clients,
+            month: series.unwrap_or_else(|| (String::new(), words::bytes(0))),
         }
     }
 }
@@ -179,6 +222,7 @@ impl Row {
     fn new(listed: &Listed) -> Self {
         Self {
             name: listed.item.name.clone(),
+            page: listed.seeding().map(|content| page_path(content)),
             state: state_name(listed.item.state),
             size: words::bytes(listed.item.size_bytes),
             uploaded: words::bytes(listed.uploaded()),
@@ -198,16 +242,6 @@ fn warning(listed: &Listed) -> Option<String> {
         more => format!(" And {}; the API lists them.", words::count(more as u64, "more name", "more names")),
     };
     Some(format!("{first}{more}"))
-}
-
-fn summary(listed: &[Listed]) -> String {
-    let stuck =
-        listed.iter().filter(|listed| matches!(listed.item.state, State::Failed | State::Offline)).count();
-    match stuck {
-        0 => "All is well.".into(),
-        1 => "1 item can't be downloaded; the list below says why.".into(),
-        _ => format!("{stuck} items can't be downloaded; the list below says why."),
-    }
 }
 
 fn box_facts(facts: &Facts<'_>) -> Vec<(&'static str, String)> {
@@ -304,7 +338,16 @@ fn config(config: &Config) -> Vec<(&'static str, String)> {
 mod tests {
     use super::super::view::tests::{published, unpublished};
     use super::*;
+    use crate::catalog::State;
+    use crate::history::{Kind, series};
     use crate::members::Account;
+
+    /// Who was sent something an hour ago.
+    fn member() -> Member {
+        let mut series = Series::new(&series::OF_ONE);
+        series.add(chart::tests::some().1 - 3600, [1_500_000, 0, 0]);
+        Member { gathered: [1_500_000, 0, 0], series }
+    }
 
     fn html(config: &Config) -> String {
         let account =
@@ -315,6 +358,9 @@ mod tests {
                 unpublished("bad", State::Failed, Some("a name is odd.")),
             ],
             problems: vec!["The disk is full: delete something.".into()],
+            folder: None,
+            given: chart::tests::some(),
+            events: vec![Event { time: 1, kind: Kind::Started, what: "1.2.3".into(), times: 1 }],
             addresses: vec!["192.0.2.7".parse().unwrap()],
             name: Some("attic.local".into()),
             listeners: Listeners {
@@ -325,6 +371,7 @@ mod tests {
             },
             port_mapping: "the router is being asked".into(),
             config,
+            member_series: BTreeMap::from([("alice".into(), member())]),
             members: vec![Standing { name: "alice".into(), account, clients: 3 }],
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
             memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
@@ -339,6 +386,10 @@ mod tests {
         let html = html(&Config::default());
         for part in [
             "The disk is full: delete something.",
+            "<strong>Trouble:</strong> The disk is full: 1.0 MB are free.",
+            "<li>The disk is full: delete something.</li>",
+            "6.0 MB given away, 1.0 MB of that over HTTP; 2 downloads completed.",
+            "<time datetime=\"1970-01-01T00:00:01Z\">1970-01-01 00:00 UTC</time> <span>Started: version 1.2.3.</span>",
             "192.0.2.7",
             "attic.local",
             "TCP and UDP port 6969",
@@ -349,7 +400,8 @@ mod tests {
             "1 hour",
             "1 seeding, 1 failed",
             "A name is odd.",
-            "alice</td><td>1970-01-01 00:00 UTC</td><td>2.0 MB</td><td>3.0 MB</td><td>7 bytes</td><td>3</td>",
+            "alice</td><td>1970-01-01 00:00 UTC</td><td>2.0 MB</td><td>3.0 MB</td><td>7 bytes</td><td>3</td><td>",
+            "aria-label=\"Each of the last 31 days\"><path class=\"to-peers\" d=\"M301 180v-180h8v180z\"/></svg> 1.5 MB",
             "Windows can&#39;t have",
             "And 1 more name;",
             env!("CARGO_PKG_VERSION"),
@@ -357,13 +409,6 @@ mod tests {
             assert!(html.contains(part), "{part} is not in {html}");
         }
         assert!(html.find("bad").unwrap() < html.find("fine").unwrap(), "trouble comes first");
-    }
-
-    #[test]
-    fn all_is_well_only_when_everything_can_be_downloaded() {
-        let (fine, failed) = (published("fine", &[]), unpublished("bad", State::Failed, None));
-        assert_eq!(summary(std::slice::from_ref(&fine)), "All is well.");
-        assert!(summary(&[fine, failed]).starts_with("1 item can't be downloaded"));
     }
 
     #[test]

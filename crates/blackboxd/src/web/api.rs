@@ -205,6 +205,11 @@ mod tests {
         check(&document, schema("/api/v1/items").unwrap(), &items, "items");
         let status = Status::new(&listed, vec!["No cable.".into()], Duration::ZERO);
         check(&document, schema("/api/v1/status").unwrap(), &serde_json::to_value(status).unwrap(), "status");
+        let (series, now) = super::super::chart::tests::some();
+        let history = serde_json::to_value(super::super::api_history::History::new(&series, now)).unwrap();
+        for path in ["/api/v1/history", "/api/v1/items/{info_hash}/history"] {
+            check(&document, schema(path).unwrap(), &history, path);
+        }
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl Download {
                 return Ok(());
             }
             self.content.counters.uploaded.fetch_add(length, Ordering::Relaxed);
+            self.content.counters.over_http.fetch_add(length, Ordering::Relaxed);
             if let Some(member) = self.member {
                 self.app.members.sent(member, length);
             }

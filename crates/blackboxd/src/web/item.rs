@@ -1,23 +1,25 @@
 //! `/items/{info_hash}`: one item, with its files, for people who want to download it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use askama::Template;
 use hyper::StatusCode;
 use torrent::{Info, NodeHash};
 
+use super::chart::{self, Chart};
 use super::get::Get;
 use super::links::{Links, files_path};
 use super::query::Query;
 use super::view::{self, Listed};
-use super::{qr, reply, torrent_file};
+use super::{api_history, qr, reply, torrent_file};
 use crate::app::App;
 use crate::catalog::{self, Content};
 use crate::net::http::{Request, Response};
 use crate::words;
 
-/// Files on one page: with their checksums it stays under 100 kB.
-const PER_PAGE: usize = 250;
+/// Files on one page: with their checksums, and the charts' figures, it stays under 100 kB.
+const PER_PAGE: usize = 200;
 
 /// Longest info dictionary (bytes) that checksums are taken from for a page; of more than about 8,000 files it is longer.
 const MAX_INFO: usize = 1 << 20;
@@ -40,6 +42,8 @@ struct ItemPage {
     rows: Vec<Row>,
     has_checksums: bool,
     pages: Pages,
+    /// When how much of it was given away; none if nothing was.
+    charts: Vec<Chart>,
 }
 
 /// Links to the pages around this one.
@@ -69,7 +73,20 @@ pub(super) async fn respond(app: &App, request: &Request, name: &str, links: &Li
     let Some(content) = listed.seeding() else { return reply::not_found() };
     let query = Query::of(request.head.uri.query());
     let roots = roots(app.catalog.clone(), content).await;
-    reply::page(StatusCode::OK, &ItemPage::new(&listed, content, links, &query, roots.as_deref()))
+    let mut page = ItemPage::new(&listed, content, links, &query, roots.as_deref());
+    if page.pages.before.is_none() {
+        page.charts = charts(app, content).await;
+    }
+    reply::page(StatusCode::OK, &page)
+}
+
+/// When how much of it was given away.
+async fn charts(app: &App, content: &Arc<Content>) -> Vec<Chart> {
+    let Some((series, now)) = api_history::series(app, content).await else { return Vec::new() };
+    if series.periods().next().is_none() {
+        return Vec::new();
+    }
+    chart::OF_ONE.iter().map(|span| span.chart(&series, now)).collect()
 }
 
 /// The roots of the files' hash trees, which version 2 knows (BEP 52), unless these are too many to be read for a page.
@@ -114,6 +131,7 @@ impl ItemPage {
             get,
             rows: rows(content, links, shown, roots),
             has_checksums: roots.is_some(),
+            charts: Vec::new(),
             pages: Pages {
                 before: (page > 1).then(|| page_address(page - 1)),
                 after: (page < last).then(|| page_address(page + 1)),
@@ -210,8 +228,8 @@ mod tests {
         let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
         let listed = published("item", &files);
         let first = html(&listed, "", None);
-        assert!(first.contains(">0249<") && !first.contains(">0250<") && first.contains("href=\"?page=2\""));
+        assert!(first.contains(">0199<") && !first.contains(">0200<") && first.contains("href=\"?page=2\""));
         let last = html(&listed, "?page=9", None);
-        assert!(last.contains(">0250<") && !last.contains(">0249<") && last.contains("href=\"?page=1\""));
+        assert!(last.contains(">0200<") && !last.contains(">0199<") && last.contains("href=\"?page=1\""));
     }
 }

@@ -6,7 +6,9 @@
 //! - [`host`], [`links`]: the host a request came to, and absolute URLs made of it
 //! - [`reply`], [`conditional`], [`range`]: answers, `If-None-Match` and its kin, `Range`
 //! - [`view`]: what all surfaces show of an item
-//! - [`index`], [`item`], [`admin`], [`folder`]: HTML, with [`get`], [`qr`] and [`query`]; [`feed`], [`api`], [`metrics`]: for programs
+//! - [`index`], [`item`], [`admin`], [`folder`]: HTML, with [`get`], [`qr`] and [`query`]; [`feed`], [`api`], [`api_history`],
+//!   [`metrics`]: for programs
+//! - [`glance`], [`chart`]: what the admin page says first, and what it draws
 //! - [`events`]: when to look again; [`finish`]: what is cached, and compressed
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
 //! - [`access`], [`door`], [`basic_auth`]: who may see the admin page, and what is for members; [`space`], [`memory`]: room on the disk, and for programs
@@ -14,7 +16,9 @@
 mod access;
 mod admin;
 mod api;
+mod api_history;
 mod basic_auth;
+mod chart;
 mod conditional;
 mod door;
 mod download;
@@ -24,6 +28,7 @@ mod files;
 mod finish;
 mod folder;
 mod get;
+mod glance;
 mod host;
 mod index;
 mod item;
@@ -124,6 +129,7 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
             reply::cacheable("application/rss+xml; charset=utf-8", feed)
         }
         "/api/v1/items" => api::reply(&api::items(&view::listed(app), &links)),
+        "/api/v1/history" => api_history::of_the_box(app),
         "/api/v1/openapi.json" => reply::cacheable("application/json", api::OPENAPI),
         "/api/v1/status" => api::reply(&status(app)),
         "/metrics" => {
@@ -137,6 +143,10 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
         path => {
             if let Some(name) = path.strip_prefix("/torrents/") {
                 torrent_file::respond(app, name, &links).await
+            } else if let Some(rest) = path.strip_prefix("/api/v1/items/")
+                && let Some(info_hash) = rest.strip_suffix("/history")
+            {
+                api_history::of_an_item(app, info_hash).await
             } else if let Some(name) = path.strip_prefix("/items/") {
                 item::respond(app, request, name, &links).await
             } else if let Some(rest) = path.strip_prefix("/files/") {

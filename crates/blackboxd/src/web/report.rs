@@ -8,6 +8,8 @@ use super::admin::AdminPage;
 /// The text.
 pub(super) fn render(page: &AdminPage, log: &[String]) -> String {
     let mut text = String::from("P2P Black Box: report\n");
+    let glance = format!("{}: {}", page.glance.level.word(), page.glance.sentence);
+    section(&mut text, "At a glance", [one_line(&glance)].into_iter());
     section(&mut text, "Problems", page.problems.iter().map(|problem| one_line(problem)));
     for (title, facts) in
         [("Box", &page.box_facts), ("Network", &page.network), ("Settings in force", &page.config)]
@@ -22,6 +24,8 @@ pub(super) fn render(page: &AdminPage, log: &[String]) -> String {
     if page.hidden > 0 {
         let _ = writeln!(text, "and {} more", page.hidden);
     }
+    let events = page.events.iter().map(|event| one_line(&format!("{} {}", event.when(), event.sentence())));
+    section(&mut text, "Events", events);
     section(&mut text, "Log", log.iter().map(|line| one_line(line)));
     text
 }

@@ -5,6 +5,7 @@ use torrent::InfoHash;
 
 use crate::catalog::Metadata;
 use crate::catalog::record::Past;
+use crate::history::series::Period;
 
 /// Item name -> [`Record`] as JSON.
 pub(super) const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
@@ -22,6 +23,14 @@ pub(super) const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("h
 pub(super) const MEMBERS: TableDefinition<&str, &[u8]> = TableDefinition::new("members");
 /// Facts about the catalog as a whole, by name.
 pub(super) const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
+/// A level and the number of a period since 1970 -> what the box gave away then.
+pub(super) const PERIODS: TableDefinition<Period, (u64, u64, u64)> = TableDefinition::new("traffic");
+/// Item name -> when how much of it was given away, as JSON. Kept for a while when the item is gone: it may come back.
+pub(super) const ITEM_SERIES: TableDefinition<&str, &[u8]> = TableDefinition::new("traffic of items");
+/// Member's name -> when it moved how much, as JSON.
+pub(super) const MEMBER_SERIES: TableDefinition<&str, &[u8]> = TableDefinition::new("traffic of members");
+/// Number -> [`Event`](crate::history::Event) as JSON.
+pub(super) const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
 /// The setting that holds the id of the publish folder.
 pub(super) const FOLDER_ID: &str = "folder id";
 
@@ -35,11 +44,27 @@ pub(super) struct Tables<'a> {
     pub(super) history: Table<'a, &'static str, &'static [u8]>,
     pub(super) members: Table<'a, &'static str, &'static [u8]>,
     pub(super) settings: Table<'a, &'static str, &'static str>,
+    pub(super) periods: Table<'a, Period, (u64, u64, u64)>,
+    pub(super) item_series: Table<'a, &'static str, &'static [u8]>,
+    pub(super) member_series: Table<'a, &'static str, &'static [u8]>,
+    pub(super) events: Table<'a, u64, &'static [u8]>,
 }
 
 /// The names of all tables. A table of another name is of another version of this program, and left alone.
-pub(super) const NAMES: [&str; 8] =
-    ["items", "info dictionaries", "piece layers", "sums", "damage", "history", "members", "settings"];
+pub(super) const NAMES: [&str; 12] = [
+    "items",
+    "info dictionaries",
+    "piece layers",
+    "sums",
+    "damage",
+    "history",
+    "members",
+    "settings",
+    "traffic",
+    "traffic of items",
+    "traffic of members",
+    "events",
+];
 
 impl<'a> Tables<'a> {
     pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
@@ -52,6 +77,10 @@ impl<'a> Tables<'a> {
             history: transaction.open_table(HISTORY)?,
             members: transaction.open_table(MEMBERS)?,
             settings: transaction.open_table(SETTINGS)?,
+            periods: transaction.open_table(PERIODS)?,
+            item_series: transaction.open_table(ITEM_SERIES)?,
+            member_series: transaction.open_table(MEMBER_SERIES)?,
+            events: transaction.open_table(EVENTS)?,
         })
     }
 
