@@ -9,6 +9,7 @@ mod boot_disks;
 mod boot_loader;
 mod boot_media;
 mod boot_network;
+mod boot_release;
 mod boot_scripts;
 mod boot_update;
 mod boot_watch;
