@@ -90,7 +90,7 @@ fn a_disk_with_something_else_on_it_is_flashed_whole_by_the_block_map() {
 #[test]
 fn the_same_inputs_make_the_same_bytes() {
     let release = release();
-    if !is_of_packages() {
+    if !is_of_packages(&image()) {
         left_out("an image that is built twice", "this one is not made of packages");
         return;
     }

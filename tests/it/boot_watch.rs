@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use system_tests::content::{Chance, write_file};
-use system_tests::image::{Disk, is_of_packages};
+use system_tests::image::{Disk, image, is_of_packages};
 use system_tests::sabotage::{Victim, initramfs};
 use system_tests::vm::{DISC, Hardware, READY, Vm};
 use system_tests::{disc, figure};
@@ -45,7 +45,7 @@ fn a_daemon_that_is_frozen_is_started_anew_and_goes_on_with_its_work() {
     );
     assert!(!console.contains("kernel setting /"), "the kernel takes them all: {console}");
     assert!(
-        !is_of_packages() || !console.contains("this kernel has no /"),
+        !is_of_packages(&image()) || !console.contains("this kernel has no /"),
         "nor does it lack any: {console}"
     );
     vm.power_off();

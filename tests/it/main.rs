@@ -11,6 +11,7 @@ mod boot_media;
 mod boot_network;
 mod boot_release;
 mod boot_scripts;
+mod boot_sources;
 mod boot_update;
 mod boot_watch;
 mod browser;

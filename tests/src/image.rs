@@ -29,9 +29,14 @@ pub fn image() -> PathBuf {
     path
 }
 
-/// Whether the image was made of a distribution's packages, and not of sources.
-pub fn is_of_packages() -> bool {
-    image().with_file_name("packages.tsv").exists()
+/// The image that was made the other way, of sources or of packages; `None` if none is named.
+pub fn other_image() -> Option<PathBuf> {
+    std::env::var_os("BLACKBOX_OTHER_IMAGE").map(|named| crate::root().join(named))
+}
+
+/// Whether an image was made of a distribution's packages, and not of sources.
+pub fn is_of_packages(image: &Path) -> bool {
+    image.with_file_name("packages.tsv").exists()
 }
 
 /// A disk that holds a copy of the image.
