@@ -93,7 +93,7 @@ need_build_tools() {
 # What making the image from packages needs besides.
 need_image_tools() {
   apt_update_if_old
-  need_packages genimage mtools dosfstools zstd xz-utils cpio minisign
+  need_packages genimage mtools dosfstools zstd xz-utils cpio minisign bmap-tools jq
 }
 
 # QEMU with UEFI firmware and what works its monitor.

@@ -1,8 +1,8 @@
 # Kernel modules: which ones, with what they depend on, compressed one by one. Sourced after packages.sh.
-# Reads BUILD_DIR; makes $BUILD_DIR/modules/usr/lib/modules/VERSION.
+# Reads PACKAGES_DIR; makes $PACKAGES_DIR/modules/usr/lib/modules/VERSION.
 # shellcheck shell=bash
 
-MODULES=${BUILD_DIR:?}/modules
+MODULES=${PACKAGES_DIR:?}/modules
 
 # Prints the patterns of a list file with their braces expanded.
 module_patterns() {
@@ -87,8 +87,8 @@ copy_compressed() {
 make_modules() {
   local list=$1 version=$2
   local from=$DEBIAN/usr/lib/modules/$version to=$MODULES/usr/lib/modules/$version
-  local stamp=$BUILD_DIR/modules.stamp
-  { cat "$list" "$BUILD_DIR/packages.txt" "${BASH_SOURCE[0]}"; } | sha256sum >"$stamp.new"
+  local stamp=$PACKAGES_DIR/modules.stamp
+  { cat "$list" "$PACKAGES_DIR/packages.txt" "${BASH_SOURCE[0]}"; } | sha256sum >"$stamp.new"
   if cmp -s "$stamp.new" "$stamp"; then
     return
   fi
@@ -97,9 +97,9 @@ make_modules() {
   mkdir -p "$to"
   ln -s usr/lib "$MODULES/lib"
   cp "$from"/modules.{builtin,builtin.modinfo,order} "$to/"
-  matching_modules "$list" "$from" | with_dependencies "$from" >"$BUILD_DIR/modules.txt"
-  note "compressing $(wc -l <"$BUILD_DIR/modules.txt") kernel modules"
-  copy_compressed "$from" "$to" <"$BUILD_DIR/modules.txt"
+  matching_modules "$list" "$from" | with_dependencies "$from" >"$PACKAGES_DIR/modules.txt"
+  note "compressing $(wc -l <"$PACKAGES_DIR/modules.txt") kernel modules"
+  copy_compressed "$from" "$to" <"$PACKAGES_DIR/modules.txt"
   run_packaged depmod usr/bin/kmod -b "$MODULES" "$version"
   # modprobe reads the binary indexes; of the text files only modules.softdep.
   rm "$to"/modules.{alias,dep,devname,order,symbols}

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 HERE=$(dirname "$(realpath "$0")")
-: "${BR2_EXTERNAL_BLACKBOX_PATH:?}" "${BUILD_DIR:?}" "${TARGET_DIR:?}" "${BINARIES_DIR:?}"
+: "${BR2_EXTERNAL_BLACKBOX_PATH:?}" "${PACKAGES_DIR:?}" "${TARGET_DIR:?}" "${BINARIES_DIR:?}"
 
 note() { printf 'debian: %s\n' "$*" >&2; }
 die() {
@@ -70,7 +70,7 @@ take_boot_loaders() {
   local grub=$DEBIAN/usr/lib/grub efi=$BINARIES_DIR/efi-part/EFI/BOOT shim=$DEBIAN/usr/lib/shim
   cp "$grub/i386-pc/boot.img" "$BINARIES_DIR/boot.img"
   run_packaged grub-mkimage usr/bin/grub-mkimage -O i386-pc -d "$grub/i386-pc" -p '(,gpt2)/grub' \
-    -c "$BOARD/grub-bios.cfg" -o "$BINARIES_DIR/grub.img" "${GRUB_MODULES[@]}"
+    -c "$BOARD/grub-builtin.cfg" -o "$BINARIES_DIR/grub.img" "${GRUB_MODULES[@]}"
   rm -rf "$BINARIES_DIR/efi-part"
   mkdir -p "$efi"
   # Ubuntu has two generations of shim and chooses by a link that only an installed package has.
@@ -89,7 +89,7 @@ take_boot_loaders() {
 
 main() {
   local version
-  mkdir -p "$BUILD_DIR" "$TARGET_DIR"/usr/{bin,sbin,lib,lib64} "$BINARIES_DIR"
+  mkdir -p "$PACKAGES_DIR" "$TARGET_DIR"/usr/{bin,sbin,lib,lib64} "$BINARIES_DIR"
   fetch_packages "$HERE/packages.list" | unpack_packages
   version=$(basename "$DEBIAN"/boot/vmlinuz-*)
   version=${version#vmlinuz-}
@@ -104,7 +104,8 @@ main() {
   take_tools
   check_modprobe "$version"
   take_boot_loaders
-  cp "$BUILD_DIR/packages.txt" "$BINARIES_DIR/packages.txt"
+  list_packages >"$BINARIES_DIR/packages.tsv"
+  print_licences >"$BINARIES_DIR/packages-licences.txt"
 }
 
 main

@@ -28,7 +28,7 @@ pub(super) const UPDATE: Duration = Duration::from_mins(6);
 pub(super) const BEGINS: &str = "update: Medium(\"sr0\") begins";
 
 /// What the box says when an update is on trial no more.
-const KEPT: &str = "has proved itself and is kept";
+pub(super) const KEPT: &str = "has proved itself and is kept";
 
 /// A file's name, what is in it, and what is done to it then.
 type OnDisc<'a> = (&'a str, &'a Update, fn(&mut Vec<u8>));
@@ -121,7 +121,7 @@ fn a_good_update_runs_from_then_on_and_bad_ones_are_refused() {
     assert_eq!(vm.api.problems(), Vec::<String>::new());
     vm.power_off();
 
-    let mut vm = Vm::start(&disk, &Hardware { firmware: Firmware::SecureBoot, ..Hardware::default() });
+    let mut vm = Vm::start(&disk, &Hardware { firmware: Firmware::strictest(), ..Hardware::default() });
     vm.wait_until_ready();
     wait_for_start(&mut vm, NEWER, Slot::B);
     assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);

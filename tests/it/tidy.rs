@@ -158,7 +158,9 @@ fn files_are_small_and_finished() {
         .map(|[a, b]| a.to_owned() + b);
     for path in ["crates", "tests", "scripts", "image"].into_iter().flat_map(files) {
         let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
-        for word in &unfinished {
+        // The names of the kernel's drivers are not ours.
+        let is_ours = path.extension().is_none_or(|extension| extension != "config");
+        for word in unfinished.iter().filter(|_| is_ours) {
             assert!(!text.contains(word), "{path:?} holds {word}");
         }
         let is_test = path.ends_with("tests.rs")

@@ -29,6 +29,16 @@ pub fn image() -> PathBuf {
     path
 }
 
+/// The image that was made the other way, of sources or of packages; `None` if none is named.
+pub fn other_image() -> Option<PathBuf> {
+    std::env::var_os("BLACKBOX_OTHER_IMAGE").map(|named| crate::root().join(named))
+}
+
+/// Whether an image was made of a distribution's packages, and not of sources.
+pub fn is_of_packages(image: &Path) -> bool {
+    image.with_file_name("packages.tsv").exists()
+}
+
 /// A disk that holds a copy of the image.
 #[derive(Debug)]
 pub struct Disk {
@@ -36,6 +46,11 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// A disk that something else has made.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Flashes the image to a new disk of `megabytes`; no room is taken on the host before it is written to.
     ///
     /// # Panics

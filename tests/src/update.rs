@@ -29,11 +29,20 @@ pub struct Update {
     pub programs: Vec<(&'static str, Vec<u8>)>,
     /// Secret key instead of the one whose public half is in the image.
     pub key: Option<PathBuf>,
+    /// Another image, whose kernel and initramfs are taken.
+    pub image: Option<PathBuf>,
 }
 
 impl Default for Update {
     fn default() -> Self {
-        Self { version: NEWER.into(), kernel: None, is_empty: false, programs: Vec::new(), key: None }
+        Self {
+            version: NEWER.into(),
+            kernel: None,
+            is_empty: false,
+            programs: Vec::new(),
+            key: None,
+            image: None,
+        }
     }
 }
 
@@ -45,7 +54,7 @@ impl Update {
     pub fn make(&self, folder: &Path, name: &str) -> PathBuf {
         fs::create_dir_all(folder).expect("a folder");
         let [kernel, initramfs] = ["kernel.part", "initramfs.part"].map(|part| folder.join(part));
-        let built = image().with_file_name("");
+        let built = self.image.clone().unwrap_or_else(image).with_file_name("");
         match &self.kernel {
             Some(bytes) => fs::write(&kernel, bytes).expect("a new file"),
             None => drop(fs::copy(built.join("bzImage"), &kernel).expect("the kernel that was built")),
@@ -55,7 +64,7 @@ impl Update {
             append(&mut archive, &self.changes());
             archive
         } else {
-            self::initramfs(&self.changes())
+            with_changes(&built, &self.changes())
         };
         fs::write(&initramfs, archive).expect("a new file");
         let update = folder.join(name);
@@ -82,8 +91,11 @@ impl Update {
 /// # Panics
 /// When there is none.
 pub fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut archive =
-        fs::read(image().with_file_name("rootfs.cpio.zst")).expect("the initramfs that was built");
+    with_changes(&image().with_file_name(""), files)
+}
+
+fn with_changes(built: &Path, files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = fs::read(built.join("rootfs.cpio.zst")).expect("the initramfs that was built");
     append(&mut archive, files);
     archive
 }

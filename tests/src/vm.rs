@@ -13,7 +13,7 @@ pub use media::Quality;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::image::Disk;
+use crate::image::{self, Disk};
 use crate::network::BOX;
 use crate::process::Process;
 use crate::qmp::Qmp;
@@ -66,6 +66,13 @@ pub enum Firmware {
     Uefi,
     /// UEFI that starts nothing that is not signed.
     SecureBoot,
+}
+
+impl Firmware {
+    /// The strictest that starts the image: what was made of sources is not signed.
+    pub fn strictest() -> Self {
+        if image::is_of_packages(&image::image()) { Self::SecureBoot } else { Self::Uefi }
+    }
 }
 
 impl Default for Hardware {
@@ -306,7 +313,7 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
         command.args(["-rtc", &format!("base={clock}")]);
     }
     if hardware.direct {
-        let folder = crate::image::image().with_file_name("");
+        let folder = image::image().with_file_name("");
         let initramfs = hardware.initramfs.clone().unwrap_or_else(|| folder.join("rootfs.cpio.zst"));
         command.arg("-kernel").arg(folder.join("bzImage")).arg("-initrd").arg(initramfs);
         let options = [&disk.kernel_options(), "blackbox.slot=a", hardware.kernel_options].join(" ");

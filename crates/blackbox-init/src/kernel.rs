@@ -1,6 +1,7 @@
 //! What init asks of the kernel: one list, with a reason for each. A boot test demands that Debian's kernel takes them all.
 
 use std::fs;
+use std::path::Path;
 
 use crate::log;
 
@@ -11,12 +12,10 @@ const HUNG_SECONDS: &str = "300";
 ///
 /// Left as they are: `hung_task_panic`, since a bad disc or disk may hold up a process for minutes (but see [`panic_on_hung_tasks`]); `modules_disabled`, since what is
 /// plugged in later needs drivers; `rp_filter`, since a DHCP server answers a box that has no route to it yet.
-const SETTINGS: [(&str, &str); 45] = [
+const SETTINGS: [(&str, &str); 41] = [
     // Only errors reach the screen, which shows the status.
     ("/proc/sys/kernel/printk", "4 4 1 4"),
     ("/proc/sys/kernel/printk_devkmsg", "on\n"),
-    // File systems and character sets load their modules through this.
-    ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
     // Without polling no drive ever tells that a disc was inserted.
     ("/sys/module/block/parameters/events_dfl_poll_msecs", "1000"),
     // One watch for each folder; a published tree may have a million of them.
@@ -41,12 +40,8 @@ const SETTINGS: [(&str, &str); 45] = [
     ("/proc/sys/kernel/perf_event_paranoid", "3"),
     // Nobody looks into another process; not even root, until the next start.
     ("/proc/sys/kernel/yama/ptrace_scope", "3"),
-    // Ways into the kernel that nothing in the box takes: programs for it, another kernel, privileges in a namespace, terminals'
-    // line disciplines.
-    ("/proc/sys/kernel/unprivileged_bpf_disabled", "1"),
+    // What compiles programs for it, such as a process's list of system calls, and terminals' line disciplines.
     ("/proc/sys/net/core/bpf_jit_harden", "1"),
-    ("/proc/sys/kernel/kexec_load_disabled", "1"),
-    ("/proc/sys/user/max_user_namespaces", "0"),
     ("/proc/sys/dev/tty/ldisc_autoload", "0"),
     // Of the emergency keys those that save the disks and start the box anew.
     ("/proc/sys/kernel/sysrq", "176"),
@@ -79,10 +74,27 @@ const SETTINGS: [(&str, &str); 45] = [
     ("/proc/sys/net/ipv4/ip_forward", "0"),
 ];
 
+/// Ways into the kernel. One that is built without them has no such setting and needs none.
+const DOORS: [(&str, &str); 4] = [
+    // File systems and character sets load their modules through this.
+    ("/proc/sys/kernel/modprobe", crate::tools::MODPROBE),
+    // Nothing in the box takes these: programs for the kernel, another kernel, privileges in a namespace.
+    ("/proc/sys/kernel/unprivileged_bpf_disabled", "1"),
+    ("/proc/sys/kernel/kexec_load_disabled", "1"),
+    ("/proc/sys/user/max_user_namespaces", "0"),
+];
+
 /// Writes them.
 pub fn set() {
     for (path, value) in SETTINGS {
         write(path, value);
+    }
+    for (path, value) in DOORS {
+        if Path::new(path).exists() {
+            write(path, value);
+        } else {
+            log!("this kernel has no {path}");
+        }
     }
 }
 

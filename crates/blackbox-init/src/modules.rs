@@ -16,6 +16,11 @@ const MAX_ALIAS: usize = 2048;
 /// Aliases handed to one call of `modprobe`.
 const MAX_BATCH: usize = 256;
 
+/// Whether this kernel loads modules; one that does not has all its drivers in it.
+pub fn can_be_loaded() -> bool {
+    Path::new("/proc/modules").exists()
+}
+
 /// Which aliases `modprobe` has still to look up.
 #[derive(Debug, Default)]
 pub struct Aliases {

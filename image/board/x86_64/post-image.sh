@@ -107,15 +107,15 @@ make_update() {
     "$version" "$SOURCE_DATE_EPOCH" "$UPDATE_KEY" "$BINARIES_DIR/$UPDATE"
 }
 
-# The disk image and its release form.
+# The disk image, its block map, and its compressed form.
 make_disk() {
   genimage --config "$BOARD/genimage.cfg" --rootpath "$WORK/empty" --tmppath "$WORK/tmp" \
     --inputpath "$WORK/input" --outputpath "$BINARIES_DIR" >"$WORK/genimage.log" 2>&1 ||
     die "genimage: $(cat "$WORK/genimage.log")"
-  fallocate --dig-holes "$BINARIES_DIR/$IMAGE"
-  cd "$BINARIES_DIR"
-  zstd -q -f -9 -T0 "$IMAGE" -o "$IMAGE.zst"
-  sha256sum "$IMAGE" "$IMAGE.zst" "$UPDATE" >SHA256SUMS
+  # What was never written is a hole, and of no meaning. Zeros that were written are none: tables of FAT must overwrite what a
+  # disk held before, so holes are not dug here.
+  bmaptool -q create -o "$BINARIES_DIR/$IMAGE.bmap" "$BINARIES_DIR/$IMAGE"
+  zstd -q -f -9 -T0 "$BINARIES_DIR/$IMAGE" -o "$BINARIES_DIR/$IMAGE.zst"
 }
 
 rm -rf "$WORK"
@@ -124,3 +124,4 @@ make_bios_boot
 make_system_partition
 make_update
 make_disk
+"$BR2_EXTERNAL_BLACKBOX_PATH/sign-release" "$BINARIES_DIR" "$UPDATE_KEY"

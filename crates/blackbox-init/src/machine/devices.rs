@@ -131,6 +131,10 @@ impl Machine {
         if busy || self.aliases.is_empty() {
             return;
         }
+        if !modules::can_be_loaded() {
+            self.aliases = modules::Aliases::default();
+            return;
+        }
         let mut tool = Tool::new(tools::MODPROBE, &["-a", "-b", "-q", "--"], MODPROBE_LIMIT);
         tool.arguments.extend(self.aliases.batch());
         if let Err(error) = self.children.spawn(tool.command(), Role::Modprobe, "", Some(tool.limit)) {
