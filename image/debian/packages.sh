@@ -42,10 +42,14 @@ package_closure() {
   printf '%s\n' "${!seen[@]}" | sort
 }
 
-# Fetches what is missing into $DEBS; prints the file names of all packages.
+# Fetches what is missing into $DEBS; prints the file names of all packages. With SAME_PACKAGES those of the last time.
 fetch_packages() {
   local -a names=() missing=()
   local word name file size
+  if [[ -n ${SAME_PACKAGES:-} && -f $PACKAGES_DIR/packages.txt ]]; then
+    cat "$PACKAGES_DIR/packages.txt"
+    return
+  fi
   for word in $(list_words "${1:?}"); do
     name=$(available "$word")
     names+=("$name")
