@@ -21,6 +21,7 @@ mod flood;
 mod foreign_maker;
 mod full_disk;
 mod hostile;
+mod hostile_http;
 mod hostile_peers;
 mod import;
 mod import_mishaps;

@@ -44,11 +44,12 @@ use std::sync::atomic::Ordering;
 
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracker::prefix;
 
 use crate::app::{App, SharedApp};
 use crate::net::http::{self, Request, Response};
+use crate::net::places::Places;
 use door::Visit;
 use host::Host;
 use links::{Links, MappedTracker};
@@ -60,8 +61,8 @@ const MAX_DOWNLOADS: usize = 256;
 /// The web's own state.
 struct Web {
     app: SharedApp,
-    downloads: Arc<Semaphore>,
-    listeners: Arc<Semaphore>,
+    downloads: Places,
+    listeners: Places,
 }
 
 /// Answers on `listener` until `shutdown`.
@@ -69,11 +70,10 @@ struct Web {
 /// # Errors
 /// None so far; all parts of the daemon end alike.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
-    let web = Arc::new(Web {
-        app,
-        downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
-        listeners: Arc::new(Semaphore::new(events::MAX_LISTENERS)),
-    });
+    // As of connections, one network may have a quarter.
+    let places = |all| Places::new(all, all / 4, prefix::network);
+    let web =
+        Arc::new(Web { app, downloads: places(MAX_DOWNLOADS), listeners: places(events::MAX_LISTENERS) });
     let handler = move |request| {
         let web = Arc::clone(&web);
         async move { respond(&web, &request).await }

@@ -177,7 +177,7 @@ fn admit(
     address: SocketAddr,
 ) {
     let places = &app.peers.places;
-    let Some(place) = places.try_free().and_then(|place| places.take(place, address.ip())) else {
+    let Some(place) = places.try_take(address.ip()) else {
         tracing::debug!("{address}: {}", End::TooMany);
         return;
     };
