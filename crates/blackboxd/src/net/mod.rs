@@ -10,5 +10,6 @@ pub mod public_host;
 pub mod sockets;
 mod tracker;
 pub mod tracker_http;
+pub mod tracker_load;
 pub mod tracker_udp;
 mod waiting;

@@ -12,9 +12,12 @@ use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE}
 use jiff::Timestamp;
 
 use super::host::Host;
+use super::machine;
 use super::memory::{self, Memory};
+use super::peers::PeerTable;
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
+use super::work::{self, Work};
 use super::{access, basic_auth, reply, report};
 use crate::app::{App, Listeners};
 use crate::catalog::State;
@@ -41,6 +44,8 @@ struct Facts<'a> {
     members: Vec<Standing>,
     space: Option<Space>,
     memory: Option<Memory>,
+    machine: machine::Facts,
+    peer_table: PeerTable,
     peers: usize,
     uptime: Duration,
 }
@@ -53,6 +58,9 @@ pub(super) struct AdminPage {
     pub(super) problems: Vec<String>,
     /// What matters when there are no problems with the box as a whole.
     summary: String,
+    works: Vec<Work>,
+    peers: PeerTable,
+    pub(super) machine: machine::Facts,
     /// Name and value.
     pub(super) box_facts: Vec<(&'static str, String)>,
     pub(super) network: Vec<(&'static str, String)>,
@@ -138,6 +146,8 @@ impl AdminPage {
             members: app.members.standings(),
             space: space::of(&app.publish).await,
             memory: memory::now(),
+            machine: machine::of(app).await,
+            peer_table: PeerTable::of(&app.peers),
             peers: app.peers.len(),
             uptime: app.started.elapsed(),
         })
@@ -151,11 +161,14 @@ impl AdminPage {
             base: "",
             members: facts.members.iter().map(MemberRow::new).collect(),
             summary: summary(&facts.listed),
+            works: work::of(&facts.listed),
             box_facts: box_facts(&facts),
             network: network(&facts),
             config: config(facts.config),
             hidden: items.len().saturating_sub(MAX_ITEMS),
             items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
+            machine: facts.machine,
+            peers: facts.peer_table,
             problems: facts.problems,
         }
     }
@@ -305,6 +318,7 @@ mod tests {
     use super::super::view::tests::{published, unpublished};
     use super::*;
     use crate::members::Account;
+    use crate::net::peers::Peers;
 
     fn html(config: &Config) -> String {
         let account =
@@ -328,6 +342,8 @@ mod tests {
             members: vec![Standing { name: "alice".into(), account, clients: 3 }],
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
             memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
+            machine: vec![("Clock", "right".into())],
+            peer_table: PeerTable::of(&Peers::new(&config.limits)),
             peers: 7,
             uptime: Duration::from_hours(1),
         };
@@ -345,6 +361,8 @@ mod tests {
             "TCP and UDP port 6881",
             "the router is being asked",
             "as many as the machine can have",
+            "<dt>Clock</dt><dd>right</dd>",
+            "Nobody is connected.",
             "1.0 MB free of 2.0 MB",
             "1 hour",
             "1 seeding, 1 failed",

@@ -8,7 +8,7 @@ use torrent::{Info, NodeHash};
 
 use super::get::Get;
 use super::links::{Links, files_path};
-use super::query::Query;
+use super::query::{Pages, Query};
 use super::view::{self, Listed};
 use super::{qr, reply, torrent_file};
 use crate::app::App;
@@ -40,13 +40,6 @@ struct ItemPage {
     rows: Vec<Row>,
     has_checksums: bool,
     pages: Pages,
-}
-
-/// Links to the pages around this one.
-#[derive(Debug)]
-struct Pages {
-    before: Option<String>,
-    after: Option<String>,
 }
 
 /// A line of the list of files.
@@ -100,7 +93,6 @@ impl ItemPage {
         let page = query.page.clamp(1, last);
         let shown = (page - 1) * PER_PAGE..(page * PER_PAGE).min(count);
         let get = Get::new(content, links);
-        let page_address = |page: usize| format!("?page={page}");
         Self {
             base: links.path(""),
             name: content.name.clone(),
@@ -114,10 +106,7 @@ impl ItemPage {
             get,
             rows: rows(content, links, shown, roots),
             has_checksums: roots.is_some(),
-            pages: Pages {
-                before: (page > 1).then(|| page_address(page - 1)),
-                after: (page < last).then(|| page_address(page + 1)),
-            },
+            pages: Pages::around(page, last, |page| format!("?page={page}")),
         }
     }
 }
