@@ -226,6 +226,34 @@ fn texts_are_sent_compressed_and_only_when_they_have_changed() {
 }
 
 #[test]
+fn what_many_ask_for_is_what_one_would_get() {
+    let site = Site::new();
+    let daemon = publish(&site, &["file", "other"]);
+    let address = daemon.api.address;
+    let ask = |target: &str| Request::get(target).send(address);
+    let item = format!("/items/{}", daemon.api.seeding("file").info_hash);
+    for target in ["/", &item, "/feed.xml", "/api/v1/items"] {
+        let (many, alone) = ([(); 5].map(|()| ask(target)), daemon.api.get(target));
+        for one in many {
+            assert!(one.body == alone.body && one.field("etag") == alone.field("etag"), "{target}");
+        }
+        // Of each host its own links, and of each coding its own bytes, however soon after each other.
+        let elsewhere = Request::get(target).host("other.example").send(address);
+        assert!(elsewhere.body != alone.body, "{target}");
+        assert_eq!(Request::get(target).field("Accept-Encoding", "gzip").send(address).status, 200);
+        assert!(ask(target).body == alone.body, "{target}");
+        let had = Request::get(target).field("If-None-Match", alone.field("etag").unwrap());
+        assert_eq!(had.send(address).status, 304, "{target}");
+    }
+    // An item is gone from all at once.
+    fs::remove_file(site.publish().join("file")).unwrap();
+    system_tests::wait::until_holds("it is taken back", system_tests::api::SOON, || ask(&item).status == 404);
+    for target in ["/", "/feed.xml", "/api/v1/items"] {
+        assert!(!ask(target).text().contains(item.trim_start_matches("/items/")), "{target}");
+    }
+}
+
+#[test]
 fn listeners_are_told_when_something_changes_and_are_so_many_and_no_more() {
     const MANY: usize = 200;
     let site = Site::new();

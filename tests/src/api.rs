@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use torrent::{Info, InfoHash, InfoHashV2, Metainfo};
 
-use crate::http::{Request, Response};
+use crate::http::{self, Request, Response};
 use crate::wait;
 
 /// Time in which an item settles, as long as nobody touches it.
