@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use appliance::message::{Clock, Machine, ToDaemon};
+use system_tests::content::{Chance, write_file};
 use system_tests::daemon::Site;
 use system_tests::http::Request;
 use system_tests::network;
+use system_tests::peer::{BLOCK, Peer};
+use system_tests::tracker::Announce;
+use torrent::InfoHash;
 
 use super::web::publish;
 
@@ -57,6 +63,47 @@ fn admin_can_have_a_password() {
     let page = with("Basic YWRtaW46Z2VoZWlt");
     assert_eq!((page.status, with("Basic YWRtaW46ZmFsc2No").status), (200, 401));
     assert!(!page.text().contains("geheim"), "the password is not shown");
+}
+
+#[test]
+fn peers_and_what_init_knows_are_told() {
+    let site = Site::new();
+    write_file(&mut Chance::fresh(), &site.publish().join("a & b.iso"), 1 << 20);
+    let (daemon, mut init) = site.start_with_init();
+    let info_hash = daemon.api.seeding("a & b.iso").info_hash;
+    let mut peer = Peer::connect(daemon.peer, &info_hash, true).unwrap();
+    peer.become_unchoked().unwrap();
+    peer.block(0, 0, BLOCK).unwrap();
+    let clock = Clock {
+        floor: 1_700_000_000,
+        source: Some(IpAddr::from([192, 0, 2, 1])),
+        checked: Some(1_700_000_060),
+    };
+    let slot = Some("b".to_owned());
+    init.send(&ToDaemon::Machine(Machine { version: "9.8.7".into(), slot, is_trial: true, clock }));
+    let expected = [
+        "1 peer is connected.",
+        // As its peer id tells.
+        "<td>-TS0001-",
+        "<td>127.0.0.1:",
+        "<td>a &#38; b.iso</td><td>0 %</td>",
+        "<td>16.4 kB</td><td>no</td><td>TCP</td>",
+        "version 9.8.7 in slot b, on trial",
+        "right, as 192.0.2.1 said last on 2023-11-14 22:14 UTC",
+        "0 peers in all swarms; 0 announces in the last minute, 1 since the start",
+    ];
+    let refused = Announce::new(InfoHash([7; 20]), 1).http(daemon.tracker);
+    assert!(refused.failure.is_some());
+    let missing = |page: &str| expected.into_iter().find(|part| !page.contains(part));
+    let page = || daemon.api.get("/admin").text().to_owned();
+    system_tests::wait::until_holds("all of it is told", Duration::from_secs(10), || {
+        missing(&page()).is_none()
+    });
+    drop(peer);
+    system_tests::wait::until_holds("it has left", Duration::from_secs(10), || {
+        page().contains("Nobody is connected.")
+    });
+    daemon.end();
 }
 
 #[test]

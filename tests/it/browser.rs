@@ -6,6 +6,7 @@ use std::time::Duration;
 use system_tests::browser;
 use system_tests::content::{Chance, write_file};
 use system_tests::daemon::{Daemon, Site};
+use system_tests::peer::{BLOCK, Peer};
 
 /// Time for Chromium to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
@@ -53,6 +54,10 @@ fn pages_are_fit_to_be_seen_in_every_width_and_theme() {
     // For the charts.
     daemon.api.get("/files/debian-12.5.0-amd64-netinst.iso");
     daemon.api.get("/files/Lecture%20recordings%202026/01%20Introduction.mp4");
+    // Somebody who downloads.
+    let mut peer = Peer::connect(daemon.peer, &folder.info_hash, true).unwrap();
+    peer.become_unchoked().unwrap();
+    peer.block(0, 0, BLOCK).unwrap();
     let pictures = system_tests::root().join("target/pictures");
     fs::create_dir_all(&pictures).unwrap();
     let item = format!("{}items/{}", page_of(&daemon), folder.info_hash);

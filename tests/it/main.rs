@@ -24,6 +24,7 @@ mod foreign_maker;
 mod full_disk;
 mod history;
 mod hostile;
+mod hostile_http;
 mod hostile_peers;
 mod import;
 mod import_mishaps;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use torrent::{Info, InfoHash, InfoHashV2, Metainfo};
 
-use crate::http::{self, Response};
+use crate::http::{self, Request, Response};
 use crate::wait;
 
 /// Time in which an item settles, as long as nobody touches it.
@@ -37,13 +37,14 @@ impl Api {
         Self { base, ..self }
     }
 
-    /// GETs `target`.
+    /// GETs `target` as it is now, and not as it was a moment ago.
     ///
     /// # Panics
     /// When no proper answer comes.
     #[track_caller]
     pub fn get(&self, target: &str) -> Response {
-        http::get(self.address, &format!("{}{target}", self.base))
+        let request = Request::get(&format!("{}{target}", self.base)).field("Cache-Control", "no-cache");
+        request.send(self.address)
     }
 
     /// All items.

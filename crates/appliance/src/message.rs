@@ -45,8 +45,34 @@ pub enum ToDaemon {
         /// The name by which it is found there, such as `blackbox.local`, once it has one.
         name: Option<String>,
     },
+    /// What only init knows of the machine; replaces what was said before.
+    Machine(Machine),
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
+}
+
+/// The machine, as far as the daemon can't look for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Version of the image that runs.
+    pub version: String,
+    /// The slot that it was started from, `a` or `b`; null where it was not started from a disk.
+    pub slot: Option<String>,
+    /// Whether it is on trial.
+    pub is_trial: bool,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// How far the machine's clock can be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// A time that has passed for sure, that of the build: seconds since 1970.
+    pub floor: u64,
+    /// Who says that the clock is right; null while nobody does.
+    pub source: Option<IpAddr>,
+    /// When that was said last: seconds since 1970, by the clock itself.
+    pub checked: Option<u64>,
 }
 
 /// A mounted disc or stick.
@@ -167,6 +193,12 @@ mod tests {
                 addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
                 name: Some("blackbox.local".into()),
             },
+            ToDaemon::Machine(Machine {
+                version: "1.2.3".into(),
+                slot: Some("b".into()),
+                is_trial: true,
+                clock: Clock { floor: 1, source: Some("192.0.2.1".parse().unwrap()), checked: Some(2) },
+            }),
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();

@@ -96,6 +96,7 @@ const PHASES: [Phase; 11] = [
         name: "media",
         source: Source::Boot,
         run: |machine, _| {
+            machine.load_disk_sensors();
             machine.enable_media();
             Ok(())
         },

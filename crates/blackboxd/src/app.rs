@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use appliance::Config;
+use appliance::message::Machine;
 use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
 use tracker::SwarmStore;
@@ -19,6 +20,7 @@ use crate::net::discovery::{Dialler, dht};
 use crate::net::peers::Peers;
 use crate::net::port_mapping::PortMapping;
 use crate::net::public_host::PublicHost;
+use crate::net::tracker_load::Load;
 use crate::scrub::Suspects;
 use crate::storage::{ServeError, Storage};
 use crate::watch::Inbox;
@@ -63,6 +65,8 @@ pub struct App {
     pub swarms: SwarmStore,
     /// How fast requests to the tracker may come from one network.
     pub pace: Pace,
+    /// How much the tracker has to do.
+    pub tracker_load: Load,
     /// The one limit on everything that is given away.
     pub upload: RateLimit,
     /// What is wrong with the box.
@@ -99,6 +103,7 @@ struct HealthState {
     publish_folder: Option<Result<(), String>>,
     addresses: Vec<IpAddr>,
     name: Option<String>,
+    machine: Option<Machine>,
 }
 
 impl Health {
@@ -128,6 +133,16 @@ impl Health {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>, name: Option<String>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         (state.addresses, state.name) = (addresses, name);
+    }
+
+    /// What init knows of the machine; `None` on a hosted run.
+    pub fn machine(&self) -> Option<Machine> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).machine.clone()
+    }
+
+    /// Replaces what init knows of the machine.
+    pub fn set_machine(&self, machine: Machine) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).machine = Some(machine);
     }
 
     /// Whether the publish folder can be trusted, or what is wrong with it; `None` before it was looked at.
@@ -205,6 +220,7 @@ pub mod testing {
             inbox: Arc::default(),
             swarms: SwarmStore::new(Limits::default(), &[0; 16], Instant::now()),
             pace: Pace::new(&[0; 16], Instant::now()),
+            tracker_load: Load::default(),
             health: Health::default(),
             started: Instant::now(),
             ending: CancellationToken::new(),

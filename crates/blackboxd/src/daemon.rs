@@ -27,6 +27,7 @@ use crate::net::peers::{self, Peers};
 use crate::net::port_mapping::{self, PortMapping};
 use crate::net::public_host::PublicHost;
 use crate::net::sockets::{self, Sockets};
+use crate::net::tracker_load::Load;
 use crate::net::{tracker_http, tracker_udp};
 use crate::options::Options;
 use crate::pulse;
@@ -86,6 +87,7 @@ pub fn run(options: &Options, config: Config, link: InitLink) -> anyhow::Result<
         inbox: Arc::default(),
         swarms: SwarmStore::new(Limits::default(), &random::bytes()?, Instant::now()),
         pace: Pace::new(&random::bytes()?, Instant::now()),
+        tracker_load: Load::default(),
         health: Health::default(),
         started: Instant::now(),
         ending,

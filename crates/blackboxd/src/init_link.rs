@@ -14,8 +14,8 @@ use appliance::paths::INIT_FD_VAR;
 use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, State};
 use crate::import::Importer;
+use crate::proof;
 use crate::traffic::Traffic;
-use crate::{proof, words};
 
 /// How long init may take to read a line before it is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -87,6 +87,7 @@ pub fn listen(app: &SharedApp, link: &Arc<InitLink>) {
             Ok(ToDaemon::MediumRemoved { drive }) => importer.removed(&drive),
             Ok(ToDaemon::Problems { sentences }) => app.health.set_from_init(sentences),
             Ok(ToDaemon::Addresses { addresses, name }) => app.health.set_addresses(addresses, name),
+            Ok(ToDaemon::Machine(machine)) => app.health.set_machine(machine),
             Ok(ToDaemon::ProveYourself) => start_proof(app, link),
             Err(error) => tracing::warn!("init said something that is not understood: {error}"),
         }
@@ -124,16 +125,7 @@ impl Screen {
 
 fn screen(catalog: &Catalog, traffic: String, mut problems: Vec<String>) -> ToInit {
     let seeding = catalog.items().iter().filter(|item| item.state == State::Seeding).count();
-    let activity = catalog.items().iter().find_map(|item| {
-        let verb = match item.state {
-            State::Copying => "Reading",
-            State::Hashing => "Hashing",
-            _ => return None,
-        };
-        let (done, total) = (words::bytes(item.progress.done()), words::bytes(item.progress.total()));
-        let left = item.progress.time_left().map(|left| format!(", {} left", words::duration(left)));
-        Some(format!("{verb} {}, {done} of {total}{}", item.name, left.unwrap_or_default()))
-    });
+    let activity = catalog.items().iter().find_map(|item| item.activity());
     let failed = catalog.items().iter().filter(|item| item.state == State::Failed);
     problems.extend(failed.filter_map(|item| Some(format!("{}: {}", item.name, item.error.as_ref()?))));
     problems.truncate(MAX_PROBLEMS);

@@ -1,8 +1,9 @@
 //! Has the time asked for, and sets the clock.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use appliance::paths;
+use appliance::{message, paths};
 
 use super::Machine;
 use crate::boot;
@@ -35,6 +36,8 @@ pub(super) struct Clock {
     /// Those that were asked last.
     asked: Vec<String>,
     is_running: bool,
+    /// Who said last that the clock is right, and when: seconds since 1970.
+    checked: Option<(IpAddr, u64)>,
 }
 
 impl Clock {
@@ -44,6 +47,16 @@ impl Clock {
             servers: Vec::new(),
             asked: Vec::new(),
             is_running: false,
+            checked: None,
+        }
+    }
+
+    /// What the daemon is told.
+    pub(super) fn state(&self) -> message::Clock {
+        message::Clock {
+            floor: self.policy.floor().as_secs(),
+            source: self.checked.map(|(server, _)| server),
+            checked: self.checked.map(|(_, time)| time),
         }
     }
 
@@ -112,6 +125,9 @@ impl Machine {
         };
         match done {
             Ok(()) => {
+                if self.clock.policy.is_right() {
+                    self.clock.checked = Some((reading.server, sys::clock().as_secs()));
+                }
                 log!("time: {} says {} s since 1970: {change:?}", reading.server, reading.time.as_secs());
             }
             Err(error) => log!("time: the clock can't be set: {error}"),

@@ -23,6 +23,9 @@ use crate::update::Job;
 /// `modprobe` may wait for slow hardware.
 const MODPROBE_LIMIT: Duration = Duration::from_mins(2);
 
+/// As there is nothing that it has to look for.
+const SENSORS_LIMIT: Duration = Duration::from_secs(10);
+
 /// Uevents taken before others have their turn.
 const MAX_AT_ONCE: usize = 256;
 
@@ -33,6 +36,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_DRIVES: usize = 64;
 
 impl Machine {
+    /// Has SATA disks tell how warm they are: no device asks for that driver by name.
+    pub fn load_disk_sensors(&mut self) {
+        let drivetemp = Tool::new(tools::MODPROBE, &["-q", "--", "drivetemp"], SENSORS_LIMIT);
+        if let Err(error) = self.run(&drivetemp) {
+            log!("drivetemp: {error}");
+        }
+    }
+
     /// Loads modules for all devices there are; those that come later announce themselves.
     pub fn coldplug(&mut self) {
         for alias in modules::coldplug(Path::new(SYS)) {

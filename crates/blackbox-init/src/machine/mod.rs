@@ -17,6 +17,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use appliance::message;
+
 use crate::children::{Children, Finished, Role, Stream};
 use crate::console::Console;
 use crate::daemon::Daemon;
@@ -62,6 +64,7 @@ struct Told {
     problems: Option<u64>,
     /// With the name.
     addresses: Option<(Vec<IpAddr>, Option<String>)>,
+    machine: Option<message::Machine>,
     /// That it has to prove itself.
     trial: bool,
 }

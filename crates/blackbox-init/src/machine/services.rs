@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use appliance::message::ToDaemon;
+use appliance::message::{self, ToDaemon};
 
 use super::{Machine, Told};
 use crate::children::{Finished, Role, Stream};
@@ -150,6 +150,16 @@ impl Machine {
         if self.told.addresses.as_ref() != Some(&(addresses.clone(), name.clone())) {
             self.told.addresses = Some((addresses.clone(), name.clone()));
             self.daemon.tell(&ToDaemon::Addresses { addresses, name });
+        }
+        let machine = message::Machine {
+            version: self.version.clone(),
+            slot: self.updates.slot().map(|slot| slot.to_string()),
+            is_trial: self.updates.is_trial(),
+            clock: self.clock.state(),
+        };
+        if self.told.machine.as_ref() != Some(&machine) {
+            self.told.machine = Some(machine.clone());
+            self.daemon.tell(&ToDaemon::Machine(machine));
         }
         if self.updates.is_trial() && !std::mem::replace(&mut self.told.trial, true) {
             self.daemon.tell(&ToDaemon::ProveYourself);

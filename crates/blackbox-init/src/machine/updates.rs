@@ -67,6 +67,11 @@ impl Updates {
         self.waiting.iter().position(may_run).filter(|_| self.running.is_none())
     }
 
+    /// The slot that runs, where there is one.
+    pub(super) fn slot(&self) -> Option<Slot> {
+        self.place.as_ref().map(|(_, slot)| *slot)
+    }
+
     /// Whether the daemon has to prove itself.
     pub(super) fn is_trial(&self) -> bool {
         self.trial.is_some()

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Content, Progress};
+use crate::words;
 
 /// One top-level file or folder of the publish folder, or a medium on its way into it.
 #[derive(Debug, Clone)]
@@ -78,6 +79,18 @@ impl Item {
             error: None,
             content: Some(content),
         }
+    }
+
+    /// What is being done with it, such as `Reading DISC_1, 2.1 of 4.4 GB, 6 minutes left`; `None` while nothing is.
+    pub fn activity(&self) -> Option<String> {
+        let verb = match self.state {
+            State::Copying => "Reading",
+            State::Hashing => "Hashing",
+            _ => return None,
+        };
+        let (done, total) = (words::bytes(self.progress.done()), words::bytes(self.progress.total()));
+        let left = self.progress.time_left().map(|left| format!(", {} left", words::duration(left)));
+        Some(format!("{verb} {}, {done} of {total}{}", self.name, left.unwrap_or_default()))
     }
 
     /// Progress as the API tells it: 1 when published, otherwise the part that was copied or hashed.

@@ -5,13 +5,14 @@
 //! needed: [`Body`] knows the two kinds of answers we give.
 //!
 //! What a client can make the server hold is bounded: [`MAX_CONNECTIONS`] of them, of one network a part, each with a head
-//! of at most [`MAX_HEAD`] bytes that must arrive within [`HEAD_TIMEOUT`]. Request bodies are never read: a connection that
-//! sends one is closed after its answer.
+//! of at most [`MAX_HEAD`] bytes that must arrive within [`HEAD_TIMEOUT`]. Whoever waits without a request gives way to who
+//! comes (see [`waiting`](super::waiting)). Request bodies are never read: a connection that sends one is closed after its answer.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,15 +32,13 @@ use tokio_util::sync::CancellationToken;
 use tracker::prefix;
 
 use super::places::{Places, TakenPlace};
+use super::waiting::{self, Conversation};
 
-/// Connections a listener holds at once; more wait in the kernel's queue. A thousand idle ones cost about 16 MB.
+/// Connections a listener holds at once; more wait in the kernel's queue while all of these are being answered.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Of these, those of one network (see [`prefix`]): whoever has many addresses side by side leaves most of them to others.
 const MAX_PER_NETWORK: usize = MAX_CONNECTIONS / 4;
-
-/// Connections from which on the server is crowded: new ones can't be kept open between requests and get less time.
-const CROWDED: usize = MAX_CONNECTIONS / 2;
 
 /// Bytes of a request's line and header fields; also the write buffer. A scrape of 74 info hashes has 5 KB.
 const MAX_HEAD: usize = 16 * 1024;
@@ -50,10 +49,6 @@ const MAX_FIELDS: usize = 64;
 /// Time for a request's head to arrive, counted from the connection or the end of the answer before: the limit for
 /// slow senders and for idle connections alike.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The same when the server is crowded: whoever holds all connections open without asking for anything keeps others
-/// waiting no longer than this.
-const CROWDED_HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time after which the kernel gives up a client that takes nothing of what we send.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -140,17 +135,21 @@ where
     F: Future<Output = Response> + Send + 'static,
 {
     let places = Places::new(MAX_CONNECTIONS, MAX_PER_NETWORK, prefix::network);
+    let queue = Arc::new(waiting::Queue::default());
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer, place) = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &queue) => accepted,
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let crowded = places.taken() > CROWDED;
+        let conversation = Conversation::new(Arc::clone(&queue));
         let (handler, shutdown) = (handler.clone(), shutdown.clone());
         connections.spawn(async move {
-            converse(stream, peer, handler, crowded, shutdown).await;
+            tokio::select! {
+                () = converse(stream, peer, handler, &conversation, shutdown) => {}
+                () = conversation.dismissed() => {}
+            }
             drop(place);
         });
     }
@@ -159,14 +158,20 @@ where
     let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// The next connection; those for which there is no room wait, and of a network that has all it may have they are closed.
-async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, TakenPlace) {
+/// The next connection; those for which no room can be made wait, and of a network that has all it may have they are closed.
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+    queue: &waiting::Queue,
+) -> (TcpStream, SocketAddr, TakenPlace) {
     loop {
+        if places.are_all_taken() {
+            queue.make_room();
+        }
         places.free().await;
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let place = places.try_free().and_then(|place| places.take(place, peer.ip()));
-                if let Some(place) = place {
+                if let Some(place) = places.try_take(peer.ip()) {
                     return (stream, peer, place);
                 }
             }
@@ -182,7 +187,7 @@ async fn converse<H, F>(
     stream: TcpStream,
     peer: SocketAddr,
     handler: H,
-    crowded: bool,
+    conversation: &Arc<Conversation>,
     shutdown: CancellationToken,
 ) where
     H: Fn(Request) -> F,
@@ -194,17 +199,18 @@ async fn converse<H, F>(
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_TIMEOUT));
     let (peer, local) = (canonical(peer), canonical(local));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answering = conversation.answering();
         let (head, _body) = request.into_parts();
         let answer = handler(Request { head, peer, local });
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| waiting::Content::new(body, answering))) }
     });
+    let stream = waiting::Stream::new(TokioIo::new(stream), conversation);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(if crowded { CROWDED_HEAD_TIMEOUT } else { HEAD_TIMEOUT })
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD)
-        .keep_alive(!crowded)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(stream, service);
     let mut connection = pin!(connection);
     // How a connection ends concerns nobody but its client.
     tokio::select! {

@@ -13,7 +13,6 @@ pub type Owner = fn(IpAddr) -> Option<IpAddr>;
 #[derive(Debug)]
 pub struct Places {
     free: Arc<Semaphore>,
-    all: usize,
     each: usize,
     owner: Owner,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -35,12 +34,12 @@ impl Places {
     /// So many places, of which `each` owner of addresses may have so many.
     pub fn new(all: usize, each: usize, owner: Owner) -> Self {
         let all = all.min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(all)), all, each, owner, taken: Arc::default() }
+        Self { free: Arc::new(Semaphore::new(all)), each, owner, taken: Arc::default() }
     }
 
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.all - self.free.available_permits()
+    /// Whether there is no free place.
+    pub fn are_all_taken(&self) -> bool {
+        self.free.available_permits() == 0
     }
 
     /// Waits until there is a free place, and leaves it free.
@@ -51,6 +50,11 @@ impl Places {
     /// A free place, if there is one.
     pub fn try_free(&self) -> Option<FreePlace> {
         Arc::clone(&self.free).try_acquire_owned().ok().map(FreePlace)
+    }
+
+    /// A place for who is at this address, if there is one.
+    pub fn try_take(&self, address: IpAddr) -> Option<TakenPlace> {
+        self.take(self.try_free()?, address)
     }
 
     /// Gives the place to who is at this address; `None` if as many are connected from there as may be.
@@ -94,7 +98,7 @@ mod tests {
     const SUBSCRIBER: Owner = |address| Some(seeder::subscriber(address));
 
     fn take(places: &Places, address: &str) -> Option<TakenPlace> {
-        places.take(places.try_free()?, address.parse().unwrap())
+        places.try_take(address.parse().unwrap())
     }
 
     #[test]
@@ -123,7 +127,9 @@ mod tests {
         assert!(take(&places, "::ffff:192.0.2.9").is_none());
         let _other = take(&places, "192.0.3.9").unwrap();
         let _here = ["127.0.0.1", "127.0.0.1"].map(|address| take(&places, address).unwrap());
-        assert_eq!(places.taken(), 4);
+        assert!(!places.are_all_taken());
+        let _last = take(&places, "::1").unwrap();
+        assert!(places.are_all_taken());
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Tracker {
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
+        self.app.tracker_load.add();
         let member = match self.member(announce.passkey.as_ref()) {
             // Transmission first says that it stops, and never starts if it is refused that: which it is over UDP, where it
             // does not send the path. It tries HTTP when it is refused to start.

@@ -40,6 +40,7 @@ async fn expire(app: &SharedApp) {
     loop {
         tokio::time::sleep(EXPIRE).await;
         app.swarms.expire(Instant::now());
+        app.tracker_load.end_minute();
     }
 }
 

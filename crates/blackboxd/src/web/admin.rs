@@ -16,9 +16,12 @@ use super::chart::{self, Chart};
 use super::glance::{self, Glance};
 use super::host::Host;
 use super::links::page_path;
+use super::machine;
 use super::memory::{self, Memory};
+use super::peers::PeerTable;
 use super::space::{self, Space};
 use super::view::{self, Listed, STATES, state_name};
+use super::work::{self, Work};
 use super::{access, basic_auth, reply, report};
 use crate::app::{App, Listeners};
 use crate::history::{Event, Member, Series};
@@ -55,6 +58,8 @@ struct Facts<'a> {
     member_series: BTreeMap<String, Member>,
     space: Option<Space>,
     memory: Option<Memory>,
+    machine: machine::Facts,
+    peer_table: PeerTable,
     peers: usize,
     uptime: Duration,
 }
@@ -69,6 +74,9 @@ pub(super) struct AdminPage {
     charts: Vec<Chart>,
     /// Newest first.
     pub(super) events: Vec<Event>,
+    works: Vec<Work>,
+    peers: PeerTable,
+    pub(super) machine: machine::Facts,
     /// Name and value.
     pub(super) box_facts: Vec<(&'static str, String)>,
     pub(super) network: Vec<(&'static str, String)>,
@@ -162,6 +170,8 @@ impl AdminPage {
             member_series: app.catalog.history().members(),
             space: space::of(&app.publish).await,
             memory: memory::now(),
+            machine: machine::of(app).await,
+            peer_table: PeerTable::of(&app.peers),
             peers: app.peers.len(),
             uptime: app.started.elapsed(),
         })
@@ -174,6 +184,7 @@ impl AdminPage {
         Self {
             base: "",
             members: facts.members.iter().map(|member| MemberRow::new(member, &facts)).collect(),
+            works: work::of(&facts.listed),
             glance: glance::of(&facts.listed, facts.folder.as_deref(), &facts.problems, facts.space),
             charts: charts(&facts.given),
             box_facts: box_facts(&facts),
@@ -181,6 +192,8 @@ impl AdminPage {
             config: config(facts.config),
             hidden: items.len().saturating_sub(MAX_ITEMS),
             items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
+            machine: facts.machine,
+            peers: facts.peer_table,
             problems: facts.problems,
             events: facts.events,
         }
@@ -341,6 +354,7 @@ mod tests {
     use crate::catalog::State;
     use crate::history::{Kind, series};
     use crate::members::Account;
+    use crate::net::peers::Peers;
 
     /// Who was sent something an hour ago.
     fn member() -> Member {
@@ -375,6 +389,8 @@ mod tests {
             members: vec![Standing { name: "alice".into(), account, clients: 3 }],
             space: Some(Space { free: 1_000_000, total: 2_000_000 }),
             memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
+            machine: vec![("Clock", "right".into())],
+            peer_table: PeerTable::of(&Peers::new(&config.limits)),
             peers: 7,
             uptime: Duration::from_hours(1),
         };
@@ -396,6 +412,8 @@ mod tests {
             "TCP and UDP port 6881",
             "the router is being asked",
             "as many as the machine can have",
+            "<dt>Clock</dt><dd>right</dd>",
+            "Nobody is connected.",
             "1.0 MB free of 2.0 MB",
             "1 hour",
             "1 seeding, 1 failed",

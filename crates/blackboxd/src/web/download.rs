@@ -10,13 +10,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use seeder::Standing;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracker::members::MemberId;
 
 use crate::app::SharedApp;
 use crate::catalog::Content;
 use crate::net::http::Body;
+use crate::net::places::TakenPlace;
 use crate::storage::{OpenFile, ServeError, check_damage};
 
 /// Bytes that are read at once: enough that the switch to a reading thread costs little, small enough that hundreds
@@ -56,7 +57,7 @@ enum BrokenOff {
 
 impl Download {
     /// Sends bytes `range` of the file. `place` is given back at the end.
-    pub(super) fn start(self, range: Range<u64>, place: OwnedSemaphorePermit) -> Body {
+    pub(super) fn start(self, range: Range<u64>, place: TakenPlace) -> Body {
         let (parts, body) = mpsc::channel(1);
         tokio::spawn(async move {
             if let Err(error) = self.run(range, &parts).await {

@@ -46,7 +46,7 @@ impl Figures {
 
 /// Says when to look, until the listener goes or the daemon ends.
 pub(super) fn respond(web: &Web, request: &Request, figures: Figures) -> Response {
-    let Ok(place) = Arc::clone(&web.listeners).try_acquire_owned() else { return crowded() };
+    let Some(place) = web.listeners.try_take(request.peer.ip()) else { return crowded() };
     let mut response = http::response(StatusCode::OK, "text/event-stream", "");
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if request.head.method == Method::HEAD {

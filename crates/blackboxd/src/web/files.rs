@@ -137,7 +137,7 @@ async fn file(
         Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Selection::Unsatisfiable => return unsatisfiable(length),
     };
-    let body = match body(web, &content, index, range.clone(), is_get, member).await {
+    let body = match body(web, request, &content, index, range.clone(), member).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -162,10 +162,10 @@ async fn file(
 /// Opens the file, which tells whether it can be served at all, and starts the download.
 async fn body(
     web: &Web,
+    request: &Request,
     content: &Arc<Content>,
     index: usize,
     range: Range<u64>,
-    is_get: bool,
     member: Option<MemberId>,
 ) -> Result<Body, Response> {
     let start = content.spans.start(index);
@@ -173,7 +173,7 @@ async fn body(
         return Err(damaged());
     }
     // Before the file is opened, which may take its time: so many wait for a disk and no more.
-    let Ok(place) = Arc::clone(&web.downloads).try_acquire_owned() else { return Err(busy()) };
+    let Some(place) = web.downloads.try_take(request.peer.ip()) else { return Err(busy()) };
     let online = content.online();
     let (app, opened, token) = (Arc::clone(&web.app), Arc::clone(content), online.clone());
     let file = tokio::task::spawn_blocking(move || {
@@ -189,7 +189,7 @@ async fn body(
         }
         Err(_) => return Err(gone()),
     };
-    if range.is_empty() || !is_get {
+    if range.is_empty() || request.head.method != Method::GET {
         return Ok(Body::Whole(bytes::Bytes::new()));
     }
     let (app, content) = (Arc::clone(&web.app), Arc::clone(content));

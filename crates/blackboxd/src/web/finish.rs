@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, VARY,
 };
+use hyper::http::response::Parts;
 
 use super::conditional::Version;
 use super::reply;
@@ -20,44 +21,72 @@ const MIN_COMPRESSED: usize = 1400;
 /// Longer ones (bytes) take so long that other requests should not wait for it.
 const MAX_IN_PLACE: usize = 128 * 1024;
 
-/// What the client is sent of `response`.
-pub(super) async fn finish(request: &Request, response: Response) -> Response {
-    let (mut head, body) = response.into_parts();
-    let Body::Whole(content) = body else { return Response::from_parts(head, body) };
-    if head.status != StatusCode::OK || content.is_empty() {
-        return Response::from_parts(head, Body::Whole(content));
+/// An answer that is here as a whole, ready for everybody who asks for the same.
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    head: Parts,
+    content: Bytes,
+    /// Of an answer that clients may keep.
+    version: Option<Version>,
+}
+
+impl Finished {
+    /// Bytes of its content.
+    pub(super) fn len(&self) -> usize {
+        self.content.len()
     }
+
+    /// What the client is sent.
+    pub(super) fn answer(self, request: &Request) -> Response {
+        if !self.version.is_some_and(|version| version.is_had(&request.head.headers)) {
+            return Response::from_parts(self.head, Body::Whole(self.content));
+        }
+        let (mut response, mut head) = (reply::not_modified(), self.head);
+        for name in [ETAG, VARY, CACHE_CONTROL] {
+            response.headers_mut().extend(head.headers.remove(&name).map(|value| (name, value)));
+        }
+        response
+    }
+}
+
+/// Whether who asks takes compressed answers.
+pub(super) fn takes_compressed(request: &Request) -> bool {
+    request.head.headers.get(ACCEPT_ENCODING).is_some_and(takes_gzip)
+}
+
+/// Finishes an answer, if it is one that is here as a whole; others are sent as they are.
+///
+/// # Errors
+/// The answer itself, when there is nothing to be done.
+pub(super) async fn finish(request: &Request, response: Response) -> Result<Finished, Response> {
+    let (mut head, body) = response.into_parts();
+    let content = match body {
+        Body::Whole(content) if head.status == StatusCode::OK && !content.is_empty() => content,
+        body => return Err(Response::from_parts(head, body)),
+    };
     let is_compressed = content.len() >= MIN_COMPRESSED
         && head.headers.get(CONTENT_TYPE).is_some_and(is_compressible)
-        && request.head.headers.get(ACCEPT_ENCODING).is_some_and(takes_gzip);
-    if head.headers.get(CACHE_CONTROL).is_some_and(|it| it != "no-store") {
-        let version = Version::of(&content);
-        let had = version.is_had(&request.head.headers);
+        && takes_compressed(request);
+    let is_kept = head.headers.get(CACHE_CONTROL).is_some_and(|it| it != "no-store");
+    let version = is_kept.then(|| Version::of(&content));
+    if let Some(version) = &version {
         // Compressed it is the same, but not byte for byte (RFC 9110, section 8.8.1).
-        let etag = if is_compressed { format!("W/{}", version.etag) } else { version.etag };
+        let etag = if is_compressed { format!("W/{}", version.etag) } else { version.etag.clone() };
         head.headers.insert(ETAG, reply::value(&etag));
         head.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        if had {
-            let mut response = reply::not_modified();
-            for name in [ETAG, VARY, CACHE_CONTROL] {
-                response.headers_mut().extend(head.headers.remove(&name).map(|value| (name, value)));
-            }
-            return response;
+    }
+    let compressed = match content.len() {
+        _ if !is_compressed => None,
+        ..=MAX_IN_PLACE => gzip(&content),
+        _ => {
+            let whole = content.clone();
+            tokio::task::spawn_blocking(move || gzip(&whole)).await.unwrap_or(None)
         }
-    }
-    if !is_compressed {
-        return Response::from_parts(head, Body::Whole(content));
-    }
-    let compressed = if content.len() > MAX_IN_PLACE {
-        let whole = content.clone();
-        tokio::task::spawn_blocking(move || gzip(&whole)).await.unwrap_or(None)
-    } else {
-        gzip(&content)
     };
     if compressed.is_some() {
         head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    Response::from_parts(head, Body::Whole(compressed.map_or(content, Bytes::from)))
+    Ok(Finished { head, content: compressed.map_or(content, Bytes::from), version })
 }
 
 /// Texts, and what is written as text. A `.torrent` is mostly hashes.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use appliance::config::is_host;
+use hyper::Version;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 
@@ -16,14 +17,15 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// From the request's target or `Host` field; the address the client reached us at when it says neither (HTTP/1.0).
-    /// `None` when it is not a host, or when there are two.
+    /// From the request's target or `Host` field; the address the client reached us at when it says neither and need not
+    /// (HTTP/1.0). `None` when it is not a host, or when there are two.
     pub(super) fn of(head: &Parts, local: SocketAddr) -> Option<Self> {
         if let Some(authority) = head.uri.authority() {
             return Self::parse(authority.as_str());
         }
         let mut fields = head.headers.get_all(HOST).iter();
         match (fields.next(), fields.next()) {
+            (None, _) if head.version >= Version::HTTP_11 => None,
             (None, _) => Some(Self { name: local.ip().to_string(), port: Some(local.port()) }),
             (Some(field), None) => Self::parse(field.to_str().ok()?),
             (Some(_), Some(_)) => None,
@@ -119,7 +121,9 @@ mod tests {
         let get = |uri| hyper::Request::get(uri);
         assert_eq!(of(get("/").header(HOST, "a:81")).unwrap().name(), "a");
         assert_eq!(of(get("http://b:82/").header(HOST, "a:81")).unwrap().port(), 82);
-        assert_eq!(of(get("/")), Some(Host { name: "2001:db8::7".into(), port: Some(81) }));
+        assert_eq!(of(get("/")), None);
+        let old = get("/").version(Version::HTTP_10);
+        assert_eq!(of(old), Some(Host { name: "2001:db8::7".into(), port: Some(81) }));
         assert_eq!(of(get("/").header(HOST, "a").header(HOST, "a")), None);
         assert_eq!(of(get("/").header(HOST, &b"\xff"[..])), None);
     }

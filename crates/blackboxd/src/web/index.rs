@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use super::get::Get;
 use super::links::{Links, page_path};
-use super::query::{Query, Sort};
+use super::query::{Pages, Query, Sort};
 use super::reply;
 use super::view::{self, Listed};
 use crate::app::App;
@@ -30,8 +30,7 @@ struct IndexPage {
     orders: Vec<Order>,
     entries: Vec<Entry>,
     summary: String,
-    newer: Option<String>,
-    older: Option<String>,
+    pages: Pages,
 }
 
 /// A link to the same in another order.
@@ -85,8 +84,7 @@ impl IndexPage {
                 .collect(),
             entries: shown.map(|listed| Entry::new(listed, links)).collect(),
             summary: summary(found.len(), &query),
-            newer: (page > 1).then(|| address(query.at(page - 1))),
-            older: (page < last).then(|| address(query.at(page + 1))),
+            pages: Pages::around(page, last, |page| address(query.at(page))),
             query,
         }
     }

@@ -10,7 +10,7 @@ use torrent::{Info, NodeHash};
 use super::chart::{self, Chart};
 use super::get::Get;
 use super::links::{Links, files_path};
-use super::query::Query;
+use super::query::{Pages, Query};
 use super::view::{self, Listed};
 use super::{api_history, qr, reply, torrent_file};
 use crate::app::App;
@@ -44,13 +44,6 @@ struct ItemPage {
     pages: Pages,
     /// When how much of it was given away; none if nothing was.
     charts: Vec<Chart>,
-}
-
-/// Links to the pages around this one.
-#[derive(Debug)]
-struct Pages {
-    before: Option<String>,
-    after: Option<String>,
 }
 
 /// A line of the list of files.
@@ -117,7 +110,6 @@ impl ItemPage {
         let page = query.page.clamp(1, last);
         let shown = (page - 1) * PER_PAGE..(page * PER_PAGE).min(count);
         let get = Get::new(content, links);
-        let page_address = |page: usize| format!("?page={page}");
         Self {
             base: links.path(""),
             name: content.name.clone(),
@@ -132,10 +124,7 @@ impl ItemPage {
             rows: rows(content, links, shown, roots),
             has_checksums: roots.is_some(),
             charts: Vec::new(),
-            pages: Pages {
-                before: (page > 1).then(|| page_address(page - 1)),
-                after: (page < last).then(|| page_address(page + 1)),
-            },
+            pages: Pages::around(page, last, |page| format!("?page={page}")),
         }
     }
 }

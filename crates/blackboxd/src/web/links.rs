@@ -15,7 +15,7 @@ pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.'
 
 /// URLs under the configured public host, or else the host that the request came to. A member's begin with its passkey: clients
 /// use them without being asked who they are for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Links {
     /// Scheme, host and port of the page, without a slash at the end.
     page: String,

@@ -9,8 +9,9 @@
 //! - [`index`], [`item`], [`admin`], [`folder`]: HTML, with [`get`], [`qr`] and [`query`]; [`feed`], [`api`], [`api_history`],
 //!   [`metrics`]: for programs
 //! - [`glance`], [`chart`]: what the admin page says first, and what it draws
-//! - [`events`]: when to look again; [`finish`]: what is cached, and compressed
+//! - [`events`]: when to look again; [`finish`]: what is cached, and compressed; [`shelf`]: what many ask for at once
 //! - [`torrent_file`], [`files`], [`download`]: what is given away
+//! - [`work`], [`peers`], [`machine`] with [`hardware`]: parts of the admin page
 //! - [`access`], [`door`], [`basic_auth`]: who may see the admin page, and what is for members; [`space`], [`memory`]: room on the disk, and for programs
 
 mod access;
@@ -29,34 +30,42 @@ mod finish;
 mod folder;
 mod get;
 mod glance;
+mod hardware;
 mod host;
 mod index;
 mod item;
 mod links;
+mod machine;
 mod memory;
 mod metrics;
+mod peers;
 mod qr;
 mod query;
 mod range;
 mod reply;
 mod report;
+mod shelf;
 mod space;
 mod torrent_file;
 mod view;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracker::prefix;
 
 use crate::app::{App, SharedApp};
 use crate::net::http::{self, Request, Response};
+use crate::net::places::Places;
 use door::Visit;
 use host::Host;
 use links::{Links, MappedTracker};
+use shelf::{Key, Shelf};
 
 /// Downloads over `/files` at once; more are told to come back, so that the page stays in reach. With the parts that
 /// are read ahead ([`download::MAX_PART`]) they hold at most 48 MB.
@@ -65,8 +74,9 @@ const MAX_DOWNLOADS: usize = 256;
 /// The web's own state.
 struct Web {
     app: SharedApp,
-    downloads: Arc<Semaphore>,
-    listeners: Arc<Semaphore>,
+    downloads: Places,
+    listeners: Places,
+    shelf: Shelf,
 }
 
 /// Answers on `listener` until `shutdown`.
@@ -74,11 +84,10 @@ struct Web {
 /// # Errors
 /// None so far; all parts of the daemon end alike.
 pub async fn run(app: SharedApp, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
-    let web = Arc::new(Web {
-        app,
-        downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
-        listeners: Arc::new(Semaphore::new(events::MAX_LISTENERS)),
-    });
+    // As of connections, one network may have a quarter.
+    let places = |all| Places::new(all, all / 4, prefix::network);
+    let (downloads, listeners) = (places(MAX_DOWNLOADS), places(events::MAX_LISTENERS));
+    let web = Arc::new(Web { app, downloads, listeners, shelf: Shelf::default() });
     let handler = move |request| {
         let web = Arc::clone(&web);
         async move { respond(&web, &request).await }
@@ -97,26 +106,42 @@ async fn respond(web: &Web, request: &Request) -> Response {
         Ok(visit) => visit,
         Err(refusal) => return refusal.response(),
     };
-    let response = answer(web, request, &host, visit).await;
-    if visit.member.is_none() || response.headers().get(CACHE_CONTROL).is_some_and(|it| it == "no-store") {
-        return finish::finish(request, response).await;
+    let (links, catalog) = (links(app, request, &host, visit), app.catalog.snapshot());
+    let key = Key::of(request, visit.path, &links);
+    if let Some(finished) = key.as_ref().and_then(|key| web.shelf.find(key, Instant::now(), &catalog)) {
+        return finished.answer(request);
     }
-    // Another member's links are in it.
-    let private = reply::with(response, CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    finish::finish(request, private).await
+    let mut response = answer(web, request, &host, &links, visit).await;
+    let is_stored = response.headers().get(CACHE_CONTROL).is_none_or(|it| it != "no-store");
+    if visit.member.is_some() && is_stored {
+        // Another member's links are in it.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    match finish::finish(request, response).await {
+        Ok(finished) => {
+            if let Some(key) = key {
+                web.shelf.put(key, Instant::now(), &catalog, &finished);
+            }
+            finished.answer(request)
+        }
+        Err(unfinished) => unfinished,
+    }
 }
 
-async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> Response {
-    let app = &web.app;
+fn links(app: &App, request: &Request, host: &Host, visit: Visit<'_>) -> Links {
     let passkey = visit.member.map(|member| app.members.passkey(member));
     let public_host = app.config.public_host.as_deref();
     let mapped = app.port_mapping.tracker().map(|tracker| {
         let is_public_host = app.public_host.is_at(tracker.ip());
         MappedTracker { tracker, is_public_host }
     });
-    let links = Links::new(public_host, host, request.local.ip(), &app.listeners, mapped, passkey);
+    Links::new(public_host, host, request.local.ip(), &app.listeners, mapped, passkey)
+}
+
+async fn answer(web: &Web, request: &Request, host: &Host, links: &Links, visit: Visit<'_>) -> Response {
+    let app = &web.app;
     match visit.path {
-        "/" => index::respond(app, request, &links),
+        "/" => index::respond(app, request, links),
         "/admin" => admin::respond(app, request, host).await,
         "/admin/report" => admin::respond_with_report(app, request, host).await,
         "/events" => events::respond(web, request, events::Figures::Swarms),
@@ -125,10 +150,10 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
             None => events::respond(web, request, events::Figures::Box),
         },
         "/feed.xml" => {
-            let feed = feed::render(&view::listed(app), &links);
+            let feed = feed::render(&view::listed(app), links);
             reply::cacheable("application/rss+xml; charset=utf-8", feed)
         }
-        "/api/v1/items" => api::reply(&api::items(&view::listed(app), &links)),
+        "/api/v1/items" => api::reply(&api::items(&view::listed(app), links)),
         "/api/v1/history" => api_history::of_the_box(app),
         "/api/v1/openapi.json" => reply::cacheable("application/json", api::OPENAPI),
         "/api/v1/status" => api::reply(&status(app)),
@@ -142,15 +167,15 @@ async fn answer(web: &Web, request: &Request, host: &Host, visit: Visit<'_>) -> 
         "/icon.svg" => reply::cacheable("image/svg+xml", reply::ICON),
         path => {
             if let Some(name) = path.strip_prefix("/torrents/") {
-                torrent_file::respond(app, name, &links).await
+                torrent_file::respond(app, name, links).await
             } else if let Some(rest) = path.strip_prefix("/api/v1/items/")
                 && let Some(info_hash) = rest.strip_suffix("/history")
             {
                 api_history::of_an_item(app, info_hash).await
             } else if let Some(name) = path.strip_prefix("/items/") {
-                item::respond(app, request, name, &links).await
+                item::respond(app, request, name, links).await
             } else if let Some(rest) = path.strip_prefix("/files/") {
-                files::respond(web, request, rest, &links, visit.member).await
+                files::respond(web, request, rest, links, visit.member).await
             } else {
                 reply::not_found()
             }

@@ -29,6 +29,23 @@ pub(super) enum Sort {
     Downloads,
 }
 
+/// Links to the pages around one.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+impl Pages {
+    /// Around this one of so many, which have these addresses.
+    pub(super) fn around(page: usize, last: usize, address: impl Fn(usize) -> String) -> Self {
+        Self {
+            before: (page > 1).then(|| address(page - 1)),
+            after: (page < last).then(|| address(page + 1)),
+        }
+    }
+}
+
 impl Sort {
     pub(super) const ALL: [Self; 4] = [Self::Newest, Self::Name, Self::Size, Self::Downloads];
 

@@ -11,9 +11,12 @@ pub(super) fn render(page: &AdminPage, log: &[String]) -> String {
     let glance = format!("{}: {}", page.glance.level.word(), page.glance.sentence);
     section(&mut text, "At a glance", [one_line(&glance)].into_iter());
     section(&mut text, "Problems", page.problems.iter().map(|problem| one_line(problem)));
-    for (title, facts) in
-        [("Box", &page.box_facts), ("Network", &page.network), ("Settings in force", &page.config)]
-    {
+    for (title, facts) in [
+        ("Box", &page.box_facts),
+        ("Machine", &page.machine),
+        ("Network", &page.network),
+        ("Settings in force", &page.config),
+    ] {
         section(&mut text, title, facts.iter().map(|(name, value)| format!("{name}: {}", one_line(value))));
     }
     let items = page.items.iter().map(|item| {

@@ -5,6 +5,7 @@
 
 mod hash;
 mod measure;
+mod page;
 mod seed;
 mod swarm;
 mod swarmload;
@@ -16,6 +17,7 @@ use system_tests::options::Options;
 
 const USAGE: &str = "usage:
   bench hash [--runs N]
+  bench page [--runs N] [--rate N] [--seconds N]
   bench seed [--runs N] [--peers NAME,...] [--connections N,...]
   bench swarm [--runs N] [--scenario NAME,...]
   bench tracker [--runs N] [--peers NAME,...]";
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         Some("hash") => {
             Options::parse(arguments, &["runs"], &[]).and_then(|options| runs(&options)).map(hash::run)
         }
+        Some("page") => Options::parse(arguments, &["runs", "rate", "seconds"], &[])
+            .and_then(|options| page::run(runs(&options)?, &options)),
         Some("seed") => Options::parse(arguments, &["runs", "peers", "connections"], &[])
             .and_then(|options| seed::run(runs(&options)?, &options)),
         Some("swarm") => Options::parse(arguments, &["runs", "scenario"], &[])

@@ -15,6 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use torrent::MAX_BLOCK;
 
+use super::about::About;
 use super::acquaintance::Acquaintance;
 use super::end::End;
 use super::greet::{Greeted, receive};
@@ -45,6 +46,8 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) 
     if hand_out || app.upload.bytes_per_second().is_some() {
         writer.keep_queue_short();
     }
+    let place = app.peers.registry.enter(About::new(address, &wanted.content, &reader, &writer), stats);
+    place.introduce(session.client().unwrap_or_default());
     let membership = hand_out.then(|| app.peers.hand_outs.join(&wanted, address.ip()));
     let connection = Connection {
         app,
@@ -53,7 +56,7 @@ pub(super) async fn serve(app: &SharedApp, greeted: Greeted, claim: &Claim<'_>) 
         session,
         wanted: &wanted,
         claim,
-        place: app.peers.registry.enter(stats),
+        place,
         acquaintance: Acquaintance::new(app, info_hash, address, is_called),
         membership,
         outgoing: Outgoing::default(),
@@ -209,6 +212,7 @@ impl Connection<'_> {
         while let Some(event) = self.session.poll_event() {
             if let Event::Interested(_) = event {
                 self.update();
+                self.place.introduce(self.session.client().unwrap_or_default());
                 self.place.interest_changed();
             }
             if let Some(membership) = &self.membership {

@@ -3,6 +3,7 @@
 //! One task for each connection, so that a peer that reads slowly holds up nobody; one task that unchokes. What is in
 //! memory the tasks send themselves; what is not is read by threads that may wait for a disk.
 
+mod about;
 mod acquaintance;
 mod connection;
 mod end;
@@ -37,6 +38,7 @@ use torrent::InfoHash;
 
 use super::places::Places;
 use crate::app::SharedApp;
+pub use about::{Encryption, Seen};
 use acquaintance::Rosters;
 use end::End;
 use greet::Greeted;
@@ -99,6 +101,11 @@ impl Peers {
     /// Number of connected peers.
     pub fn len(&self) -> usize {
         self.registry.len()
+    }
+
+    /// At most so many of them, those first that are served fastest.
+    pub fn busiest(&self, count: usize) -> Vec<Seen> {
+        self.registry.busiest(count)
     }
 
     fn utp(&self) -> Option<&Arc<UtpSocketUdp>> {
@@ -177,7 +184,7 @@ fn admit(
     address: SocketAddr,
 ) {
     let places = &app.peers.places;
-    let Some(place) = places.try_free().and_then(|place| places.take(place, address.ip())) else {
+    let Some(place) = places.try_take(address.ip()) else {
         tracing::debug!("{address}: {}", End::TooMany);
         return;
     };

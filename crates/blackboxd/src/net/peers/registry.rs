@@ -1,5 +1,6 @@
 //! Who is connected, and who of them is unchoked.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use seeder::{PeerStats, Round, Slots, rank};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::about::{About, Seen};
 use crate::app::SharedApp;
 
 /// How often turns are looked at, apart from when peers come, go or change their mind.
@@ -30,10 +32,22 @@ pub struct Registry {
 /// A connected peer, as its connection and the choker see it.
 #[derive(Debug)]
 struct Peer {
+    about: About,
+    /// Its program, as it was last told.
+    client: Mutex<String>,
     stats: Mutex<PeerStats>,
+    pace: Mutex<Pace>,
     verdict: Mutex<Verdict>,
     /// Woken when the verdict changes.
     judged: Notify,
+}
+
+/// How fast a peer was served in the last round.
+#[derive(Debug, Default, Clone, Copy)]
+struct Pace {
+    bytes_sent: u64,
+    /// Bytes a second.
+    rate: u64,
 }
 
 /// What the choker thinks of a peer.
@@ -61,9 +75,12 @@ impl Registry {
         self.lock().len()
     }
 
-    pub(super) fn enter(&self, stats: PeerStats) -> Place<'_> {
+    pub(super) fn enter(&self, about: About, stats: PeerStats) -> Place<'_> {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let peer = Arc::new(Peer {
+            about,
+            client: Mutex::default(),
+            pace: Mutex::default(),
             stats: Mutex::new(stats),
             verdict: Mutex::new(Verdict::Uninterested),
             judged: Notify::new(),
@@ -84,6 +101,15 @@ impl Registry {
             .collect()
     }
 
+    /// At most so many of them, those first that are served fastest; and then those that have taken most.
+    pub(super) fn busiest(&self, count: usize) -> Vec<Seen> {
+        let mut peers: Vec<_> =
+            self.stats().into_iter().map(|(peer, stats)| (peer.pace().rate, stats, peer)).collect();
+        peers.sort_by_key(|(rate, stats, _)| Reverse((*rate, stats.bytes_sent)));
+        peers.truncate(count);
+        peers.into_iter().map(|(rate, stats, peer)| peer.about.seen(peer.client(), &stats, rate)).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,12 +120,36 @@ impl Peer {
     fn stats(&self) -> PeerStats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self) -> String {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A round is over that took so long, in which it has come to so many bytes.
+    fn set_pace(&self, bytes_sent: u64, elapsed: Duration) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = u128::from(bytes_sent.saturating_sub(pace.bytes_sent));
+        let rate = sent * 1000 / elapsed.as_millis().max(1);
+        *pace = Pace { bytes_sent, rate: u64::try_from(rate).unwrap_or(u64::MAX) };
+    }
 }
 
 impl Place<'_> {
     /// Tells the choker and the page how the peer is doing.
     pub(super) fn update(&self, stats: PeerStats) {
         *self.peer.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    /// The peer has told what its program is, or this is known otherwise.
+    pub(super) fn introduce(&self, client: &str) {
+        let mut known = self.peer.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != client {
+            client.clone_into(&mut known);
+        }
     }
 
     /// The peer has become interested or lost interest: time to choose again.
@@ -135,6 +185,7 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
         let peers = app.peers.registry.stats();
         let elapsed = started.saturating_duration_since(counted);
         if elapsed >= ROUND {
+            peers.iter().for_each(|(peer, stats)| peer.set_pace(stats.bytes_sent, elapsed));
             let now_uploaded = app.peers.uploaded.load(Ordering::Relaxed);
             slots.follow(round(&peers, elapsed, now_uploaded.saturating_sub(uploaded)));
             (counted, uploaded) = (started, now_uploaded);

@@ -82,6 +82,11 @@ impl Reader {
         self.decrypt = Some(decrypt);
     }
 
+    /// Whether the first words were encrypted, whatever came then.
+    pub(super) fn was_encrypted(&self) -> bool {
+        self.decrypt.is_some()
+    }
+
     /// Reads what has arrived, as far as there is room in the empty buffer; nothing at the end of the connection.
     pub(super) fn poll_read(
         &mut self,
@@ -103,6 +108,16 @@ impl Writer {
     /// From now on what is written has to be [encrypted](Self::apply), if there is a cipher.
     pub(super) fn encrypt(&mut self, cipher: Option<Box<Rc4>>) {
         self.encrypt = cipher;
+    }
+
+    /// Whether there is a cipher.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypt.is_some()
+    }
+
+    /// Whether it goes over uTP.
+    pub(super) fn is_utp(&self) -> bool {
+        matches!(self.half, WriteHalf::Utp(_))
     }
 
     /// Encrypts bytes, if this connection is encrypted; each byte once and in the order of writing.
