@@ -152,6 +152,26 @@ const scenes = {
     nothing(page.wrong, "the page");
   },
 
+  // Who reads figures on the page of the box keeps them open, and his place, while the page is kept up to date.
+  async steady(url) {
+    const page = await open(url);
+    await mark(page);
+    const running = page.locator("dt", { hasText: "Running for" }).locator("xpath=following-sibling::dd");
+    const before = await running.textContent();
+    await page.locator("#figures-hour summary").focus();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(
+      (text) => [...document.querySelectorAll("dt")].some((it) => it.textContent === "Running for" && it.nextElementSibling.textContent !== text),
+      before,
+    );
+    const isOpen = await page.locator("#figures-hour").evaluate((details) => details.open);
+    const place = await page.evaluate(() => document.activeElement.closest("details")?.id);
+    assert.deepEqual([isOpen, place], [true, "figures-hour"]);
+    assert(await page.getByRole("cell", { name: "3.0 kB" }).first().isVisible(), "the figures");
+    assert(await isStillHere(page), "the page was loaded anew");
+    nothing(page.wrong, "the page");
+  },
+
   // How much is sent and how long it takes until something is seen. SHORTEST: bytes of the page that it is more than.
   async figures(url) {
     const page = await open(url);

@@ -111,6 +111,15 @@ fn everything_is_in_reach_of_the_keyboard() {
 }
 
 #[test]
+fn who_reads_figures_is_not_disturbed() {
+    if browser::is_there("charts that are kept up to date") {
+        let daemon = three_items(&Site::new());
+        assert_eq!(daemon.api.get("/files/a.iso").body.len(), 3000);
+        browser::look("steady", &[&format!("{}admin", page_of(&daemon))]);
+    }
+}
+
+#[test]
 fn a_full_page_is_small_and_asks_nobody_else() {
     if !browser::is_there("how much a page is") {
         return;

@@ -5,6 +5,10 @@
   const TYPING_PAUSE = 250; // ms
   const WITHOUT_EVENTS = 60000; // ms
 
+  // By what a link, a summary or a table that is scrolled is found again in what is shown next.
+  const sign = (element) =>
+    element.getAttribute("href") ?? element.getAttribute("aria-label") ?? element.closest("details[id]")?.id;
+
   let newest = 0;
 
   // Shows what `address` has in the place of what is shown, unless something else was asked for meanwhile.
@@ -16,11 +20,11 @@
     const next = page.getElementById(LIVE);
     const now = document.getElementById(LIVE);
     if (mine !== newest || !next || !now || next.innerHTML === now.innerHTML) return;
-    const focused = now.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const focused = now.contains(document.activeElement) ? sign(document.activeElement) : null;
     const open = [...now.querySelectorAll("details[open][id]")].map((details) => details.id);
     now.replaceWith(next);
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    if (focused) [...next.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
+    if (focused) [...next.querySelectorAll("a, summary, [tabindex]")].find((it) => sign(it) === focused)?.focus();
   }
 
   // Failing is no reason to say anything: the next event is soon.
