@@ -240,6 +240,15 @@ impl Vm {
         self.qmp.execute("set_link", &json!({ "name": "net0", "up": plugged }));
     }
 
+    /// The year that the clock on the machine's board shows.
+    ///
+    /// # Panics
+    /// When QEMU does not say.
+    pub fn clock_year(&mut self) -> u64 {
+        let time = self.qmp.execute("qom-get", &json!({ "path": "/machine", "property": "rtc-time" }));
+        1900 + time["tm_year"].as_u64().unwrap_or_else(|| panic!("{time}"))
+    }
+
     /// Presses keys at once, by QEMU's names.
     pub fn press(&mut self, keys: &[&str]) {
         let keys: Vec<_> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
@@ -251,13 +260,18 @@ impl Vm {
         self.qmp.execute("screendump", &json!({ "filename": png, "format": "png" }));
     }
 
+    /// Presses the power button.
+    pub fn press_power_button(&mut self) {
+        self.qmp.execute("system_powerdown", &json!({}));
+    }
+
     /// Presses the power button and waits until the machine is off.
     ///
     /// # Panics
     /// When it is not in time.
     #[track_caller]
     pub fn power_off(mut self) {
-        self.qmp.execute("system_powerdown", &json!({}));
+        self.press_power_button();
         let ended = wait::try_until(POWER_OFF, || (!self.process.is_running()).then_some(()));
         assert!(ended.is_some(), "the box is not off within {POWER_OFF:?}; console:\n{}", self.console());
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{ByteRate, Passkey};
 
@@ -132,11 +132,11 @@ pub struct Admin {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// What the box is called in its own networks, without what follows: a label of the DNS.
-    #[serde(deserialize_with = "label")]
+    #[serde(deserialize_with = "label", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Address with prefix length, such as `192.0.2.10/24`; switches DHCP off.
     pub address: Option<Cidr>,
@@ -353,6 +353,12 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
     Ok(members)
 }
 
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.address, self.prefix))
+    }
+}
+
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -502,6 +508,17 @@ mod tests {
         {
             let error = Config::parse(format!("[members]\nalice = {wrong}\n").as_bytes()).unwrap_err();
             assert!(!error.to_string().contains(&wrong[2..10]), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_the_network_can_be_handed_on() {
+        for text in
+            ["", "name = \"attic\"\naddress = \"192.0.2.10/24\"\ndns = [\"::1\"]\nntp = [\"a.example\"]\n"]
+        {
+            let network = Config::parse(format!("[network]\n{text}").as_bytes()).unwrap().network;
+            let handed_on = serde_json::to_string(&network).unwrap();
+            assert_eq!(serde_json::from_str::<Network>(&handed_on).unwrap(), network);
         }
     }
 

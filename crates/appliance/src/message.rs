@@ -5,6 +5,7 @@
 //! replaces the list sent before it, so a restarted daemon is told everything again.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -44,6 +45,13 @@ pub enum ToDaemon {
         addresses: Vec<IpAddr>,
         /// The name by which it is found there, such as `blackbox.local`, once it has one.
         name: Option<String>,
+    },
+    /// What init knows of the system that runs; replaces what was said before.
+    System {
+        /// For people: names and values, in this order.
+        facts: Vec<(String, String)>,
+        /// Folders of the log (see [`crate::journal`]), oldest lines first.
+        logs: Vec<PathBuf>,
     },
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
@@ -167,6 +175,7 @@ mod tests {
                 addresses: vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()],
                 name: Some("blackbox.local".into()),
             },
+            ToDaemon::System { facts: vec![("Slot".into(), "a".into())], logs: vec!["/data/log".into()] },
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();

@@ -99,6 +99,16 @@ struct HealthState {
     publish_folder: Option<Result<(), String>>,
     addresses: Vec<IpAddr>,
     name: Option<String>,
+    system: System,
+}
+
+/// What init knows of the system that runs; nothing on a hosted run.
+#[derive(Debug, Default, Clone)]
+pub struct System {
+    /// Names and values, for people.
+    pub facts: Vec<(String, String)>,
+    /// Folders of its log.
+    pub logs: Vec<PathBuf>,
 }
 
 impl Health {
@@ -128,6 +138,16 @@ impl Health {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>, name: Option<String>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         (state.addresses, state.name) = (addresses, name);
+    }
+
+    /// What init knows of the system.
+    pub fn system(&self) -> System {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).system.clone()
+    }
+
+    /// Replaces what init knows of it.
+    pub fn set_system(&self, system: System) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).system = system;
     }
 
     /// Whether the publish folder can be trusted, or what is wrong with it; `None` before it was looked at.

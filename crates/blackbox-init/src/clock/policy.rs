@@ -71,6 +71,11 @@ impl Policy {
         self.floor
     }
 
+    /// Whether the clock is right, by the last reading that could be believed.
+    pub fn is_right(&self) -> bool {
+        self.is_set && self.suspicion.is_none()
+    }
+
     /// When the time is to be asked for.
     pub fn next(&self) -> Instant {
         self.next

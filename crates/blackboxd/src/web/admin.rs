@@ -20,7 +20,6 @@ use crate::app::{App, Listeners};
 use crate::catalog::State;
 use crate::members::Standing;
 use crate::net::http::{Request, Response};
-use crate::recent;
 use crate::words;
 
 /// What a wrong password costs, so that trying many takes long.
@@ -43,6 +42,7 @@ struct Facts<'a> {
     memory: Option<Memory>,
     peers: usize,
     uptime: Duration,
+    system: Vec<(String, String)>,
 }
 
 #[derive(Debug, Template)]
@@ -55,6 +55,8 @@ pub(super) struct AdminPage {
     summary: String,
     /// Name and value.
     pub(super) box_facts: Vec<(&'static str, String)>,
+    /// What init knows of the system, the same way.
+    pub(super) system: Vec<(String, String)>,
     pub(super) network: Vec<(&'static str, String)>,
     pub(super) config: Vec<(&'static str, String)>,
     members: Vec<MemberRow>,
@@ -98,7 +100,7 @@ pub(super) async fn respond_with_report(app: &App, request: &Request, host: &Hos
     if let Some(refusal) = refusal(app, request, host).await {
         return refusal;
     }
-    reply::text("text/plain; charset=utf-8", report::render(&AdminPage::of(app).await, &recent::lines()))
+    report::respond(&AdminPage::of(app).await, app.health.system().logs).await
 }
 
 /// What an asker is answered who may not see it.
@@ -140,6 +142,7 @@ impl AdminPage {
             memory: memory::now(),
             peers: app.peers.len(),
             uptime: app.started.elapsed(),
+            system: app.health.system().facts,
         })
     }
 
@@ -157,6 +160,7 @@ impl AdminPage {
             hidden: items.len().saturating_sub(MAX_ITEMS),
             items: items.into_iter().take(MAX_ITEMS).map(Row::new).collect(),
             problems: facts.problems,
+            system: facts.system,
         }
     }
 }
@@ -330,6 +334,7 @@ mod tests {
             memory: Some(Memory { available: 1_000_000, total: 2_000_000 }),
             peers: 7,
             uptime: Duration::from_hours(1),
+            system: vec![("Slot".into(), "a runs".into())],
         };
         AdminPage::new(facts).render().unwrap()
     }
@@ -347,6 +352,7 @@ mod tests {
             "as many as the machine can have",
             "1.0 MB free of 2.0 MB",
             "1 hour",
+            "<dt>Slot</dt><dd>a runs</dd>",
             "1 seeding, 1 failed",
             "A name is odd.",
             "alice</td><td>1970-01-01 00:00 UTC</td><td>2.0 MB</td><td>3.0 MB</td><td>7 bytes</td><td>3</td>",
