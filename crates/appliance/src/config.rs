@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use crate::cidr::Cidr;
 use crate::{ByteRate, Passkey};
 
 /// Largest configuration file (bytes) that is read.
@@ -214,15 +215,6 @@ pub struct HostPort {
     pub port: u16,
 }
 
-/// An address with the prefix length of its network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cidr {
-    /// The address itself, not the network's.
-    pub address: IpAddr,
-    /// Prefix length: 1 to 32 for IPv4, 1 to 128 for IPv6.
-    pub prefix: u8,
-}
-
 /// A configuration that can't be used; prints as one line that says where, what and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
@@ -351,29 +343,6 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
         }
     }
     Ok(members)
-}
-
-impl Serialize for Cidr {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/{}", self.address, self.prefix))
-    }
-}
-
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parse = || {
-            let (address, prefix) = text.split_once('/')?;
-            let cidr = Self { address: address.parse().ok()?, prefix: prefix.parse().ok()? };
-            let bits = if cidr.address.is_ipv4() { 32 } else { 128 };
-            (1..=bits).contains(&cidr.prefix).then_some(cidr)
-        };
-        parse().ok_or_else(|| {
-            de::Error::custom(format!(
-                "{text:?} is not an address with a prefix length, like \"192.0.2.10/24\""
-            ))
-        })
-    }
 }
 
 impl fmt::Display for HostPort {

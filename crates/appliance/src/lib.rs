@@ -12,6 +12,7 @@
 //! - [`exit`]: exit codes
 
 pub mod boot_state;
+mod cidr;
 pub mod config;
 pub mod exit;
 pub mod journal;

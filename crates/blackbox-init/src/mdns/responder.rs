@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::message::{Message, Question, Record, kind};
-use super::records::{GROUPS, Group, MAX_NUMBER, Names};
+use super::records::{Group, MAX_NUMBER, Names, everything};
 
 /// Port of multicast DNS. Who asks from another one does not speak it, and gets a plain answer (RFC 6762 section 6.7).
 pub const PORT: u16 = 5353;
@@ -309,7 +309,7 @@ impl Link {
                 (self.stage, self.due) = (Stage::Probing { sent: sent + 1 }, Some(now + PROBE_INTERVAL));
                 Message {
                     questions: names.probe_questions(),
-                    authorities: names.claims(&self.addresses).into_iter().map(claim).collect(),
+                    authorities: names.claims(&self.addresses),
                     ..Message::default()
                 }
             }
@@ -381,16 +381,6 @@ impl Link {
         }
         message
     }
-}
-
-/// All that can be asked for.
-fn everything() -> BTreeSet<(Group, u16)> {
-    GROUPS.into_iter().map(|group| (group, kind::ANY)).collect()
-}
-
-/// A record as a probe has it: not yet the only one of its name.
-fn claim(record: Record) -> Record {
-    Record { unique: false, ..record }
 }
 
 /// For who knows nothing of multicast DNS: the question again, and records as everywhere.
