@@ -7,6 +7,7 @@ use std::time::Duration;
 use appliance::paths;
 use system_tests::content::{Chance, write_file};
 use system_tests::image::Disk;
+use system_tests::network::BOX;
 use system_tests::process::run;
 use system_tests::sabotage::{Victim, initramfs};
 use system_tests::vm::{DISC, Hardware, Quality, Vm};
@@ -182,7 +183,16 @@ fn data_on_another_disk_is_used_and_waited_for_unless_there_are_two_and_foreign_
     let second = bench.join("second.img");
     fs::copy(&other, &second).unwrap();
     let content = fs::read(&other).unwrap();
-    let mut vm = start(&disk, &[&other, &second]);
+    // By the way: it has the address that it is given, on one of its cards.
+    disk.write_settings(&format!("[network]\naddress = \"{BOX}/29\"\ngateway = \"192.168.7.2\"\n"));
+    let others = vec![other.clone(), second.clone()];
+    let hardware = Hardware { others, direct: true, other_cards: 1, ..Hardware::default() };
+    let mut vm = Vm::start(&disk, &hardware);
+    vm.wait_until_ready();
+    let report = vm.api.report();
+    for part in [format!("network.address: {BOX}/29"), format!("cable in, static address {BOX}/29")] {
+        assert_eq!(report.matches(&part).count(), 1, "{part}: {report}");
+    }
     assert_problem(&mut vm, &["Several data partitions are connected", "vdb, vdc", "nothing is published"]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
     vm.power_off();

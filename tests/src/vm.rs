@@ -39,6 +39,8 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// Other network cards, at whose cables nobody answers.
+    pub other_cards: u32,
     /// The host's end of the cable, if it is a device there: see [`crate::lan`].
     pub tap: Option<&'static str>,
     /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
@@ -75,6 +77,7 @@ impl Default for Hardware {
             direct: false,
             memory: 512,
             network: true,
+            other_cards: 0,
             tap: None,
             speaker: None,
             clock: None,
@@ -313,6 +316,10 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
+    for card in 1..=hardware.other_cards {
+        command.args(["-netdev", &format!("hubport,id=net{card},hubid={card}")]);
+        command.args(["-device", &format!("virtio-net-pci,netdev=net{card},romfile=")]);
+    }
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);

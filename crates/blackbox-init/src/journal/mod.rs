@@ -85,7 +85,7 @@ impl Journal {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // They were overwritten before they were read.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    self.write("== lines were lost\n", true)?
+                    self.write("== lines were lost\n", true)?;
                 }
                 Err(error) => return Err(error),
             }
