@@ -91,7 +91,7 @@ mod tests {
             assert!(Journal::open(&folders).is_empty());
         }
         let write = |folder: usize, number, text: &str| {
-            fs::write(folders[folder].join(segment_name(number)), text).unwrap()
+            fs::write(folders[folder].join(segment_name(number)), text).unwrap();
         };
         write(1, 3, "of b\n");
         write(0, 10, "last of a\n");
