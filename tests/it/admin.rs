@@ -4,13 +4,14 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use appliance::journal::segment_name;
 use appliance::message::{Clock, Machine, ToDaemon};
 use system_tests::content::{Chance, write_file};
 use system_tests::daemon::Site;
 use system_tests::http::Request;
-use system_tests::network;
 use system_tests::peer::{BLOCK, Peer};
 use system_tests::tracker::Announce;
+use system_tests::{network, wait};
 use torrent::InfoHash;
 
 use super::web::publish;
@@ -130,4 +131,25 @@ fn the_report_has_what_helps_and_no_secret() {
     for secret in [password, key] {
         assert!(!text.contains(secret), "{text}");
     }
+}
+
+#[test]
+fn the_report_has_what_init_knows_and_the_log_that_it_keeps() {
+    let site = Site::new();
+    // Where the daemon may read.
+    let log = site.publish().with_file_name("log");
+    fs::create_dir(&log).unwrap();
+    fs::write(log.join(segment_name(7)), "[    0.000] kernel: Linux version 6\n").unwrap();
+    fs::write(log.join(segment_name(8)), "[   12.000] init: asked to switch off\n").unwrap();
+    let (daemon, mut init) = site.start_with_init();
+    let facts = vec![("Slots".to_owned(), "slot a has proved itself".to_owned())];
+    init.send(&ToDaemon::System { facts, logs: vec![log] });
+    let report = || daemon.api.report();
+    wait::until_holds("the report has it", Duration::from_secs(20), || {
+        report().contains("Slots: slot a has proved itself\n")
+    });
+    let expected = "\n== Log\n[    0.000] kernel: Linux version 6\n[   12.000] init: asked to switch off\n";
+    assert!(report().ends_with(expected), "{}", report());
+    assert!(daemon.api.get("/admin").text().contains("slot a has proved itself"));
+    daemon.end();
 }

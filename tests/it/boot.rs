@@ -149,6 +149,14 @@ fn after_power_cut(disk: &Disk, items: &[Published], booting: u64) {
     let mut vm = Vm::start(disk, &Hardware::default());
     vm.wait_until_ready();
     assert_seeds_again(&mut vm, items, booting);
+    // The log of all three starts, each to its end: this one, the one before the power cut, and the one before the button.
+    let report = vm.api.report();
+    let ends = ["shutdown: processes ended", "blackboxd: ended with signal 9", "init: boot: daemon"];
+    let starts: Vec<_> = report.split("kernel: Linux version").skip(1).collect();
+    assert_eq!(starts.len(), ends.len(), "{report}");
+    for (start, end) in starts.iter().zip(ends) {
+        assert!(start.contains(end), "{end}: {report}");
+    }
     vm.power_off();
     assert!(disk.data_is_clean());
 }

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use appliance::paths;
 use system_tests::content::{Chance, write_file};
-use system_tests::disc;
 use system_tests::image::Disk;
+use system_tests::network::BOX;
 use system_tests::process::run;
-use system_tests::vm::{DISC, Hardware, Vm};
+use system_tests::sabotage::{Victim, initramfs};
+use system_tests::vm::{DISC, Hardware, Quality, Vm};
+use system_tests::{disc, wait};
 
 use super::boot::{bench, import};
 
@@ -38,10 +41,61 @@ fn start(disk: &Disk, others: &[&Path]) -> Vm {
 /// Demands that the page and the screen tell what is wrong, in these words.
 #[track_caller]
 fn assert_problem(vm: &mut Vm, words: &[&str]) {
-    let problems = vm.api.problems();
     let is_it = |problem: &String| words.iter().all(|words| problem.contains(words));
-    assert!(problems.iter().any(is_it), "{words:?}: {problems:?}");
+    // Init tells the daemon a moment after that is ready.
+    let is_said = || vm.api.problems().iter().any(is_it).then_some(());
+    assert!(wait::try_until(AGAIN, is_said).is_some(), "{words:?}: {:?}", vm.api.problems());
     vm.wait_for_story(&["ready web=", words[0]], ANEW);
+}
+
+/// Demands that the report has the log of so many starts, the last of them this one, and nobody has tried in vain to write it.
+#[track_caller]
+fn assert_log_is_in_memory(vm: &Vm, starts: usize) {
+    let report = vm.api.report();
+    let logs: Vec<_> = report.split("kernel: Linux version").skip(1).collect();
+    assert_eq!(logs.len(), starts, "{report}");
+    let last = logs.last().expect("some");
+    assert!(last.contains("init: boot: daemon") && !last.contains("init: journal: "), "{report}");
+}
+
+/// Demands that no process has more rights than it needs, by what the saboteur has written into the log. Those of init's that do
+/// not become another program are judged by what they have kept: they give up the rest themselves.
+#[track_caller]
+fn assert_rights(report: &str) {
+    let seen = |what: &str| -> Vec<&str> {
+        report.lines().filter(|line| line.contains("watch: ") && line.contains(what)).collect()
+    };
+    let limits = |uid: u32, capabilities: u64| {
+        format!("Uid:{uid} CapEff:{capabilities:016x} CapBnd:{capabilities:016x} NoNewPrivs:1 Seccomp:2 ")
+    };
+    let (network, administration, modules) = (0x3400, 1 << 21, 1 << 16);
+    let (reads, gives) = (1 << 2, 1);
+    for (child, limits) in [
+        ("exe net {", limits(paths::NETWORK_ID, network)),
+        ("exe mdns ", limits(paths::NETWORK_ID, 0)),
+        ("exe journal ", limits(paths::LOG_ID, 0)),
+        ("exe media sr0 ", limits(0, administration | reads | gives)),
+        (paths::DAEMON, limits(paths::DAEMON_ID, 0)),
+    ] {
+        let last = seen(child).pop();
+        assert!(last.is_some_and(|line| line.contains(&limits)), "{child}: {limits}: {:#?}", seen("watch: "));
+    }
+    for (tool, limits) in [
+        ("/usr/sbin/sfdisk Uid", limits(0, administration)),
+        ("/usr/sbin/e2fsck Uid", limits(0, 0)),
+        (" -a -b -q -- ", limits(0, modules)),
+    ] {
+        let seen: Vec<_> = seen(tool).into_iter().filter(|line| !line.contains("exe tool ")).collect();
+        assert!(!seen.is_empty(), "{tool}: {report}");
+        assert!(seen.iter().all(|line| line.contains(&limits)), "{tool}: {limits}: {seen:#?}");
+    }
+    for (place, options) in
+        [(" /data ext4 ", "rw,nosuid,nodev,noexec,"), (" /media/sr0 iso9660 ", "ro,nosuid,nodev,noexec,")]
+    {
+        let seen = seen(place);
+        assert!(!seen.is_empty(), "{place}: {report}");
+        assert!(seen.iter().all(|line| line.contains(&format!("{place}{options}"))), "{seen:#?}");
+    }
 }
 
 #[test]
@@ -49,11 +103,17 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let Some(bench) = bench() else { return };
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
-    let mut vm = start(&disk, &[]);
+    // Somebody watches the processes of the box.
+    let initramfs = Some(initramfs(bench, Victim::Init));
+    let watched =
+        Hardware { direct: true, initramfs, kernel_options: "saboteur=watch", ..Hardware::default() };
+    let mut vm = Vm::start(&disk, &watched);
+    vm.wait_until_ready();
     let (kept, film) = burn(bench, "KEPT");
     let (spoilt, _) = burn(bench, "SPOILT");
     let (item, _) = import(&mut vm, &kept, "KEPT", DISC);
     import(&mut vm, &spoilt, "SPOILT", DISC);
+    assert_rights(&vm.api.report());
     vm.power_off();
     let identity = disk.data_identity();
 
@@ -71,6 +131,7 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let mut vm = start(&disk, &[]);
     assert_problem(&mut vm, &["is damaged", "is only read", "repair or replace the disk"]);
     assert_eq!(vm.api.seeding_within("KEPT", ANEW).hashes, item.hashes);
+    assert_log_is_in_memory(&vm, 3);
     assert!(vm.api.get("/files/KEPT/film.bin").body == fs::read(film).unwrap(), "other bytes");
     assert!(vm.api.item("SPOILT").is_none_or(|item| item["state"] != "seeding"));
     vm.power_off();
@@ -82,6 +143,7 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let mut vm = start(&disk, &[]);
     assert_problem(&mut vm, &["its file system is not recognised", "It stays untouched"]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
+    assert_log_is_in_memory(&vm, 1);
     vm.power_off();
     assert!(disk.read_data(HEADER) == vec![0; HEADER], "something was written");
     disk.write_data(&header);
@@ -89,7 +151,7 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
 }
 
 #[test]
-fn data_on_another_disk_is_used_unless_there_are_two_and_foreign_disks_are_not_touched() {
+fn data_on_another_disk_is_used_and_waited_for_unless_there_are_two_and_foreign_disks_are_not_touched() {
     let Some(bench) = bench() else { return };
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
@@ -103,24 +165,40 @@ fn data_on_another_disk_is_used_unless_there_are_two_and_foreign_disks_are_not_t
     assert!(!disk.has_data_partition());
     run("e2fsck", ["-f".as_ref(), "-n".as_ref(), other.as_os_str()]);
 
-    // In another order, and then with the one that a box makes which has none.
-    let vm = start(&disk, &[&other, &foreign]);
+    // It is missing, and then it is plugged in.
+    let mut vm = start(&disk, &[&foreign]);
+    assert_problem(&mut vm, &["The data disk of this box is missing", "connect it", "data-disk.txt"]);
+    assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
+    vm.plug(&other, Quality::default());
+    vm.wait_for_ready_lines(2);
     assert_eq!(vm.api.seeding_within("CONTENT", AGAIN), item);
     assert_eq!(vm.api.metric("blackbox_hashed_bytes_total"), 0, "it was hashed again");
+    wait::until_holds("all is well", AGAIN, || vm.api.problems().is_empty());
+    assert_eq!(vm.api.items().len(), 1, "the disk is not taken for something to be published");
     vm.power_off();
-    let vm = start(&disk, &[&foreign]);
+    assert!(!disk.has_data_partition(), "a rival was made");
+    run("e2fsck", ["-f".as_ref(), "-n".as_ref(), other.as_os_str()]);
+    disk.assert_system_is_clean();
+
+    let second = bench.join("second.img");
+    fs::copy(&other, &second).unwrap();
+    let content = fs::read(&other).unwrap();
+    // By the way: it has the address that it is given, on one of its cards.
+    disk.write_settings(&format!("[network]\naddress = \"{BOX}/29\"\ngateway = \"192.168.7.2\"\n"));
+    let others = vec![other.clone(), second.clone()];
+    let hardware = Hardware { others, direct: true, other_cards: 1, ..Hardware::default() };
+    let mut vm = Vm::start(&disk, &hardware);
+    vm.wait_until_ready();
+    let report = vm.api.report();
+    for part in [format!("network.address: {BOX}/29"), format!("cable in, static address {BOX}/29")] {
+        assert_eq!(report.matches(&part).count(), 1, "{part}: {report}");
+    }
+    assert_problem(&mut vm, &["Several data partitions are connected", "vdb, vdc", "nothing is published"]);
     assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
     vm.power_off();
-    assert!(disk.has_data_partition());
-    let both = (fs::read(&other).unwrap(), disk.data_identity());
-    let mut vm = start(&disk, &[&other]);
-    assert_problem(
-        &mut vm,
-        &["Several data partitions are connected", "vda3", "vdb", "nothing is published"],
-    );
-    assert_eq!(vm.api.items(), Vec::<serde_json::Value>::new());
-    vm.power_off();
-    assert!((fs::read(&other).unwrap(), disk.data_identity()) == both, "something was written");
+    for disk in [&other, &second] {
+        assert!(fs::read(disk).unwrap() == content, "something was written");
+    }
     assert!(fs::read(&foreign).unwrap() == before, "something was written");
 }
 

@@ -17,7 +17,7 @@ fn hardware(bench: &std::path::Path, victim: Victim, kernel_options: &'static st
 }
 
 #[test]
-fn a_daemon_that_is_frozen_is_started_anew_and_goes_on_with_its_work() {
+fn a_daemon_that_is_frozen_is_started_anew_and_an_init_that_fails_starts_the_box_anew() {
     let Some(bench) = bench() else { return };
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
@@ -25,16 +25,30 @@ fn a_daemon_that_is_frozen_is_started_anew_and_goes_on_with_its_work() {
     write_file(&mut Chance::fresh(), &folder.join("film.bin"), 3 << 20);
     let frozen = disc::burn(&folder, "FROZEN", &bench.join("frozen.iso"));
     // Every machine of QEMU's has a watchdog in its chipset, whose driver is a module or is none.
-    let options =
-        "blackbox.patience-seconds=30 modprobe.blacklist=iTCO_wdt initcall_blacklist=iTCO_wdt_driver_init";
+    let options = "blackbox.patience-seconds=30 modprobe.blacklist=iTCO_wdt initcall_blacklist=iTCO_wdt_driver_init \
+                   blackbox.fault-on-button";
     let hardware = hardware(bench, Victim::Daemon, options);
     let mut vm = Vm::start(&disk, &hardware);
     vm.wait_until_ready();
+    vm.press_power_button();
+    vm.wait_for_story(&["demands this fault", "init failed", "] P2P Black Box "], READY);
+    vm.wait_for_ready_lines(2);
+    let expected = [
+        "Slots: slot a has proved itself",
+        "System: version ",
+        "== Log",
+        "kernel: Linux version",
+        "demands this fault",
+        "kernel: Linux version",
+        "init: boot: daemon",
+    ];
+    assert_in_order(&vm.api.report(), &expected);
+
     let started = Instant::now();
     // Which freezes it.
     vm.insert(&frozen);
     vm.wait_for_console("it gives no sign of life; it is ended", READY);
-    vm.wait_for_ready_lines(2);
+    vm.wait_for_ready_lines(3);
     vm.api.seeding_within("FROZEN", DISC);
     vm.wait_for_open_tray(Duration::from_secs(20));
     figure("daemon frozen with a disc in the drive, until that is published", started.elapsed());
@@ -48,8 +62,21 @@ fn a_daemon_that_is_frozen_is_started_anew_and_goes_on_with_its_work() {
         !is_of_packages(&image()) || !console.contains("this kernel has no /"),
         "nor does it lack any: {console}"
     );
-    vm.power_off();
-    assert!(disk.data_is_clean());
+    assert_in_order(
+        &vm.api.report(),
+        &["demands this fault", "init: blackboxd: it gives no sign of life; it is ended"],
+    );
+}
+
+/// Demands that a text holds these one after the other.
+#[track_caller]
+fn assert_in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let (_, after) =
+            rest.split_once(part).unwrap_or_else(|| panic!("no {part} where it should be: {text}"));
+        rest = after;
+    }
 }
 
 #[test]

@@ -10,14 +10,15 @@ use system_tests::root;
 /// A crate, those of ours that it may use, and for a pure one the only foreign ones.
 type Arrows = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
 
-const ARROWS: [Arrows; 7] = [
+const ARROWS: [Arrows; 8] = [
     ("torrent", &[], Some(&["percent-encoding", "sha1", "sha2", "thiserror", "unicode-normalization"])),
     ("seeder", &["torrent"], Some(&["crypto-bigint", "sha1", "thiserror"])),
     ("tracker", &["torrent"], Some(&["siphasher", "thiserror"])),
     ("discovery", &["torrent", "tracker"], Some(&[])),
     ("appliance", &[], Some(&["serde", "serde_json", "thiserror", "toml"])),
-    ("blackboxd", &["torrent", "seeder", "tracker", "discovery", "appliance"], None),
-    ("blackbox-init", &["appliance"], None),
+    ("confine", &[], None),
+    ("blackboxd", &["torrent", "seeder", "tracker", "discovery", "appliance", "confine"], None),
+    ("blackbox-init", &["appliance", "confine"], None),
 ];
 
 /// Longest file, without its tests, in lines.

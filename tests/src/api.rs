@@ -77,6 +77,17 @@ impl Api {
         value.unwrap_or_else(|| panic!("no {name} in\n{}", metrics.text()))
     }
 
+    /// The text for somebody who helps.
+    ///
+    /// # Panics
+    /// When it is not given.
+    #[track_caller]
+    pub fn report(&self) -> String {
+        let report = self.get("/admin/report");
+        assert_eq!(report.status, 200, "{}", report.text());
+        report.text().to_owned()
+    }
+
     /// What is wrong with the box.
     #[track_caller]
     pub fn problems(&self) -> Vec<String> {

@@ -39,6 +39,8 @@ pub struct Hardware {
     pub memory: u32,
     /// Whether anybody answers in the network; otherwise there is a cable, and silence.
     pub network: bool,
+    /// Other network cards, at whose cables nobody answers.
+    pub other_cards: u32,
     /// The host's end of the cable, if it is a device there: see [`crate::lan`].
     pub tap: Option<&'static str>,
     /// Where what the machine's speaker gives is recorded: see [`crate::sound`].
@@ -82,6 +84,7 @@ impl Default for Hardware {
             direct: false,
             memory: 512,
             network: true,
+            other_cards: 0,
             tap: None,
             speaker: None,
             clock: None,
@@ -247,6 +250,15 @@ impl Vm {
         self.qmp.execute("set_link", &json!({ "name": "net0", "up": plugged }));
     }
 
+    /// The year that the clock on the machine's board shows.
+    ///
+    /// # Panics
+    /// When QEMU does not say.
+    pub fn clock_year(&mut self) -> u64 {
+        let time = self.qmp.execute("qom-get", &json!({ "path": "/machine", "property": "rtc-time" }));
+        1900 + time["tm_year"].as_u64().unwrap_or_else(|| panic!("{time}"))
+    }
+
     /// Presses keys at once, by QEMU's names.
     pub fn press(&mut self, keys: &[&str]) {
         let keys: Vec<_> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
@@ -258,13 +270,18 @@ impl Vm {
         self.qmp.execute("screendump", &json!({ "filename": png, "format": "png" }));
     }
 
+    /// Presses the power button.
+    pub fn press_power_button(&mut self) {
+        self.qmp.execute("system_powerdown", &json!({}));
+    }
+
     /// Presses the power button and waits until the machine is off.
     ///
     /// # Panics
     /// When it is not in time.
     #[track_caller]
     pub fn power_off(mut self) {
-        self.qmp.execute("system_powerdown", &json!({}));
+        self.press_power_button();
         let ended = wait::try_until(POWER_OFF, || (!self.process.is_running()).then_some(()));
         assert!(ended.is_some(), "the box is not off within {POWER_OFF:?}; console:\n{}", self.console());
     }
@@ -306,6 +323,10 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);
+    for card in 1..=hardware.other_cards {
+        command.args(["-netdev", &format!("hubport,id=net{card},hubid={card}")]);
+        command.args(["-device", &format!("virtio-net-pci,netdev=net{card},romfile=")]);
+    }
     command.args(["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);

@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use crate::cidr::Cidr;
 use crate::{ByteRate, Passkey};
 
 /// Largest configuration file (bytes) that is read.
@@ -132,11 +133,11 @@ pub struct Admin {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// What the box is called in its own networks, without what follows: a label of the DNS.
-    #[serde(deserialize_with = "label")]
+    #[serde(deserialize_with = "label", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Address with prefix length, such as `192.0.2.10/24`; switches DHCP off.
     pub address: Option<Cidr>,
@@ -212,15 +213,6 @@ pub struct HostPort {
     pub host: String,
     /// Never 0.
     pub port: u16,
-}
-
-/// An address with the prefix length of its network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cidr {
-    /// The address itself, not the network's.
-    pub address: IpAddr,
-    /// Prefix length: 1 to 32 for IPv4, 1 to 128 for IPv6.
-    pub prefix: u8,
 }
 
 /// A configuration that can't be used; prints as one line that says where, what and what would be right.
@@ -351,23 +343,6 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
         }
     }
     Ok(members)
-}
-
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parse = || {
-            let (address, prefix) = text.split_once('/')?;
-            let cidr = Self { address: address.parse().ok()?, prefix: prefix.parse().ok()? };
-            let bits = if cidr.address.is_ipv4() { 32 } else { 128 };
-            (1..=bits).contains(&cidr.prefix).then_some(cidr)
-        };
-        parse().ok_or_else(|| {
-            de::Error::custom(format!(
-                "{text:?} is not an address with a prefix length, like \"192.0.2.10/24\""
-            ))
-        })
-    }
 }
 
 impl fmt::Display for HostPort {
@@ -502,6 +477,17 @@ mod tests {
         {
             let error = Config::parse(format!("[members]\nalice = {wrong}\n").as_bytes()).unwrap_err();
             assert!(!error.to_string().contains(&wrong[2..10]), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_the_network_can_be_handed_on() {
+        for text in
+            ["", "name = \"attic\"\naddress = \"192.0.2.10/24\"\ndns = [\"::1\"]\nntp = [\"a.example\"]\n"]
+        {
+            let network = Config::parse(format!("[network]\n{text}").as_bytes()).unwrap().network;
+            let handed_on = serde_json::to_string(&network).unwrap();
+            assert_eq!(serde_json::from_str::<Network>(&handed_on).unwrap(), network);
         }
     }
 

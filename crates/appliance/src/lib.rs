@@ -5,14 +5,17 @@
 //! - [`boot_state`]: which slot is started, and what of an update
 //! - [`update`]: the update file
 //! - [`config`]: the grammar of `blackbox.toml`
+//! - [`journal`]: the log as files
 //! - [`message`]: what PID 1 and the daemon say to each other
 //! - [`partitions`]: names and type GUIDs of the disk's partitions
-//! - [`paths`]: mount points, folders and the daemon's user id
+//! - [`paths`]: mount points, folders and user ids
 //! - [`exit`]: exit codes
 
 pub mod boot_state;
+mod cidr;
 pub mod config;
 pub mod exit;
+pub mod journal;
 pub mod message;
 pub mod partitions;
 mod passkey;

@@ -5,6 +5,7 @@
 //! replaces the list sent before it, so a restarted daemon is told everything again.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -47,6 +48,13 @@ pub enum ToDaemon {
     },
     /// What only init knows of the machine; replaces what was said before.
     Machine(Machine),
+    /// What else init knows of the system that runs; replaces what was said before.
+    System {
+        /// For people: names and values, in this order.
+        facts: Vec<(String, String)>,
+        /// Folders of the log (see [`crate::journal`]), oldest lines first.
+        logs: Vec<PathBuf>,
+    },
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
 }
@@ -199,6 +207,7 @@ mod tests {
                 is_trial: true,
                 clock: Clock { floor: 1, source: Some("192.0.2.1".parse().unwrap()), checked: Some(2) },
             }),
+            ToDaemon::System { facts: vec![("Slot".into(), "a".into())], logs: vec!["/data/log".into()] },
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();

@@ -12,6 +12,12 @@ pub const STATE: &str = "/data/state";
 /// Update files are put in here.
 pub const UPDATE: &str = "/data/update";
 
+/// The log (see [`crate::journal`]).
+pub const LOG: &str = "/data/log";
+
+/// The log while [`LOG`] can't be written.
+pub const LOG_IN_MEMORY: &str = "/run/blackbox/log";
+
 /// Copy of the last `blackbox.toml` that was free of errors.
 pub const LAST_GOOD_CONFIG: &str = "/data/config/blackbox.toml";
 
@@ -38,6 +44,12 @@ pub const DAEMON_ID: u32 = 900;
 
 /// User and group id of what speaks to the box's networks and needs no privileges for that.
 pub const NETWORK_ID: u32 = 901;
+
+/// Where what sets up the network writes.
+pub const NETWORK_RUN: &str = "/run/network";
+
+/// User and group id of what writes the log.
+pub const LOG_ID: u32 = 902;
 
 /// Environment variable that names the descriptor of the socket to init (see [`crate::message`]).
 pub const INIT_FD_VAR: &str = "BLACKBOX_INIT_FD";

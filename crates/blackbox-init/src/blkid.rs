@@ -8,6 +8,9 @@ use crate::uevent::fields;
 /// Longest volume label (bytes) taken over: longer than any file system has.
 const MAX_LABEL: usize = 256;
 
+/// The file system of a data partition.
+const DATA_KIND: &str = "ext4";
+
 /// `blkid` found nothing it knows.
 pub const NOTHING_FOUND: i32 = 2;
 
@@ -52,6 +55,13 @@ impl Signatures {
     }
 }
 
+impl Signatures {
+    /// Whether it is a file system for the data of a box.
+    pub fn is_data(&self) -> bool {
+        self.kind.as_deref() == Some(DATA_KIND) && self.label.as_deref() == Some(DATA_NAME)
+    }
+}
+
 /// What is in the place for the data partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contents {
@@ -61,6 +71,8 @@ pub enum Contents {
     Data {
         /// Whether it carries the data partition's own label.
         labelled: bool,
+        /// Its identity.
+        uuid: Option<String>,
     },
     /// Something that is not the box's; it is never touched.
     Foreign(String),
@@ -70,9 +82,9 @@ impl Contents {
     /// Judges exit code and output of `blkid -p`. Only a clear "nothing found" counts as nothing.
     pub fn judge(code: i32, output: &str) -> Self {
         let found = Signatures::parse(output);
-        match (code, found.kind) {
-            (0, Some(kind)) if kind == "ext4" => {
-                Self::Data { labelled: found.label.as_deref() == Some(DATA_NAME) }
+        match (code, found.kind.clone()) {
+            (0, Some(kind)) if kind == DATA_KIND => {
+                Self::Data { labelled: found.is_data(), uuid: found.uuid }
             }
             (0, Some(kind)) => Self::Foreign(kind),
             (0, None) if found.partition_table => Self::Foreign("a partition table".into()),
@@ -151,8 +163,12 @@ mod tests {
         for (code, output, contents) in [
             (2, "", Contents::Nothing),
             (0, "ID_PART_ENTRY_NAME=BLACKBOX-DATA\nID_PART_ENTRY_NUMBER=3\n", Contents::Nothing),
-            (0, "ID_FS_TYPE=ext4\nID_FS_LABEL_ENC=BLACKBOX-DATA\n", Contents::Data { labelled: true }),
-            (0, "ID_FS_TYPE=ext4\nID_FS_LABEL_ENC=home\n", Contents::Data { labelled: false }),
+            (
+                0,
+                "ID_FS_TYPE=ext4\nID_FS_UUID=u\nID_FS_LABEL_ENC=BLACKBOX-DATA\n",
+                Contents::Data { labelled: true, uuid: Some("u".into()) },
+            ),
+            (0, "ID_FS_TYPE=ext4\nID_FS_LABEL_ENC=home\n", Contents::Data { labelled: false, uuid: None }),
             (0, "ID_FS_TYPE=ntfs\n", Contents::Foreign("ntfs".into())),
             (0, "ID_PART_TABLE_TYPE=dos\n", Contents::Foreign("a partition table".into())),
         ] {

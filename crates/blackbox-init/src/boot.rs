@@ -11,11 +11,11 @@ use appliance::paths;
 use crate::cmdline::Cmdline;
 use crate::daemon::make_temporary_state;
 use crate::data::{self, Data};
-use crate::log;
 use crate::machine::Machine;
 use crate::problems::Source;
 use crate::settings::Found;
 use crate::sys::{self, Access};
+use crate::{alarm, log};
 use crate::{kernel, screen, system, update};
 
 /// Name of the machine.
@@ -40,6 +40,10 @@ pub struct Facts {
     pub boot_state: Option<BootState>,
     /// `blackbox.toml` as it stands there.
     pub settings: Option<Found>,
+    /// The UUID of the data partition's file system, if that is noted to be on another disk.
+    pub data_disk: Option<String>,
+    /// Whether that disk is missing.
+    pub waits_for_disk: bool,
     /// What became of the data partition.
     pub data: Data,
 }
@@ -52,7 +56,7 @@ struct Phase {
 }
 
 /// In the order of need: the settings may come from the data partition, and the network needs the settings.
-const PHASES: [Phase; 11] = [
+const PHASES: [Phase; 12] = [
     Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
     Phase {
         name: "kernel settings",
@@ -72,6 +76,7 @@ const PHASES: [Phase; 11] = [
     },
     Phase { name: "system disk", source: Source::System, run: system::find },
     Phase { name: "data partition", source: Source::Data, run: data::prepare },
+    Phase { name: "log", source: Source::Data, run: start_journal },
     Phase { name: "updates", source: Source::Update, run: update::begin },
     Phase { name: "settings", source: Source::Settings, run: system::choose_settings },
     Phase {
@@ -103,18 +108,50 @@ const PHASES: [Phase; 11] = [
     },
 ];
 
-/// Goes through all phases, unless the box is switched off in between.
-pub fn boot(machine: &mut Machine) {
+/// What is done when a data disk that was missing comes.
+const LATE: [Phase; 4] = [
+    Phase { name: "data partition", source: Source::Data, run: data::prepare },
+    Phase { name: "log", source: Source::Data, run: start_journal },
+    Phase {
+        name: "updates",
+        source: Source::Update,
+        run: |machine, facts| {
+            update::watch_folder(machine, facts);
+            Ok(())
+        },
+    },
+    Phase { name: "daemon", source: Source::Daemon, run: start_daemon },
+];
+
+/// Boots, and serves until the box is to be switched off or started again.
+pub fn live(machine: &mut Machine) -> sys::Reboot {
     let mut facts = Facts::default();
-    for phase in PHASES {
+    go_through(machine, &mut facts, &PHASES);
+    machine.set_fault_on_button(facts.cmdline.fault_on_button);
+    loop {
+        if let Some(how) = machine.serve(facts.waits_for_disk) {
+            return how;
+        }
+        machine.problems.set(Source::Data, Vec::new());
+        go_through(machine, &mut facts, &LATE[..1]);
+        if facts.data != Data::Missing {
+            go_through(machine, &mut facts, &LATE[1..]);
+        }
+        machine.activity = None;
+    }
+}
+
+/// Goes through phases, unless the box is switched off in between.
+fn go_through(machine: &mut Machine, facts: &mut Facts, phases: &[Phase]) {
+    for phase in phases {
         if machine.is_halting() {
             return;
         }
         let start = Instant::now();
-        let result = (phase.run)(machine, &mut facts);
+        let result = (phase.run)(machine, facts);
         log!("boot: {}: {} ms", phase.name, start.elapsed().as_millis());
         if let Err(sentence) = result {
-            log!("boot: {}: {sentence}", phase.name);
+            alarm!("boot: {}: {sentence}", phase.name);
             machine.problems.add(phase.source, sentence);
         }
     }
@@ -138,12 +175,10 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
     facts.cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
     log::open(&facts.cmdline.serial);
     machine.open_console();
-    log!(
-        "{} {}, slot {}",
-        screen::NAME,
-        update::running_version(),
-        facts.cmdline.slot.map_or("unknown".into(), |slot| slot.to_string())
-    );
+    let slot = facts.cmdline.slot.map_or("unknown".into(), |slot| slot.to_string());
+    log!("{} {}, slot {slot}", screen::NAME, update::running_version());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    machine.set_fact("Kernel", kernel.trim().to_owned());
     if failed.is_empty() { Ok(()) } else { Err(format!("Mounting failed: {}.", failed.join(", "))) }
 }
 
@@ -169,6 +204,11 @@ fn set_up_kernel() {
         }
     }
     kernel::set();
+}
+
+fn start_journal(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
+    let started = machine.enable_journal(facts.data == Data::Writable);
+    started.map_err(|error| format!("The log can't be written ({error})."))
 }
 
 fn start_daemon(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {

@@ -34,6 +34,8 @@ pub enum Role {
     Naming,
     /// Asks for the time.
     Time,
+    /// Writes the log.
+    Journal,
     /// The daemon.
     Daemon,
     /// Finds out what is in this drive.

@@ -20,6 +20,8 @@ pub struct Cmdline {
     pub trial_limit: Option<Duration>,
     /// How long daemon and init may be silent, if not as long as usual.
     pub patience: Option<Duration>,
+    /// Whether init fails when the power button is pressed, for a test of what comes of that.
+    pub fault_on_button: bool,
 }
 
 impl Cmdline {
@@ -45,6 +47,7 @@ impl Cmdline {
                 Some(("blackbox.patience-seconds", value)) => {
                     cmdline.patience = value.parse().ok().map(Duration::from_secs);
                 }
+                None if word == "blackbox.fault-on-button" => cmdline.fault_on_button = true,
                 _ => {}
             }
         }

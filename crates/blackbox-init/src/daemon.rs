@@ -13,10 +13,11 @@ use appliance::paths;
 
 use crate::children::{Children, Role};
 use crate::link::Link;
-use crate::log;
+use crate::log::Level;
 use crate::pulse::{Pulse, Verdict};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Exit, Identity};
+use crate::{alarm, log};
 
 /// Descriptors the daemon may open: ten thousand peers, with their files, several times over.
 const MAX_FILES: u64 = 1 << 18;
@@ -82,9 +83,13 @@ impl Daemon {
         }
     }
 
-    /// Has it started from now on, with its state in this folder.
+    /// Has it started from now on, with its state in this folder; anew, if it runs with another one.
     pub fn enable(&mut self, state: &'static str) {
-        self.state = Some(state);
+        if self.state.replace(state).is_some_and(|before| before != state)
+            && let Some(pid) = self.pid
+        {
+            sys::kill(pid, false);
+        }
     }
 
     /// Has it not started any more.
@@ -130,7 +135,8 @@ impl Daemon {
         if text.starts_with("ready ") {
             log::serial(&text);
         }
-        log!("blackboxd: {text}");
+        let level = if is_trouble(&text) { Level::Warning } else { Level::Info };
+        log::line(level, &format!("blackboxd: {text}"));
         self.last_words = text;
     }
 
@@ -140,7 +146,7 @@ impl Daemon {
         self.link = None;
         self.status = Status::default();
         let wait = self.supervisor.ended(now).as_secs();
-        log!(
+        alarm!(
             "blackboxd: ended with {exit}{}",
             self.state.map_or(String::new(), |_| format!("; next start in {wait} s"))
         );
@@ -181,7 +187,7 @@ impl Daemon {
         let Some(pid) = self.pid else { return Verdict::Wait };
         let verdict = self.pulse.look(now, uptime);
         if verdict != Verdict::Wait {
-            log!("blackboxd: it gives no sign of life; it is ended");
+            alarm!("blackboxd: it gives no sign of life; it is ended");
             sys::kill(pid, true);
         }
         verdict
@@ -247,6 +253,11 @@ fn spawn(children: &mut Children, state: &str) -> io::Result<(u32, Link)> {
 pub fn make_temporary_state(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     std::os::unix::fs::chown(path, Some(paths::DAEMON_ID), Some(paths::DAEMON_ID))
+}
+
+/// Whether a line of its log, which has the level behind the time, tells of trouble.
+fn is_trouble(line: &str) -> bool {
+    matches!(line.split_whitespace().nth(1), Some("WARN" | "ERROR"))
 }
 
 fn describe_end(exit: Exit, last_words: &str) -> String {

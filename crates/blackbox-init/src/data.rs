@@ -15,11 +15,14 @@ use crate::blkid::Contents;
 use crate::block::{self, BlockDevice};
 use crate::boot::Facts;
 use crate::children::Stream;
+use crate::confine;
+use crate::data_disk;
 use crate::layout::{Disk, Region};
 use crate::log;
-use crate::machine::{Machine, SYS};
+use crate::machine::{Machine, SYS, make_journal_folder};
 use crate::problems::Source;
 use crate::sys::{self, Access, Exit};
+use crate::system;
 use crate::tools::{self, Tool};
 
 /// Looking at a partition table, or for signatures.
@@ -74,19 +77,46 @@ pub enum Data {
 /// # Errors
 /// A sentence that says why there is none.
 pub fn prepare(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
-    let partition = match find(machine, facts.system_disk.as_deref())? {
-        Some(partition) => partition,
-        None => make(machine, facts.system_disk.as_deref())
+    let system_disk = facts.system_disk.as_deref();
+    let found = find(machine, system_disk)?;
+    facts.waits_for_disk = facts.data_disk.is_some();
+    // A data partition on the system disk would be a rival.
+    let found = found.filter(|found| facts.data_disk.is_none() || Some(found.disk.as_str()) != system_disk);
+    let partition = match (found, &facts.data_disk) {
+        (Some(partition), _) => partition,
+        (None, Some(uuid)) => return Err(data_disk::missing(uuid)),
+        (None, None) => make(machine, facts.system_disk.as_deref())
             .map_err(|why| format!("There is no data partition and none can be made: {why}"))?,
     };
+    facts.waits_for_disk = false;
     machine.keep_disk(&partition.disk);
     log!("data partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
     facts.data = mount(machine, &partition)?;
+    remember(machine, facts, &partition);
+    let access = if facts.data == Data::Writable { "" } else { ", only read" };
+    machine.set_fact("Data", format!("{}, {} MB{access}", partition.name, partition.size_bytes / 1_000_000));
     if facts.data == Data::Writable {
         make_folders(Path::new(paths::DATA))
             .map_err(|error| format!("The data partition can't be written ({error})."))?;
     }
     Ok(())
+}
+
+/// Notes on the system partition that the data is on this disk, if that is another one. Without the note it is found all the same.
+fn remember(machine: &mut Machine, facts: &mut Facts, partition: &BlockDevice) {
+    let Some(node) = &facts.system_node else { return };
+    if facts.system_disk.as_ref() == Some(&partition.disk) {
+        return;
+    }
+    let Ok(Contents::Data { uuid: Some(uuid), .. }) = contents(machine, &partition.node(), None) else {
+        return;
+    };
+    if facts.data_disk.as_ref() == Some(&uuid) || !data_disk::is_uuid(&uuid) {
+        return;
+    }
+    let noted = system::create(node, data_disk::NAME, data_disk::note(&uuid).as_bytes());
+    log!("the data is on {}, which is noted on the system partition: {noted:?}", partition.disk);
+    facts.data_disk = Some(uuid);
 }
 
 /// The partitions of this name that there are now.
@@ -104,7 +134,7 @@ fn all(machine: &mut Machine, system_disk: Option<&str>) -> Vec<BlockDevice> {
         device.can_hold_data() && !is_named && Some(device.disk.as_str()) != system_disk
     });
     for device in others.take(MAX_LOOKED_AT) {
-        if matches!(contents(machine, &device.node(), None), Ok(Contents::Data { labelled: true })) {
+        if matches!(contents(machine, &device.node(), None), Ok(Contents::Data { labelled: true, .. })) {
             found.push(device);
         }
     }
@@ -142,7 +172,7 @@ fn make(machine: &mut Machine, disk: Option<&str>) -> Result<BlockDevice, String
     machine.activity = Some("Preparing the data partition ...".into());
     let node = partition.node();
     match contents(machine, &node, None)? {
-        Contents::Data { labelled: true } => log!("{node} has its file system already"),
+        Contents::Data { labelled: true, .. } => log!("{node} has its file system already"),
         Contents::Nothing => {
             // On what can't be read `blkid` finds no signature either.
             let finished = machine.run(&Tool::new(tools::SELF, &["readable", &node], LOOK_LIMIT))?;
@@ -152,7 +182,7 @@ fn make(machine: &mut Machine, disk: Option<&str>) -> Result<BlockDevice, String
             let arguments = [&MKFS_OPTIONS[..], &["-L", DATA_NAME, &node]].concat();
             run(machine, &Tool::new(tools::MKFS, &arguments, MAKE_LIMIT))?;
         }
-        Contents::Data { labelled: false } => return Err(foreign(&partition.disk, "ext4")),
+        Contents::Data { labelled: false, .. } => return Err(foreign(&partition.disk, "ext4")),
         Contents::Foreign(what) => return Err(foreign(&partition.disk, &what)),
     }
     let number = partition.number.ok_or("the new partition has no number.")?.to_string();
@@ -170,8 +200,8 @@ fn add_partition(machine: &mut Machine, disk: &str) -> Result<BlockDevice, Strin
         .and_then(|disk| disk.free_region())
         .map_err(|error| format!("{disk}: {error}."))?;
     match contents(machine, &node, Some((region, device.sector_bytes)))? {
-        Contents::Nothing | Contents::Data { labelled: true } => {}
-        Contents::Data { labelled: false } => return Err(foreign(disk, "ext4")),
+        Contents::Nothing | Contents::Data { labelled: true, .. } => {}
+        Contents::Data { labelled: false, .. } => return Err(foreign(disk, "ext4")),
         Contents::Foreign(what) => return Err(foreign(disk, &what)),
     }
     log!("making the data partition on {disk}: {region:?}");
@@ -269,6 +299,7 @@ const READABLE_BYTES: u64 = 1 << 20;
 /// # Errors
 /// When it can't.
 pub fn readable(node: &str) -> io::Result<()> {
+    confine::reader(node);
     let read = io::copy(&mut File::open(node)?.take(READABLE_BYTES), &mut io::sink())?;
     if read == READABLE_BYTES { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
@@ -278,6 +309,7 @@ pub fn readable(node: &str) -> io::Result<()> {
 fn make_folders(data: &Path) -> io::Result<()> {
     let below = |path: &str| data.join(Path::new(path).strip_prefix(paths::DATA).unwrap_or(Path::new(path)));
     let (publish, state, update) = (below(paths::PUBLISH), below(paths::STATE), below(paths::UPDATE));
+    make_journal_folder(&below(paths::LOG))?;
     let mut wanted = vec![update];
     if !state.exists() {
         wanted.extend([publish, state]);

@@ -1,4 +1,4 @@
-//! The log: the kernel's ring buffer, and every serial console.
+//! The log: the kernel's ring buffer, from where [`crate::journal`] takes it, and every serial console.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -19,10 +19,25 @@ struct Log {
     serial: Vec<File>,
 }
 
+/// How much a line matters, as the kernel counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Trouble: it is on the disk at once.
+    Warning = 4,
+    /// What happens.
+    Info = 6,
+}
+
 /// Writes a line, formatted like `println!`.
 #[macro_export]
 macro_rules! log {
-    ($($arg:tt)*) => { $crate::log::line(&format!($($arg)*)) };
+    ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Info, &format!($($arg)*)) };
+}
+
+/// The same of trouble.
+#[macro_export]
+macro_rules! alarm {
+    ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Warning, &format!($($arg)*)) };
 }
 
 /// Opens the kernel's log and the serial consoles of these names.
@@ -40,7 +55,7 @@ pub fn open_terminal(path: &str) -> Option<File> {
 }
 
 /// Writes a line to the log.
-pub fn line(text: &str) {
+pub fn line(level: Level, text: &str) {
     let Some(log) = LOG.get() else { return };
     let mut end = text.len().min(MAX_LINE);
     while !text.is_char_boundary(end) {
@@ -49,7 +64,7 @@ pub fn line(text: &str) {
     let text = &text[..end];
     if let Some(kernel) = &log.kernel {
         // Lost lines are not worth stopping for, here and below.
-        let _ = (&*kernel).write_all(format!("<6>init: {text}\n").as_bytes());
+        let _ = (&*kernel).write_all(format!("<{}>init: {text}\n", level as u8).as_bytes());
     }
     serial(&format!("[{}] {text}", seconds(sys::uptime())));
 }

@@ -2,12 +2,14 @@
 //!
 //! - without arguments, as PID 1: boot, supervise, shut down. It parses nothing from the network and has one thread,
 //!   which waits in `poll` alone, but for mounting the box's own two partitions during the boot.
-//! - `net`: links, DHCP, addresses
+//! - `net SETTINGS`: links, DHCP, addresses
 //! - `mdns NAME`: the box's name in its networks
 //! - `time FLOOR SERVER...`: asks for the time
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
 //! - `readable NODE`: tells an empty partition from one that can't be read
+//! - `tool PROGRAM ...`: becomes a program of the image, with what that may do
 //! - `update JOB NODE SLOT ...`: verifies and installs updates, keeps or drops the one on trial
+//! - `journal FOLDER BYTES ...`: writes the log
 //! - `unmount`: writes everything back at shutdown
 
 mod blkid;
@@ -17,9 +19,12 @@ mod button;
 mod children;
 mod clock;
 mod cmdline;
+mod confine;
 mod console;
 mod daemon;
 mod data;
+mod data_disk;
+mod journal;
 mod kernel;
 mod layout;
 mod lines;
@@ -57,14 +62,16 @@ fn main() -> ExitCode {
     match arguments[..] {
         // The kernel hands on words of its command line that it does not know, so PID 1 ignores them.
         _ if sys::is_first_process() => first_process(),
-        ["net"] => exit(net::run()),
+        ["net", settings] => exit(net::run(settings)),
         ["mdns", name] => exit(mdns::run(name)),
         ["time", floor, ref servers @ ..] => exit(clock::run(floor, servers)),
+        ["tool", program, ref arguments @ ..] => exit(confine::become_tool(program, arguments)),
         ["media", drive] if media::is_drive_name(drive) => exit(media::look::tell(drive, false)),
         ["media", drive, "briefly"] if media::is_drive_name(drive) => exit(media::look::tell(drive, true)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
         ["readable", node] => exit(data::readable(node)),
         ["update", ref job @ ..] => exit(update::run(job)),
+        ["journal", folder, bytes, kernel, life] => exit(journal::run(folder, bytes, kernel, life)),
         ["unmount"] => exit(shutdown::unmount()),
         _ => {
             eprintln!("blackbox-init is PID 1 of the P2P Black Box and does nothing elsewhere.");
@@ -85,11 +92,10 @@ fn exit(result: Result<(), impl Display>) -> ExitCode {
 
 /// The whole life of PID 1. A fault in it ends in a restart of the box, never in a kernel panic.
 fn first_process() -> ! {
-    std::panic::set_hook(Box::new(|info| log!("{info}")));
+    std::panic::set_hook(Box::new(|info| alarm!("{info}")));
     let result = catch_unwind(AssertUnwindSafe(|| -> std::io::Result<()> {
         let mut machine = Machine::new()?;
-        boot::boot(&mut machine);
-        let how = machine.serve();
+        let how = boot::live(&mut machine);
         shutdown::shut_down(&mut machine, how)
     }));
     match result {

@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 
 use appliance::paths::DATA;
 
-use crate::log;
 use crate::machine::Machine;
 use crate::media;
 use crate::sys::{self, Reboot};
+use crate::{alarm, confine, log};
 
 /// The daemon ends within 5 s of being asked; twice that for slow disks.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Killed processes are gone at once, unless they hang in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Writing the last lines of the log.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Writing back everything in memory to a slow disk.
 const UNMOUNT_LIMIT: Duration = Duration::from_mins(1);
@@ -38,6 +41,7 @@ pub fn shut_down(machine: &mut Machine, how: Reboot) -> ! {
         let alone = machine.turn_until(KILL_LIMIT, Machine::is_alone);
         log!("shutdown: processes killed: {alone}, {} ms", start.elapsed().as_millis());
     }
+    machine.close_journal(JOURNAL_LIMIT);
     machine.unmount_all(UNMOUNT_LIMIT);
     log!("shutdown: {how:?} after {} ms", start.elapsed().as_millis());
     machine.release_watchdog(how);
@@ -46,7 +50,7 @@ pub fn shut_down(machine: &mut Machine, how: Reboot) -> ! {
 
 /// Saves what can be saved after a fault in init itself, and starts again.
 pub fn restart_after_fault(what: &str) -> ! {
-    log!("init failed: {what}; the box starts again");
+    alarm!("init failed: {what}; the box starts again");
     sys::sync();
     std::thread::sleep(FAULT_PAUSE);
     end(Reboot::Restart)
@@ -66,6 +70,7 @@ fn end(how: Reboot) -> ! {
 /// # Errors
 /// What could not be unmounted.
 pub fn unmount() -> std::io::Result<()> {
+    confine::mounter();
     sys::sync();
     media::detach_all();
     let data = Path::new(DATA);

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use appliance::Config;
-use appliance::boot_state::BootState;
 use appliance::config::MAX_BYTES;
 use appliance::partitions::SYSTEM_NAME;
 use appliance::paths;
@@ -15,6 +14,7 @@ use appliance::paths;
 use crate::block::{self, BlockDevice};
 use crate::boot::Facts;
 use crate::data::Data;
+use crate::data_disk;
 use crate::log;
 use crate::machine::{Machine, SYS};
 use crate::problems::Source;
@@ -51,7 +51,7 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     let partition = &partitions[0];
     log!("system partition {}, {} MB", partition.name, partition.size_bytes / 1_000_000);
     facts.system_disk = Some(partition.disk.clone());
-    facts.settings = Some(read(partition, &mut facts.boot_state));
+    facts.settings = Some(read(partition, facts));
     // Which of several was booted from is not known, and an update must not go to another one.
     facts.system_node = (partitions.len() == 1).then(|| partition.node());
     if partitions.len() > 1 {
@@ -65,15 +65,18 @@ pub fn find(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     Ok(())
 }
 
-/// Mounts the partition for as long as reading two small files takes: the boot state, and the settings, which are returned.
-fn read(partition: &BlockDevice, boot_state: &mut Option<BootState>) -> Found {
+/// Mounts the partition for as long as reading small files takes: the boot state, the note about the data disk, and the settings,
+/// which are returned.
+fn read(partition: &BlockDevice, facts: &mut Facts) -> Found {
     let mount = Path::new(MOUNT);
     let mounted = mount_system(&partition.node(), Access::Read);
     if let Err(error) = mounted {
         return Found::Unreadable(format!("The partition {SYSTEM_NAME} can't be mounted ({error})"));
     }
-    *boot_state = update::read_state(mount);
-    let found = match read_bounded(&mount.join(paths::CONFIG_NAME)) {
+    facts.boot_state = update::read_state(mount);
+    let note = read_bounded(&mount.join(data_disk::NAME), data_disk::MAX_BYTES);
+    facts.data_disk = note.ok().and_then(|note| data_disk::uuid(&note));
+    let found = match read_bounded(&mount.join(paths::CONFIG_NAME), MAX_BYTES) {
         Ok(bytes) => Found::File(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
         Err(error) => Found::Unreadable(format!(
@@ -93,17 +96,20 @@ fn mount_system(node: &str, access: Access) -> io::Result<()> {
     sys::mount(node, mount, "vfat", access, "")
 }
 
-/// Puts settings where the file is missing, so that whoever opens the disk on a PC finds it.
-fn create(node: &str, bytes: &[u8]) -> io::Result<()> {
+/// Puts a file on the system partition, where whoever opens the disk on a PC finds it.
+///
+/// # Errors
+/// When it can't be written.
+pub fn create(node: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     mount_system(node, Access::Write)?;
-    let written = write_safely(&Path::new(MOUNT).join(paths::CONFIG_NAME), bytes);
+    let written = write_safely(&Path::new(MOUNT).join(name), bytes);
     written.and(sys::unmount(Path::new(MOUNT)))
 }
 
 /// Reads one byte more than may be used, so that a longer file is seen to be too long.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -113,7 +119,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// When they can't be written, or kept.
 pub fn choose_settings(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
     let system = facts.settings.take().unwrap_or_else(|| Found::File(Vec::new()));
-    let choice = settings::choose(system, read_bounded(Path::new(paths::LAST_GOOD_CONFIG)).ok());
+    let choice = settings::choose(system, read_bounded(Path::new(paths::LAST_GOOD_CONFIG), MAX_BYTES).ok());
     if let Some(problem) = choice.problem {
         log!("{problem}");
         machine.problems.add(Source::Settings, problem);
@@ -122,14 +128,15 @@ pub fn choose_settings(machine: &mut Machine, facts: &mut Facts) -> Result<(), S
         && let Some(node) = &facts.system_node
     {
         // Without the file the same settings are in force.
-        let created = create(node, &choice.bytes);
+        let created = create(node, paths::CONFIG_NAME, &choice.bytes);
         log!("{} was missing; it is made again: {created:?}", paths::CONFIG_NAME);
     }
     if let Ok(Config { network, .. }) = Config::parse(&choice.bytes) {
-        machine.set_time_servers(network.ntp);
-        if let Some(name) = network.name {
+        machine.set_time_servers(network.ntp.clone());
+        if let Some(name) = network.name.clone() {
             machine.set_name(name);
         }
+        machine.set_network(network);
     }
     let in_force = Path::new(paths::CONFIG);
     write_safely(in_force, &choice.bytes)
@@ -166,7 +173,7 @@ mod tests {
         let path = directory.path().join("config/blackbox.toml");
         for text in ["a long first version", "short"] {
             write_safely(&path, text.as_bytes()).unwrap();
-            assert_eq!(read_bounded(&path).unwrap(), text.as_bytes());
+            assert_eq!(read_bounded(&path, MAX_BYTES).unwrap(), text.as_bytes());
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left over");
@@ -177,6 +184,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("long");
         fs::write(&path, vec![b'#'; MAX_BYTES * 2]).unwrap();
-        assert_eq!(read_bounded(&path).unwrap().len(), MAX_BYTES + 1);
+        assert_eq!(read_bounded(&path, MAX_BYTES).unwrap().len(), MAX_BYTES + 1);
     }
 }

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::sys::{self, Rights};
+
 /// Loads kernel modules.
 pub const MODPROBE: &str = "/usr/sbin/modprobe";
 
@@ -52,10 +54,17 @@ impl Tool {
         Self { input, ..self }
     }
 
-    /// The command that makes the call, in an environment that does not depend on where init was started.
+    /// The command that makes the call.
     pub fn command(&self) -> Command {
-        let mut command = command(self.program);
-        command.args(&self.arguments);
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let (mut command, rights) = match self.program {
+            SELF => (own_child(&arguments), Rights::NONE),
+            MODPROBE => (confined(MODPROBE, &arguments), Rights::MODULES),
+            // Tells the kernel of the new table.
+            SFDISK => (confined(SFDISK, &arguments), Rights::DISKS),
+            program => (confined(program, &arguments), Rights::NONE),
+        };
+        sys::stay_root(&mut command, rights);
         command
     }
 }
@@ -64,6 +73,13 @@ impl Tool {
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C");
+    command
+}
+
+/// A program in the same environment that reaches nothing but devices (see [`crate::confine`]).
+pub fn confined(program: &str, arguments: &[&str]) -> Command {
+    let mut command = command(SELF);
+    command.args(["tool", program]).args(arguments);
     command
 }
 

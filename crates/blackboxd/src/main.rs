@@ -10,6 +10,7 @@ mod identity;
 mod import;
 mod info_hash;
 mod init_link;
+mod journal;
 mod lease;
 mod limit;
 mod listing;

@@ -1,11 +1,13 @@
 //! Runs in the box's stead of init or the daemon, becomes what it replaces, and leaves a child behind that attacks it at the
 //! right moment. [`system_tests::sabotage`] builds this file by itself, so it uses the standard library alone.
 //!
-//! As `/init`: stops (`saboteur=freeze`) or kills (`saboteur=kill`, on the kernel's command line) PID 1 once the network is up.
+//! As `/init`: stops (`saboteur=freeze`) or kills (`saboteur=kill`, on the kernel's command line) PID 1 once the network is up; or
+//! watches what rights the other processes have, and how file systems are mounted, and tells the kernel's log (`saboteur=watch`).
 //! As the daemon: stops it, the first time it is started, once a disc is inserted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_long, c_uint};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
@@ -18,7 +20,7 @@ const DAEMON: &str = "/usr/bin/blackboxd";
 const REAL_DAEMON: &str = "/usr/bin/blackboxd.real";
 
 /// Init's network child writes it when there is an address, which is after init has started the watchdog.
-const NETWORK_IS_UP: &str = "/run/resolv.conf";
+const NETWORK_IS_UP: &str = "/run/network/resolv.conf";
 
 /// Init makes it for the first disc.
 const DISC_IS_INSERTED: &str = "/media/sr0";
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match words[..] {
+        ["attack", "init"] if is_told("watch") => watch().err(),
         ["attack", "init"] => attack_init(),
         ["attack", "daemon"] => attack_daemon(),
         _ if std::process::id() == 1 => {
@@ -85,9 +88,56 @@ fn wait_for(path: &str) {
     }
 }
 
+fn is_told(what: &str) -> bool {
+    std::env::var("saboteur").is_ok_and(|how| how == what)
+}
+
+/// Whatever rights a process has, as far as they can be told when it has just begun and has not given them up yet.
+fn watch() -> io::Result<()> {
+    say_ready()?;
+    wait_for("/proc/self");
+    wait_for("/dev/kmsg");
+    let (mut known, mut mounts) = (BTreeMap::new(), BTreeSet::new());
+    loop {
+        for mount in fs::read_to_string("/proc/self/mounts")?.lines() {
+            if mounts.insert(mount.to_owned()) {
+                fs::write("/dev/kmsg", format!("<6>watch: mount {mount}\n"))?;
+            }
+        }
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let path = entry.path();
+            let Some(rights) = rights(&path) else { continue };
+            if known.insert(path, rights.clone()).as_ref() != Some(&rights) {
+                fs::write("/dev/kmsg", format!("<6>watch: {rights}\n"))?;
+            }
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A line about a process of the box; `None` of what is none, PID 1, threads of the kernel's, and this.
+fn rights(process: &Path) -> Option<String> {
+    let id: u32 = process.file_name()?.to_str()?.parse().ok()?;
+    let program = fs::read_link(process.join("exe")).ok()?;
+    let words = fs::read(process.join("cmdline")).ok()?;
+    // The kernel's log takes short lines only.
+    let words: String = String::from_utf8_lossy(&words).replace('\0', " ").chars().take(100).collect();
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    if [1, std::process::id()].contains(&id) || program.ends_with("init") || status.contains("\nState:\tZ") {
+        return None;
+    }
+    let of_interest = ["Uid:", "CapEff:", "CapBnd:", "NoNewPrivs:", "Seccomp:"];
+    let rights: Vec<String> = status
+        .lines()
+        .filter(|line| of_interest.iter().any(|key| line.starts_with(key)))
+        .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().concat())
+        .collect();
+    Some(format!("{} {} ({words})", program.display(), rights.join(" ")))
+}
+
 /// The only way to stop PID 1: no signal does, nor is there one that kills it. Later on init has this forbidden.
 fn attack_init() -> Option<io::Error> {
-    let kills = std::env::var("saboteur").is_ok_and(|how| how == "kill");
+    let kills = is_told("kill");
     // SAFETY: of these requests none has the kernel read or write memory of ours.
     #[expect(unsafe_code, reason = "ptrace")]
     let call = |request, address, data| match unsafe { ptrace(request, 1, address, data) } {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use policy::Reading;
 
-use crate::sys;
+use crate::{confine, sys};
 
 /// Port of time servers.
 const PORT: u16 = 123;
@@ -29,6 +29,7 @@ const MAX_OTHERS: usize = 16;
 /// # Errors
 /// When no server gives an answer that can be used.
 pub fn run(floor: &str, servers: &[&str]) -> io::Result<()> {
+    confine::time();
     let floor = Duration::from_secs(floor.parse().map_err(io::Error::other)?);
     for server in servers {
         let addresses = match (*server, PORT).to_socket_addrs() {

@@ -71,7 +71,7 @@ impl Policy {
         self.floor
     }
 
-    /// Whether the clock is right, as far as the last reading goes; for as long as it is moved, nearly so.
+    /// Whether the clock is right, by the last reading that could be believed.
     pub fn is_right(&self) -> bool {
         self.is_set && self.suspicion.is_none()
     }

@@ -28,6 +28,9 @@ const PUBLIC_SERVERS: [&str; 2] = ["0.pool.ntp.org", "1.pool.ntp.org"];
 /// Servers that are asked, one after the other.
 const MAX_SERVERS: usize = 4;
 
+/// How far the clock may be off after it was set (microseconds), for the kernel.
+const CLOCK_ERROR: i64 = 500_000;
+
 /// What there is to know of the clock.
 pub(super) struct Clock {
     policy: Policy,
@@ -123,6 +126,9 @@ impl Machine {
             Change::Step(time) => sys::set_clock(time),
             Change::Slew(microseconds) => sys::slew_clock(microseconds),
         };
+        let done = done.and_then(|()| {
+            if self.clock.policy.is_right() { sys::vouch_for_clock(CLOCK_ERROR) } else { Ok(()) }
+        });
         match done {
             Ok(()) => {
                 if self.clock.policy.is_right() {

@@ -15,7 +15,7 @@ use crate::media::drive::{Drive, Input, Output};
 use crate::media::finding::Finding;
 use crate::media::{self, eject, look};
 use crate::modules;
-use crate::sys::{self, Received};
+use crate::sys::{self, Received, Rights};
 use crate::tools::{self, Tool};
 use crate::uevent::{self, Action, Uevent};
 use crate::update::Job;
@@ -61,6 +61,11 @@ impl Machine {
         self.look_at_drives();
     }
 
+    /// Has init fail when the power button is pressed, to show what comes of that.
+    pub fn set_fault_on_button(&mut self, yes: bool) {
+        self.fault_on_button = yes;
+    }
+
     /// Keeps a disk that belongs to the box from being taken for a medium.
     pub fn keep_disk(&mut self, disk: &str) {
         self.own_disks.insert(disk.to_owned());
@@ -95,7 +100,10 @@ impl Machine {
         let name = uevent.name();
         if uevent.is_about("block") {
             match uevent.action {
-                Action::Add => self.look_at(name),
+                Action::Add => {
+                    self.disk_came = Some(self.last_uevent);
+                    self.look_at(name);
+                }
                 Action::Change if uevent.get("DISK_EJECT_REQUEST") == Some("1") => {
                     self.step(name, Input::ButtonPressed);
                 }
@@ -128,6 +136,7 @@ impl Machine {
         let Some(file) = self.buttons.get_mut(name) else { return };
         match file.read(&mut buffer) {
             Ok(bytes) if button::is_pressed(&buffer[..bytes]) => {
+                assert!(!self.fault_on_button, "the kernel's command line demands this fault");
                 self.halt(sys::Reboot::PowerOff, "the power button was pressed");
             }
             Ok(1..) => {}
@@ -214,6 +223,7 @@ impl Machine {
     fn start_look(&mut self, name: &str, briefly: bool) {
         let mut command = tools::own_child(&["media", name]);
         command.args(briefly.then_some("briefly"));
+        sys::stay_root(&mut command, Rights::MEDIA);
         if let Err(error) = self.children.spawn(command, Role::Look(name.to_owned()), "", Some(look::LIMIT)) {
             log!("{name}: can't be looked into: {error}");
             self.step(name, Input::Looked(Finding::Unchanged));
@@ -226,7 +236,8 @@ impl Machine {
         for pid in self.children.pids().into_iter().filter(|pid| self.children.role(*pid) == Some(&look)) {
             sys::kill_group(pid, true);
         }
-        let command = tools::own_child(&["eject", name]);
+        let mut command = tools::own_child(&["eject", name]);
+        sys::stay_root(&mut command, Rights::DISKS);
         if let Err(error) = self.children.spawn(command, Role::Eject(name.to_owned()), "", Some(eject::LIMIT))
         {
             log!("{name}: can't be ejected: {error}");

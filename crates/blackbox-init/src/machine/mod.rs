@@ -5,6 +5,7 @@
 
 mod clock;
 mod devices;
+mod journal;
 mod naming;
 mod services;
 mod updates;
@@ -28,16 +29,21 @@ use crate::modules::Aliases;
 use crate::net::report::Report;
 use crate::problems::{Problems, Source};
 use crate::supervisor::Supervisor;
-use crate::sys::{self, Signal, Signals, UeventSocket, Wait};
+use crate::sys::{self, Rights, Signal, Signals, UeventSocket, Wait};
 use crate::tools::{self, Tool};
 use crate::update;
 use crate::watchdog::Watchdog;
+
+pub use journal::make_folder as make_journal_folder;
 
 /// Where sysfs is mounted.
 pub const SYS: &str = "/sys";
 
 /// Nothing happens for longer than this without the loop coming by.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
+
+/// A disk that has come is looked at after this time, when its partitions have come too.
+const DISK_SETTLES: Duration = Duration::from_secs(2);
 
 /// A tool that was ended for taking too long gets this long to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -54,6 +60,7 @@ pub enum Ended {
 /// The network child and what it said last.
 struct Network {
     enabled: bool,
+    settings: appliance::config::Network,
     supervisor: Supervisor,
     report: Report,
 }
@@ -67,6 +74,8 @@ struct Told {
     machine: Option<message::Machine>,
     /// That it has to prove itself.
     trial: bool,
+    /// What is known of the system.
+    facts: Option<Vec<(String, String)>>,
 }
 
 /// Everything PID 1 looks after.
@@ -74,6 +83,8 @@ pub struct Machine {
     signals: Signals,
     uevents: UeventSocket,
     last_uevent: Instant,
+    /// When a block device came last, unless it was looked at since.
+    disk_came: Option<Instant>,
     children: Children,
     finished: BTreeMap<u32, Finished>,
     aliases: Aliases,
@@ -85,17 +96,22 @@ pub struct Machine {
     network: Network,
     naming: naming::Naming,
     clock: clock::Clock,
+    journal: journal::Journal,
     daemon: Daemon,
     updates: updates::Updates,
     console: Console,
     halt: Option<sys::Reboot>,
     told: Told,
     version: String,
+    /// What is known of the system, for people: names and values.
+    facts: Vec<(String, String)>,
     watchdog: Option<Watchdog>,
     /// Whether nothing more is expected of the daemon, so that the watchdog goes hungry.
     given_up: bool,
     /// How long daemon and init may be silent, if not as long as usual.
     patience: Option<Duration>,
+    /// Whether init fails when the power button is pressed.
+    fault_on_button: bool,
     /// What is wrong.
     pub problems: Problems,
     /// What the boot is doing, while the daemon says nothing yet.
@@ -123,6 +139,7 @@ impl Machine {
             signals: Signals::open()?,
             uevents: UeventSocket::open()?,
             last_uevent: now,
+            disk_came: None,
             children: Children::default(),
             finished: BTreeMap::new(),
             aliases: Aliases::default(),
@@ -130,30 +147,45 @@ impl Machine {
             drives: None,
             next_look: now,
             own_disks: BTreeSet::new(),
-            network: Network { enabled: false, supervisor: Supervisor::new(now), report: Report::default() },
+            network: Network {
+                enabled: false,
+                settings: appliance::config::Network::default(),
+                supervisor: Supervisor::new(now),
+                report: Report::default(),
+            },
             naming: naming::Naming::new(now),
             clock: clock::Clock::new(now),
+            journal: journal::Journal::new(now),
             daemon: Daemon::new(now),
             updates: updates::Updates::default(),
             console: Console::default(),
             halt: None,
             told: Told::default(),
             version: update::running_version(),
+            facts: Vec::new(),
             watchdog: None,
             given_up: false,
             patience: None,
+            fault_on_button: false,
             problems: Problems::default(),
             activity: None,
         })
     }
 
-    /// Turns the loop until the box is to be switched off or started again.
-    pub fn serve(&mut self) -> sys::Reboot {
+    /// Turns the loop until the box is to be switched off or started again. If a disk is waited for, also until one has come:
+    /// then returns `None`.
+    pub fn serve(&mut self, waits_for_disk: bool) -> Option<sys::Reboot> {
         loop {
-            if let Some(how) = self.halt {
-                return how;
+            if self.halt.is_some() {
+                return self.halt;
             }
-            self.turn(Instant::now() + LONGEST_TURN);
+            let now = Instant::now();
+            let settled = self.disk_came.map(|came| came + DISK_SETTLES).filter(|_| waits_for_disk);
+            if settled.is_some_and(|settled| now >= settled) {
+                self.disk_came = None;
+                return None;
+            }
+            self.turn(settled.unwrap_or(now + LONGEST_TURN).min(now + LONGEST_TURN));
         }
     }
 
@@ -165,11 +197,6 @@ impl Machine {
     /// Opens the screen.
     pub fn open_console(&mut self) {
         self.console.open();
-    }
-
-    /// Whether no child runs any more.
-    pub fn is_alone(&self) -> bool {
-        self.children.pids().is_empty()
     }
 
     /// Turns the loop until `found` returns something.
@@ -224,7 +251,8 @@ impl Machine {
 
     /// Starts the child that unmounts everything and turns the loop until it has ended or `limit` is over.
     pub fn unmount_all(&mut self, limit: Duration) {
-        let command = tools::own_child(&["unmount"]);
+        let mut command = tools::own_child(&["unmount"]);
+        sys::stay_root(&mut command, Rights::DISKS);
         let Ok(pid) = self.children.spawn(command, Role::Tool, "", Some(limit)) else { return };
         self.turn_until(limit, |machine| machine.finished.contains_key(&pid));
         match self.finished.remove(&pid) {
@@ -265,7 +293,8 @@ impl Machine {
         let look = self.drives.is_some().then_some(self.next_look);
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
-        others.into_iter().chain([network, look, self.watch_deadline()]).flatten()
+        let journal = self.journal.deadline().filter(|_| !self.is_halting());
+        others.into_iter().chain([network, look, journal, self.watch_deadline()]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -310,6 +339,7 @@ impl Machine {
             log!("{role:?} took too long and is ended");
         }
         if !self.is_halting() {
+            self.start_journal(now);
             self.load_modules();
             self.look_routinely(now);
             self.start_network(now);

@@ -1,8 +1,13 @@
 //! The network child, the daemon, and what they are told and say.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use appliance::message::{self, ToDaemon};
+use appliance::paths;
 
 use super::{Machine, Told};
 use crate::children::{Finished, Role, Stream};
@@ -15,13 +20,32 @@ use crate::net::report::Report;
 use crate::problems::Source;
 use crate::screen::View;
 use crate::speaker::Tune;
-use crate::sys;
+use crate::sys::{self, Identity};
 use crate::tools;
 
+/// Descriptors for a few sockets on each of more links than a box has.
+const MAX_FILES: u64 = 256;
+
+/// Processes and threads of what is in the network: this, and the others that have no privileges.
+const MAX_THREADS: u64 = 16;
+
 impl Machine {
+    /// What the settings say about the network.
+    pub fn set_network(&mut self, settings: appliance::config::Network) {
+        self.network.settings = settings;
+    }
+
     /// Has the network child started.
     pub fn enable_network(&mut self) {
         self.network.enabled = true;
+    }
+
+    /// Notes what people may want to know of the system, in place of what was noted under this name.
+    pub fn set_fact(&mut self, name: &str, value: String) {
+        match self.facts.iter_mut().find(|(known, _)| known == name) {
+            Some(fact) => fact.1 = value,
+            None => self.facts.push((name.to_owned(), value)),
+        }
     }
 
     /// Has the daemon started, with its state in this folder.
@@ -40,15 +64,24 @@ impl Machine {
         if !self.network.enabled || !self.network.supervisor.is_due(now) {
             return;
         }
-        let mut command = tools::own_child(&["net"]);
-        sys::become_network_service(&mut command);
-        match self.children.spawn(command, Role::Network, "", None) {
+        match self.spawn_network() {
             Ok(_) => self.network.supervisor.started(now),
             Err(error) => {
                 self.network.supervisor.ended(now);
                 log!("net: can't be started: {error}");
             }
         }
+    }
+
+    fn spawn_network(&mut self) -> io::Result<u32> {
+        let folder = Path::new(paths::NETWORK_RUN);
+        fs::create_dir_all(folder)?;
+        chown(folder, Some(paths::NETWORK_ID), Some(paths::NETWORK_ID))?;
+        let settings = serde_json::to_string(&self.network.settings)?;
+        let mut command = tools::own_child(&["net", &settings]);
+        let identity = Identity { id: paths::NETWORK_ID, files: MAX_FILES, threads: MAX_THREADS };
+        sys::become_network_service(&mut command, identity);
+        self.children.spawn(command, Role::Network, "", None)
     }
 
     pub(super) fn take_end(&mut self, finished: Finished) {
@@ -66,6 +99,7 @@ impl Machine {
                 self.problems.set(Source::Network, vec![sentence]);
             }
             Role::Time => self.take_time(&finished, now),
+            Role::Journal => self.journal_ended(&finished.reason(), now),
             Role::Naming => self.naming_ended(&finished.reason(), now),
             Role::Daemon => {
                 for (_, line) in &finished.lines {
@@ -160,6 +194,11 @@ impl Machine {
         if self.told.machine.as_ref() != Some(&machine) {
             self.told.machine = Some(machine.clone());
             self.daemon.tell(&ToDaemon::Machine(machine));
+        }
+        if self.told.facts.as_ref() != Some(&self.facts) {
+            self.told.facts = Some(self.facts.clone());
+            let logs = [paths::LOG, paths::LOG_IN_MEMORY].map(PathBuf::from).to_vec();
+            self.daemon.tell(&ToDaemon::System { facts: self.facts.clone(), logs });
         }
         if self.updates.is_trial() && !std::mem::replace(&mut self.told.trial, true) {
             self.daemon.tell(&ToDaemon::ProveYourself);

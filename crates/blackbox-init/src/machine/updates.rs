@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use appliance::boot_state::Slot;
+use appliance::boot_state::{BootState, Slot};
 
 use super::Machine;
 use crate::children::{Finished, Role, Stream};
@@ -13,7 +13,7 @@ use crate::kernel;
 use crate::log;
 use crate::media::drive::Input;
 use crate::problems::Source;
-use crate::sys::{self, Exit, FolderWatch};
+use crate::sys::{self, Exit, FolderWatch, Rights};
 use crate::tools;
 use crate::update::{self, Job, OnTrial, Outcome};
 
@@ -140,6 +140,7 @@ impl Machine {
             Job::Keep(nonce) => command.args(["keep", node, &slot, &nonce.to_string()]),
             Job::Drop => command.args(["drop", node, &slot]),
         };
+        sys::stay_root(&mut command, Rights::UPDATES);
         match self.children.spawn(command, Role::Update(job.clone()), "", Some(update::LIMIT)) {
             Ok(_) => {
                 log!("update: {job:?} begins");
@@ -188,6 +189,7 @@ impl Machine {
                     // From now on a disc that can't be read is a more likely reason.
                     kernel::panic_on_hung_tasks(false);
                     log!("version {} has proved itself and is kept", trial.trial.release.version());
+                    self.set_fact(update::SLOTS, update::describe(&BootState::new(trial.trial.slot)));
                 }
             }
             (Job::Drop, Ok(_)) => {}

@@ -15,8 +15,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::confine;
 use crate::net::links;
-use crate::sys::{self, Received, Wait};
+use crate::sys::{self, Received, Signals, Wait};
 use message::MAX_MESSAGE;
 use responder::{Family, Output, PORT, Responder};
 
@@ -36,12 +37,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Packets taken from one link before the others have their turn.
 const MAX_PACKETS: usize = 32;
 
-/// Runs until it is killed.
+/// Runs until it is asked to end.
 ///
 /// # Errors
 /// When it can't hear of changes or can't tell PID 1, which starts it again.
 pub fn run(name: &str) -> io::Result<()> {
+    confine::naming();
     let hints = sys::link_socket()?;
+    let signals = Signals::open()?;
     let mut child = Child {
         responder: Responder::new(name, PAGE_PORT, u64::from_ne_bytes(sys::random()?)),
         sockets: BTreeMap::new(),
@@ -55,7 +58,11 @@ pub fn run(name: &str) -> io::Result<()> {
         child.tell()?;
         let until =
             child.responder.deadline().map_or(now + LOOK_INTERVAL, |due| due.min(now + LOOK_INTERVAL));
-        child.wait(&hints, until)?;
+        child.wait(&hints, &signals, until)?;
+        if signals.next().is_some() {
+            child.send(child.responder.goodbye());
+            return Ok(());
+        }
     }
 }
 
@@ -122,8 +129,8 @@ impl Child {
         Ok(())
     }
 
-    fn wait(&mut self, hints: &OwnedFd, until: Instant) -> io::Result<()> {
-        let mut waited = vec![(hints.as_fd(), Wait::Read)];
+    fn wait(&mut self, hints: &OwnedFd, signals: &Signals, until: Instant) -> io::Result<()> {
+        let mut waited = vec![(hints.as_fd(), Wait::Read), (signals.as_fd(), Wait::Read)];
         waited.extend(self.sockets.values().map(|socket| (socket.as_fd(), Wait::Read)));
         sys::poll(&waited, until)?;
         let mut buffer = vec![0; 16 * 1024];

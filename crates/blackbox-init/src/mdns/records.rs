@@ -1,5 +1,6 @@
 //! What the box says of itself by multicast DNS: its name, and the page as a service (RFC 6763). Pure.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::message::{Name, Question, Record, kind};
@@ -33,7 +34,12 @@ pub enum Group {
 }
 
 /// All of them, in the order in which they are sent.
-pub const GROUPS: [Group; 4] = [Group::Listing, Group::Service, Group::Host, Group::Types];
+const GROUPS: [Group; 4] = [Group::Listing, Group::Service, Group::Host, Group::Types];
+
+/// All that can be asked for.
+pub fn everything() -> BTreeSet<(Group, u16)> {
+    GROUPS.into_iter().map(|group| (group, kind::ANY)).collect()
+}
 
 /// The names of one box.
 #[derive(Debug, Clone)]
@@ -101,9 +107,10 @@ impl Names {
         }
     }
 
-    /// What is claimed by a probe.
+    /// What is claimed by a probe: records that are not yet the only ones of their names.
     pub fn claims(&self, addresses: &[IpAddr]) -> Vec<Record> {
-        self.addresses(addresses).chain([self.location()]).collect()
+        let claim = |record| Record { unique: false, ..record };
+        self.addresses(addresses).chain([self.location()]).map(claim).collect()
     }
 
     /// The addresses as records, sorted as they are compared (RFC 6762 section 8.2.1).

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::message::{Message, Question, Record, kind};
-use super::records::{GROUPS, Group, MAX_NUMBER, Names};
+use super::records::{Group, MAX_NUMBER, Names, everything};
 
 /// Port of multicast DNS. Who asks from another one does not speak it, and gets a plain answer (RFC 6762 section 6.7).
 pub const PORT: u16 = 5353;
@@ -175,6 +175,17 @@ impl Responder {
         outputs
     }
 
+    /// Takes back everything that was said, since the box ends (RFC 6762 section 10.1): nobody looks for it where it was.
+    pub fn goodbye(&self) -> Vec<Output> {
+        let told = self.links.iter().filter(|(_, link)| !matches!(link.stage, Stage::Probing { .. }));
+        let goodbye = |(index, link): (&u32, &Link)| {
+            let mut message = link.answer(&self.names, &everything());
+            message.answers.iter_mut().for_each(|record| record.ttl = 0);
+            link.to_all(*index, &message)
+        };
+        told.flat_map(goodbye).collect()
+    }
+
     /// Takes a packet that came to the group on a link.
     pub fn receive(&mut self, now: Instant, index: u32, from: SocketAddr, bytes: &[u8]) -> Vec<Output> {
         let Some(message) = Message::parse(bytes) else { return Vec::new() };
@@ -298,7 +309,7 @@ impl Link {
                 (self.stage, self.due) = (Stage::Probing { sent: sent + 1 }, Some(now + PROBE_INTERVAL));
                 Message {
                     questions: names.probe_questions(),
-                    authorities: names.claims(&self.addresses).into_iter().map(claim).collect(),
+                    authorities: names.claims(&self.addresses),
                     ..Message::default()
                 }
             }
@@ -309,14 +320,18 @@ impl Link {
             Stage::Announcing { sent } if sent < ANNOUNCEMENTS => {
                 (self.stage, self.due) =
                     (Stage::Announcing { sent: sent + 1 }, Some(now + ANNOUNCE_INTERVAL));
-                let everything = GROUPS.into_iter().map(|group| (group, kind::ANY)).collect();
-                self.answer(names, &everything)
+                self.answer(names, &everything())
             }
             Stage::Announcing { .. } | Stage::Settled => {
                 (self.stage, self.due) = (Stage::Settled, None);
                 return Vec::new();
             }
         };
+        self.to_all(index, &message)
+    }
+
+    /// A message to the groups of the link.
+    fn to_all(&self, index: u32, message: &Message) -> Vec<Output> {
         let families: BTreeSet<_> = self.addresses.iter().map(|address| Family::of(*address)).collect();
         let bytes = message.encode();
         families
@@ -366,11 +381,6 @@ impl Link {
         }
         message
     }
-}
-
-/// A record as a probe has it: not yet the only one of its name.
-fn claim(record: Record) -> Record {
-    Record { unique: false, ..record }
 }
 
 /// For who knows nothing of multicast DNS: the question again, and records as everywhere.
@@ -495,6 +505,19 @@ mod tests {
             assert!(announcement.answers.iter().all(|record| record.unique == (record.kind != kind::PTR)));
         }
         assert_eq!(lan.boxes[0].1.deadline(), None, "then it is quiet");
+    }
+
+    #[test]
+    fn a_box_that_ends_takes_back_what_it_has_said() {
+        let mut lan = Lan::new();
+        lan.join("192.0.2.1");
+        assert_eq!(lan.boxes[0].1.goodbye(), [], "it has said nothing yet");
+        lan.run(10);
+        let goodbye = lan.boxes[0].1.goodbye();
+        let said = Message::parse(&goodbye[0].bytes).unwrap();
+        assert!(goodbye.len() == 1 && goodbye[0].to.is_none() && said.is_response);
+        assert_eq!(kinds(&said.answers), [kind::A, kind::NSEC, kind::SRV, kind::TXT, kind::PTR, kind::PTR]);
+        assert!(said.answers.iter().all(|record| record.ttl == 0));
     }
 
     #[test]

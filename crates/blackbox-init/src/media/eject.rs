@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{is_mounted, mount_point};
 use crate::block;
+use crate::confine;
 use crate::sys;
 
 /// How long it may take altogether: a tray is out within seconds, after the last file was closed.
@@ -24,6 +25,7 @@ const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the medium is still in use or the drive refuses.
 pub fn eject(drive: &str) -> io::Result<()> {
+    confine::mounter();
     let point = mount_point(drive);
     if is_mounted(&point) {
         retry(|| sys::unmount(&point)).or_else(|_| sys::detach(&point))?;

@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,8 @@ use super::optical::{Verdict, judge};
 use super::{is_mounted, mount_point, volume};
 use crate::blkid::Signatures;
 use crate::block::{self, BlockDevice};
-use crate::sys;
 use crate::update::holds_update;
+use crate::{confine, sys, tools};
 
 /// How long the whole look may take; a scratched disc keeps a drive busy for about a minute.
 pub const LIMIT: Duration = Duration::from_secs(150);
@@ -38,6 +37,7 @@ const DESCRIPTOR_AT: u64 = 32 * 1024;
 /// # Errors
 /// When the line can't be written.
 pub fn tell(drive: &str, briefly: bool) -> io::Result<()> {
+    confine::mounter();
     println!("{}", serde_json::to_string(&look(drive, briefly))?);
     Ok(())
 }
@@ -73,12 +73,14 @@ fn look(drive: &str, briefly: bool) -> Finding {
     }
 }
 
-/// Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are.
+/// Partitions of firmware, swap or vendors are no media, nor is a disk whose partitions are; and the data of a box is not taken
+/// for what it publishes.
 fn is_medium(device: &BlockDevice, signatures: &Signatures) -> bool {
     let is_partition = device.number.is_some();
     // The boot sectors of FAT and exFAT look like partition tables, so what the kernel made of them counts.
     let is_divided = || block::scan(Path::new("/sys")).iter().any(|part| part.is_part_of(device));
     !signatures.efi_system
+        && !signatures.is_data()
         && (signatures.file_system || !is_partition && !signatures.partition_table)
         && (is_partition || !is_divided())
 }
@@ -115,7 +117,7 @@ fn read_descriptor(node: &str) -> io::Result<()> {
 
 /// Asks `blkid` for signatures; none at all is an answer too.
 fn probe(node: &str) -> io::Result<Signatures> {
-    let output = Command::new(crate::tools::BLKID).args(["-p", "-o", "udev", node]).output()?;
+    let output = tools::confined(tools::BLKID, &["-p", "-o", "udev", node]).output()?;
     match output.status.code() {
         Some(0 | crate::blkid::NOTHING_FOUND) => {
             Ok(Signatures::parse(&String::from_utf8_lossy(&output.stdout)))

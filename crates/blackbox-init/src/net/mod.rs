@@ -16,10 +16,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use appliance::config::{Cidr, Config, Network as Settings};
-use appliance::paths;
+use appliance::config::{Cidr, Network as Settings};
 
 use crate::boot::HOST_NAME;
+use crate::confine;
 use crate::sys::{self, Received, Wait};
 use dhcp::{Client, Lease, Output};
 use fallback::Fallback;
@@ -27,7 +27,7 @@ use links::LinkFacts;
 use report::{Report, Stage};
 
 /// Where the resolver's settings are; `/etc/resolv.conf` points here.
-const RESOLV_CONF: &str = "/run/resolv.conf";
+const RESOLV_CONF: &str = "/run/network/resolv.conf";
 
 /// Interface index that loopback always has.
 const LOOPBACK: u32 = 1;
@@ -44,20 +44,16 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// DHCP packets taken from one link before the others have their turn.
 const MAX_PACKETS: usize = 32;
 
-/// Runs until it is killed.
+/// Runs until it is killed, with the settings' part about the network as JSON.
 ///
 /// # Errors
 /// When the sockets it can't do without fail; PID 1 starts it again.
-pub fn run() -> io::Result<()> {
-    let settings =
-        fs::read(paths::CONFIG).ok().and_then(|bytes| Config::parse(&bytes).ok()).unwrap_or_default();
+pub fn run(settings: &str) -> io::Result<()> {
+    confine::network();
+    let settings = serde_json::from_str(settings)?;
     let hints = sys::link_socket()?;
-    let mut network = Network {
-        settings: settings.network,
-        started: Instant::now(),
-        links: Vec::new(),
-        resolv_conf: String::new(),
-    };
+    let mut network =
+        Network { settings, started: Instant::now(), links: Vec::new(), resolv_conf: String::new() };
     let mut last = None;
     loop {
         let now = Instant::now();

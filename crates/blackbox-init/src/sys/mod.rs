@@ -30,8 +30,9 @@ pub use device::{
 pub use folder::FolderWatch;
 pub use packet::{arp_socket, broadcast_arp, receive_packet};
 pub use process::{
-    Exit, Identity, Reboot, Signal, Signals, become_network_service, become_service, catch_keyboard_reboot,
-    inherit, is_first_process, kill, kill_all, kill_group, limit_resources, reap, reboot, unblock_signals,
+    Exit, Identity, Reboot, Rights, Signal, Signals, become_network_service, become_service,
+    catch_keyboard_reboot, ignore_end, inherit, inherited, is_first_process, kill, kill_all, kill_group,
+    limit_resources, reap, reboot, stay_root, unblock_signals,
 };
 pub use socket::{
     Received, UeventSocket, addresses, bind_dhcp, bind_group, link_socket, receive_netlink, request_netlink,
@@ -68,6 +69,21 @@ pub fn clock() -> Duration {
 /// Sets the clock to a time since 1970.
 pub fn set_clock(time: Duration) -> io::Result<()> {
     Ok(clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from(time))?)
+}
+
+/// Tells the kernel that the clock is right, within so many microseconds: until it must have drifted by seconds, the kernel
+/// writes it to the machine's own clock, at once and every eleven minutes.
+#[expect(unsafe_code, reason = "nix has no call for it")]
+pub fn vouch_for_clock(error: i64) -> io::Result<()> {
+    // SAFETY: a structure of numbers, for which 0 is a value.
+    let mut change: libc::timex = unsafe { std::mem::zeroed() };
+    change.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
+    (change.maxerror, change.esterror) = (error, error);
+    // SAFETY: it points to a whole structure of ours.
+    match unsafe { libc::adjtimex(&raw mut change) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// Has the clock go a little faster or slower until it has moved by so many microseconds.

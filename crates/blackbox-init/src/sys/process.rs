@@ -1,8 +1,9 @@
 //! Processes and signals.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -14,7 +15,10 @@ use nix::sys::signal::{self, SigSet};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, getpid, setgroups, setresgid, setresuid};
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities,
+};
 
 /// Whether this process is PID 1.
 pub fn is_first_process() -> bool {
@@ -143,16 +147,67 @@ pub struct Identity {
     pub threads: u64,
 }
 
-/// Leaves `command`'s program, which runs as root, these capabilities and no others, now and whatever it starts: the
-/// network's.
+impl Identity {
+    /// Gives up root for good.
+    fn assume(self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.id), Gid::from_raw(self.id));
+        setrlimit(Resource::RLIMIT_NOFILE, self.files, self.files)?;
+        setrlimit(Resource::RLIMIT_NPROC, self.threads, self.threads)?;
+        setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+        setgroups(&[gid])?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+        Ok(())
+    }
+}
+
+/// What a child may do that stays root, besides what root may do with its own files.
+#[derive(Debug, Clone, Copy)]
+pub struct Rights(CapabilitySet);
+
+impl Rights {
+    /// Nothing.
+    pub const NONE: Self = Self(CapabilitySet::empty());
+    /// Load drivers.
+    pub const MODULES: Self = Self(CapabilitySet::SYS_MODULE);
+    /// Change what the kernel knows of disks, mount and unmount.
+    pub const DISKS: Self = Self(CapabilitySet::SYS_ADMIN);
+    /// The same, read everything, and give nodes of devices to the daemon.
+    pub const MEDIA: Self =
+        Self(CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_READ_SEARCH).union(CapabilitySet::CHOWN));
+    /// Mount and unmount, and do everything with anybody's files.
+    pub const UPDATES: Self =
+        Self(CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::FOWNER));
+}
+
+/// Leaves `command`'s program, which runs as root, these rights and no others, now and whatever it starts.
 #[expect(unsafe_code, reason = "pre_exec")]
-pub fn become_network_service(command: &mut Command) {
+pub fn stay_root(command: &mut Command, rights: Rights) {
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
-        command.pre_exec(|| {
-            bound_capabilities(
-                CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE,
-            )?;
+        command.pre_exec(move || {
+            bound_capabilities(rights.0)?;
+            nix::sys::prctl::set_no_new_privs()?;
+            Ok(())
+        });
+    }
+}
+
+/// Like [`become_service`], but that the service sets up the network.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub fn become_network_service(command: &mut Command, identity: Identity) {
+    let kept = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE;
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe {
+        command.pre_exec(move || {
+            bound_capabilities(kept)?;
+            set_keep_capabilities(true)?;
+            identity.assume()?;
+            let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: kept };
+            set_capabilities(None, sets)?;
+            for capability in kept {
+                configure_capability_in_ambient_set(capability, true)?;
+            }
             nix::sys::prctl::set_no_new_privs()?;
             Ok(())
         });
@@ -178,17 +233,11 @@ fn bound_capabilities(kept: CapabilitySet) -> io::Result<()> {
 /// Makes `command` give up root for good before it starts its program.
 #[expect(unsafe_code, reason = "pre_exec")]
 pub fn become_service(command: &mut Command, identity: Identity) {
-    let (uid, gid) = (Uid::from_raw(identity.id), Gid::from_raw(identity.id));
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
-            setrlimit(Resource::RLIMIT_NOFILE, identity.files, identity.files)?;
-            setrlimit(Resource::RLIMIT_NPROC, identity.threads, identity.threads)?;
-            setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
             bound_capabilities(CapabilitySet::empty())?;
-            setgroups(&[gid])?;
-            setresgid(gid, gid, gid)?;
-            setresuid(uid, uid, uid)?;
+            identity.assume()?;
             nix::sys::prctl::set_no_new_privs()?;
             Ok(())
         });
@@ -215,6 +264,24 @@ pub fn inherit(command: &mut Command, fd: &impl AsFd) -> RawFd {
         });
     }
     number
+}
+
+/// A descriptor that [`inherit`] left open for this program.
+///
+/// # Errors
+/// When it can't be one.
+#[expect(unsafe_code, reason = "a descriptor inherited from init can't be had in another way")]
+pub fn inherited(number: RawFd) -> io::Result<File> {
+    if number <= 2 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: init opened this descriptor for this program, which asks for it once.
+    Ok(unsafe { File::from_raw_fd(number) })
+}
+
+/// Has this process take no notice of being asked to end.
+pub fn ignore_end() -> io::Result<()> {
+    Ok(SigSet::from(signal::Signal::SIGTERM).thread_block()?)
 }
 
 /// The end of everything.

@@ -185,7 +185,7 @@ fn set_state(target: &Target, change: impl Fn(BootState) -> BootState) -> io::Re
 
 /// Frees what a power cut has left allocated: FAT has no journal. What can't be mended is found out by what follows.
 fn mend(node: &str) {
-    match tools::command(tools::FSCK_FAT).args(["-a", node]).output() {
+    match tools::confined(tools::FSCK_FAT, &["-a", node]).output() {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stdout);
             eprintln!("fsck.fat: {} {}", said.trim().replace('\n', "; "), output.status);

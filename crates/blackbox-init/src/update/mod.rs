@@ -29,9 +29,9 @@ use folder::{Mark, UpdateFile};
 use install::Target;
 pub use system_partition::read_state;
 use system_partition::{Access, SystemPartition};
-pub use trial::{OnTrial, begin};
+pub use trial::{OnTrial, SLOTS, begin, describe, watch_folder};
 
-use crate::{screen, sys};
+use crate::{confine, screen, sys};
 
 /// How long a job may take: a slow stick is read twice.
 pub const LIMIT: Duration = Duration::from_mins(20);
@@ -69,6 +69,7 @@ pub struct Outcome {
 /// # Errors
 /// With the reason, when the job could not be done.
 pub fn run(job: &[&str]) -> Result<(), String> {
+    confine::mounter();
     let context = "its memory can't be limited";
     sys::limit_resources(MEMORY, PROCESSOR_TIME).map_err(|error| format!("{context}: {error}"))?;
     // What is mounted by the child is seen by nobody else, and gone with it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use appliance::boot_state::{Boot, Trial};
+use appliance::boot_state::{Boot, BootState, Trial};
 use appliance::paths;
 
 use super::{Job, failure, holds_update};
@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_mins(10);
 
 /// Ends of the daemon after which nothing good is to be expected.
 const MAX_ENDS: u32 = 3;
+
+/// The name under which people are told of the slots.
+pub const SLOTS: &str = "Slots";
 
 /// The trial of the update that runs.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub fn begin(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
         return Ok(());
     };
     machine.enable_updates(node, slot);
+    let slots = facts.boot_state.map_or("nothing is known of them".into(), |state| describe(&state));
+    machine.set_fact(SLOTS, slots);
     let boot = facts.boot_state.map(|state| state.judge(slot, facts.cmdline.trial));
     let result = match (boot, facts.boot_state) {
         (Some(Boot::Trial(trial)), _) => {
@@ -74,6 +79,12 @@ pub fn begin(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
             Ok(())
         }
     };
+    watch_folder(machine, facts);
+    result
+}
+
+/// Looks at what is in the data partition's folder for updates, and what is put there from now on.
+pub fn watch_folder(machine: &mut Machine, facts: &Facts) {
     if facts.data != Data::Missing {
         // In this order: what comes in between is found twice.
         machine.watch_updates(Path::new(paths::UPDATE));
@@ -81,13 +92,35 @@ pub fn begin(machine: &mut Machine, facts: &mut Facts) -> Result<(), String> {
             machine.request_update_job(Job::Folder);
         }
     }
-    result
+}
+
+/// What is known of the two slots, for people.
+pub fn describe(state: &BootState) -> String {
+    let trial = state
+        .trial
+        .map(|trial| format!("; version {} in slot {} is on trial", trial.release.version(), trial.slot));
+    let failed = state.failed.map(|failed| format!("; version {} has failed", failed.version()));
+    format!(
+        "slot {} has proved itself{}{}",
+        state.good,
+        trial.unwrap_or_default(),
+        failed.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use appliance::boot_state::{Nonce, Slot};
+
+    #[test]
+    fn the_slots_are_described() {
+        let state = BootState::new(Slot::A);
+        assert_eq!(describe(&state), "slot a has proved itself");
+        let trial = state.with_trial(Nonce(1), "1.0.0+1".parse().unwrap());
+        let described = describe(&trial);
+        assert!(described.ends_with("; version 1.0.0 in slot b is on trial"), "{described}");
+    }
 
     #[test]
     fn a_daemon_that_ends_again_and_again_ends_the_trial() {

@@ -87,15 +87,17 @@ fn check(publish: &Path, catalog: &Catalog) -> Result<Option<String>, String> {
     let is_new = published().next().is_none();
     match fs::read_dir(publish) {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound && is_new => {
-            fs::create_dir_all(publish).map_err(|error| unusable(publish, &error))?;
-        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(format!(
-                "The publish folder {} is missing. Connect its volume, or put the folder back; everything \
-                 published is kept until then.",
-                publish.display()
-            ));
+            let made = if is_new { fs::create_dir_all(publish) } else { Err(error) };
+            made.map_err(|error| match error.kind() {
+                // Where the volume should be, nothing may be made.
+                ErrorKind::NotFound | ErrorKind::PermissionDenied => format!(
+                    "The publish folder {} is missing. Connect its volume, or put the folder back; everything \
+                     published is kept until then.",
+                    publish.display()
+                ),
+                _ => unusable(publish, &error),
+            })?;
         }
         Err(error) => return Err(unusable(publish, &error)),
     }

@@ -27,7 +27,6 @@ use crate::app::{App, Listeners};
 use crate::history::{Event, Member, Series};
 use crate::members::Standing;
 use crate::net::http::{Request, Response};
-use crate::recent;
 use crate::words;
 
 /// What a wrong password costs, so that trying many takes long.
@@ -62,6 +61,7 @@ struct Facts<'a> {
     peer_table: PeerTable,
     peers: usize,
     uptime: Duration,
+    system: Vec<(String, String)>,
 }
 
 #[derive(Debug, Template)]
@@ -79,6 +79,8 @@ pub(super) struct AdminPage {
     pub(super) machine: machine::Facts,
     /// Name and value.
     pub(super) box_facts: Vec<(&'static str, String)>,
+    /// What init knows of the system, the same way.
+    pub(super) system: Vec<(String, String)>,
     pub(super) network: Vec<(&'static str, String)>,
     pub(super) config: Vec<(&'static str, String)>,
     members: Vec<MemberRow>,
@@ -126,7 +128,7 @@ pub(super) async fn respond_with_report(app: &App, request: &Request, host: &Hos
     if let Some(refusal) = refusal(app, request, host).await {
         return refusal;
     }
-    reply::text("text/plain; charset=utf-8", report::render(&AdminPage::of(app).await, &recent::lines()))
+    report::respond(&AdminPage::of(app).await, app.health.system().logs).await
 }
 
 /// What an asker is answered who may not see it.
@@ -174,6 +176,7 @@ impl AdminPage {
             peer_table: PeerTable::of(&app.peers),
             peers: app.peers.len(),
             uptime: app.started.elapsed(),
+            system: app.health.system().facts,
         })
     }
 
@@ -196,6 +199,7 @@ impl AdminPage {
             peers: facts.peer_table,
             problems: facts.problems,
             events: facts.events,
+            system: facts.system,
         }
     }
 }
@@ -393,6 +397,7 @@ mod tests {
             peer_table: PeerTable::of(&Peers::new(&config.limits)),
             peers: 7,
             uptime: Duration::from_hours(1),
+            system: vec![("Slot".into(), "a runs".into())],
         };
         AdminPage::new(facts).render().unwrap()
     }
@@ -416,6 +421,7 @@ mod tests {
             "Nobody is connected.",
             "1.0 MB free of 2.0 MB",
             "1 hour",
+            "<dt>Slot</dt><dd>a runs</dd>",
             "1 seeding, 1 failed",
             "A name is odd.",
             "alice</td><td>1970-01-01 00:00 UTC</td><td>2.0 MB</td><td>3.0 MB</td><td>7 bytes</td><td>3</td><td>",
