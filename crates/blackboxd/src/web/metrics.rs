@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub(super) peers: usize,
     /// Peers that the tracker knows.
     pub(super) tracker_peers: usize,
+    /// Announces since the daemon started.
+    pub(super) announces: u64,
     /// How port mapping stands, as one of [`STATES`](port_mapping::STATES).
     pub(super) port_mapping: &'static str,
     /// Bytes read to hash them since the daemon started.
@@ -51,6 +53,8 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
     gauge(text, "blackbox_problems", "Things that are wrong with the box right now.", facts.problems as u64)?;
     gauge(text, "blackbox_peers", "Peers that are connected.", facts.peers as u64)?;
     gauge(text, "blackbox_tracker_peers", "Peers that the tracker knows.", facts.tracker_peers as u64)?;
+    let help = "Announces to the tracker since the daemon started, over HTTP and UDP.";
+    single(text, "blackbox_tracker_announces_total", "counter", help, facts.announces)?;
     let help = "Bytes of content read to hash them since the daemon started.";
     single(text, "blackbox_hashed_bytes_total", "counter", help, facts.hashed)?;
     let help = "Bytes of content read again to compare them with what was hashed, since the daemon started.";
@@ -197,6 +201,7 @@ mod tests {
             uptime: Duration::from_millis(61_500),
             peers: 3,
             tracker_peers: 4,
+            announces: 12,
             port_mapping: "mapped",
             hashed: 5,
             scrubbed: 6,

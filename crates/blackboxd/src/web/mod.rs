@@ -68,7 +68,7 @@ use links::{Links, MappedTracker};
 use shelf::{Key, Shelf};
 
 /// Downloads over `/files` at once; more are told to come back, so that the page stays in reach. With the parts that
-/// are read ahead ([`download::MAX_PART`]) they hold at most 48 MB.
+/// are read ahead ([`download::MAX_PART`]) and their connections they hold at most 70 MB.
 const MAX_DOWNLOADS: usize = 256;
 
 /// The web's own state.
@@ -198,6 +198,7 @@ async fn metrics(app: &App, is_trusted: bool) -> metrics::Facts {
         uptime: app.started.elapsed(),
         peers: app.peers.len(),
         tracker_peers: app.swarms.peer_count(),
+        announces: app.tracker_load.all(),
         port_mapping: app.port_mapping.state().name(),
         hashed: app.hashed_bytes.load(Ordering::Relaxed),
         scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),

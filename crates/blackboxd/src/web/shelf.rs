@@ -1,4 +1,4 @@
-//! Answers as they were a moment ago: what many ask for is made a few times in a second and not for each of them.
+//! Answers as they were a moment ago: what many ask for is made once in a second and not for each of them.
 //!
 //! Nothing outlives the catalog that it was made of, so that an item is there and is gone for everybody at once. Who must have what
 //! holds now, counters included, says `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4), as a browser does when it
@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::net::http::Request;
 
 /// How old an answer may be.
-const LIFE: Duration = Duration::from_millis(250);
+const LIFE: Duration = Duration::from_secs(1);
 
 /// Answers, and bytes of all their contents, that are kept at most; there is little need for more in that time.
 const MAX_ANSWERS: usize = 256;
