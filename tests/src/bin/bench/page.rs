@@ -110,7 +110,7 @@ fn load(material: &Material, name: &str, rate: u32, seconds: u32) -> Result<Valu
     let visits = visitors.end();
     // They came while it warmed up too.
     told["answers"] = (f64::from(seconds) * visits.rate()).into();
-    told["median_ms"] = visits.wait_ms(0.5).into();
-    told["late_ms"] = visits.wait_ms(0.99).into();
+    told["median_ms"] = visits.wait_ms(50).into();
+    told["late_ms"] = visits.wait_ms(99).into();
     Ok(told)
 }

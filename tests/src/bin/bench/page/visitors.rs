@@ -64,9 +64,9 @@ impl Visits {
         self.waits.len() as f64 / self.took.as_secs_f64()
     }
 
-    /// Milliseconds in which this part of all were answered.
-    pub fn wait_ms(&self, part: f64) -> f64 {
-        let place = (self.waits.len() as f64 * part) as usize;
+    /// Milliseconds in which so many in a hundred were answered.
+    pub fn wait_ms(&self, percent: usize) -> f64 {
+        let place = self.waits.len() * percent / 100;
         self.waits.get(place).map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
     }
 }
