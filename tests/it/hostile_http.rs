@@ -133,8 +133,8 @@ fn old_and_hasty_clients_are_answered() {
     assert!(statuses(&said) == [200] && said.ends_with(&*content), "{}", cut(said.as_bytes()));
     // All at once are answered one after the other.
     let asked = ["GET /healthz", "HEAD /files/file", "GET /nothing", "GET /files/file"];
-    let asked: String = asked.iter().map(|it| format!("{it} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
-    let asked = asked + &last("GET /healthz HTTP/1.1\r\nHost: a\r\n");
+    let asked: Vec<String> = asked.iter().map(|it| format!("{it} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    let asked = asked.concat() + &last("GET /healthz HTTP/1.1\r\nHost: a\r\n");
     let said = exchange(daemon.api.address, asked.as_bytes());
     assert_eq!(statuses(&said), [200, 200, 404, 200, 200]);
     assert!(said.contains(&*content) && said.ends_with("ok\n"), "{said}");

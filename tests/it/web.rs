@@ -167,7 +167,7 @@ fn files_are_served_with_ranges() {
         assert_eq!(said, (416, Some("bytes */5000")), "{beyond}");
     }
     // Nobody gets more than the file, however often it is asked for at once.
-    let many = format!("bytes={}", ["0-"; 2000].join(","));
+    let many = format!("bytes={}0-", "0-,".repeat(2000));
     let overlapping: Vec<_> = (0..1000).map(|first| format!("{first}-{}", first + 4000)).collect();
     let overlapping = format!("bytes={}", overlapping.join(","));
     for odd in [&many, &overlapping, "bytes=9-1", "bytes=0x10-0x20"] {
