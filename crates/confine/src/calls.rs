@@ -90,6 +90,8 @@ const PROGRAMS_OLDER: &[c_long] = &[];
 #[rustfmt::skip]
 const MOUNTS: &[c_long] = &[
     libc::SYS_mount, libc::SYS_umount2, libc::SYS_unshare, libc::SYS_fchown, libc::SYS_fchownat,
+    // ntfs-3g makes sure that it is who it is.
+    libc::SYS_setgroups, libc::SYS_setresgid, libc::SYS_setresuid,
     #[cfg(target_arch = "x86_64")] libc::SYS_chown,
 ];
 
