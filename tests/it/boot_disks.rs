@@ -69,12 +69,12 @@ fn assert_rights(report: &str) {
         format!("Uid:{uid} CapEff:{capabilities:016x} CapBnd:{capabilities:016x} NoNewPrivs:1 Seccomp:2 ")
     };
     let (network, administration, modules) = (0x3400, 1 << 21, 1 << 16);
-    let (reads, gives) = (1 << 2, 1);
+    let (reads, gives, leaves) = (1 << 2, 1, 1 << 6);
     for (child, limits) in [
         ("exe net {", limits(paths::NETWORK_ID, network)),
         ("exe mdns ", limits(paths::NETWORK_ID, 0)),
         ("exe journal ", limits(paths::LOG_ID, 0)),
-        ("exe media sr0 ", limits(0, administration | reads | gives)),
+        ("exe media sr0 ", limits(0, administration | reads | gives | leaves)),
         (paths::DAEMON, limits(paths::DAEMON_ID, 0)),
     ] {
         let last = seen(child).pop();

@@ -172,9 +172,13 @@ impl Rights {
     pub const MODULES: Self = Self(CapabilitySet::SYS_MODULE);
     /// Change what the kernel knows of disks, mount and unmount.
     pub const DISKS: Self = Self(CapabilitySet::SYS_ADMIN);
-    /// The same, read everything, and give nodes of devices to the daemon.
-    pub const MEDIA: Self =
-        Self(CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_READ_SEARCH).union(CapabilitySet::CHOWN));
+    /// The same, read everything, give nodes of devices to the daemon, and leave groups, as ntfs-3g does.
+    pub const MEDIA: Self = Self(
+        CapabilitySet::SYS_ADMIN
+            .union(CapabilitySet::DAC_READ_SEARCH)
+            .union(CapabilitySet::CHOWN)
+            .union(CapabilitySet::SETGID),
+    );
     /// Mount and unmount, and do everything with anybody's files.
     pub const UPDATES: Self =
         Self(CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::FOWNER));
