@@ -185,7 +185,9 @@ pub(super) async fn unchoke(app: SharedApp, ending: CancellationToken) {
         let peers = app.peers.registry.stats();
         let elapsed = started.saturating_duration_since(counted);
         if elapsed >= ROUND {
-            peers.iter().for_each(|(peer, stats)| peer.set_pace(stats.bytes_sent, elapsed));
+            for (peer, stats) in &peers {
+                peer.set_pace(stats.bytes_sent, elapsed);
+            }
             let now_uploaded = app.peers.uploaded.load(Ordering::Relaxed);
             slots.follow(round(&peers, elapsed, now_uploaded.saturating_sub(uploaded)));
             (counted, uploaded) = (started, now_uploaded);
