@@ -21,5 +21,5 @@ pub(crate) fn take(vm: &mut Vm) {
     let read = Process::start(command).succeed(Duration::from_mins(1));
     // It also says that it can't reach a desktop's bus, where there is none.
     let url = format!("http://{}/", vm.api.address.ip());
-    assert_eq!(read.last(), Some(&url), "a phone reads something else off the screen: {read:?}");
+    assert!(read.contains(&url), "a phone reads something else off the screen: {read:?}");
 }
