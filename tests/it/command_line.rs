@@ -110,8 +110,8 @@ fn sigterm_ends_it_within_5_seconds_at_work() {
     // gives away, to a peer that takes nothing and to a browser,
     let mut peer = Peer::connect(daemon.peer, &file.info_hash, true).unwrap();
     peer.become_unchoked().unwrap();
-    for block in 0..100 {
-        peer.request(0, block * BLOCK, BLOCK).unwrap();
+    for piece in 0..100 {
+        peer.request(piece, 0, BLOCK).unwrap();
     }
     let mut browser = TcpStream::connect(daemon.api.address).unwrap();
     browser.write_all(b"GET /files/file HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
