@@ -6,7 +6,7 @@ use system_tests::content::{Chance, write_file};
 use system_tests::image::{Disk, image, is_of_packages};
 use system_tests::sabotage::{Victim, initramfs};
 use system_tests::vm::{DISC, Hardware, READY, Vm};
-use system_tests::{disc, figure};
+use system_tests::{disc, figure, wait};
 
 use super::boot::bench;
 
@@ -42,6 +42,8 @@ fn a_daemon_that_is_frozen_is_started_anew_and_an_init_that_fails_starts_the_box
         "kernel: Linux version",
         "init: boot: daemon",
     ];
+    // Init tells the daemon what it knows once that is ready.
+    wait::until_holds("what init knows", READY, || vm.api.report().contains(expected[0]));
     assert_in_order(&vm.api.report(), &expected);
 
     let started = Instant::now();

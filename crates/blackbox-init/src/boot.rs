@@ -101,7 +101,7 @@ const PHASES: [Phase; 12] = [
         name: "media",
         source: Source::Boot,
         run: |machine, _| {
-            machine.load_disk_sensors();
+            machine.load_silent_modules();
             machine.enable_media();
             Ok(())
         },
@@ -127,7 +127,6 @@ const LATE: [Phase; 4] = [
 pub fn live(machine: &mut Machine) -> sys::Reboot {
     let mut facts = Facts::default();
     go_through(machine, &mut facts, &PHASES);
-    machine.set_fault_on_button(facts.cmdline.fault_on_button);
     loop {
         if let Some(how) = machine.serve(facts.waits_for_disk) {
             return how;
@@ -173,6 +172,7 @@ fn mount_kernel_file_systems(machine: &mut Machine, facts: &mut Facts) -> Result
         failed.extend(mounted.err().map(|error| format!("{target} ({error})")));
     }
     facts.cmdline = Cmdline::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    machine.set_fault_on_button(facts.cmdline.fault_on_button);
     log::open(&facts.cmdline.serial);
     machine.open_console();
     let slot = facts.cmdline.slot.map_or("unknown".into(), |slot| slot.to_string());

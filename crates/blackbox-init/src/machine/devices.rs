@@ -24,7 +24,7 @@ use crate::update::Job;
 const MODPROBE_LIMIT: Duration = Duration::from_mins(2);
 
 /// As there is nothing that it has to look for.
-const SENSORS_LIMIT: Duration = Duration::from_secs(10);
+const SILENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Uevents taken before others have their turn.
 const MAX_AT_ONCE: usize = 256;
@@ -36,11 +36,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_DRIVES: usize = 64;
 
 impl Machine {
-    /// Has SATA disks tell how warm they are: no device asks for that driver by name.
-    pub fn load_disk_sensors(&mut self) {
-        let drivetemp = Tool::new(tools::MODPROBE, &["-q", "--", "drivetemp"], SENSORS_LIMIT);
-        if let Err(error) = self.run(&drivetemp) {
-            log!("drivetemp: {error}");
+    /// Loads what no device asks for by name: how warm SATA disks are, and what ntfs-3g works with, which may load nothing itself.
+    pub fn load_silent_modules(&mut self) {
+        if !modules::can_be_loaded() {
+            return;
+        }
+        let modprobe = Tool::new(tools::MODPROBE, &["-q", "-a", "--", "drivetemp", "fuse"], SILENT_LIMIT);
+        if let Err(error) = self.run(&modprobe) {
+            log!("drivetemp, fuse: {error}");
         }
     }
 
