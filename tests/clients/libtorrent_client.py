@@ -36,6 +36,12 @@ SETTINGS = {
 DHT_SETTINGS = {"dht_restrict_routing_ips": False, "dht_restrict_search_ips": False}
 
 
+def wait_for_alerts(session):
+    """Those of a moment. What session.wait_for_alert() returns may be moved in memory while Python looks at it, and crash that."""
+    time.sleep(0.1)
+    return session.pop_alerts()
+
+
 def parameters(source):
     if source.startswith("magnet:"):
         return libtorrent.parse_magnet_uri(source)
@@ -55,15 +61,13 @@ def download(source, folder, settings="{}"):
     added.save_path = folder
     handle = session.add_torrent(added)
     while not handle.status().is_seeding:
-        session.wait_for_alert(200)
-        for alert in session.pop_alerts():
+        for alert in wait_for_alerts(session):
             print(alert, flush=True)
     # Written, not only received.
     handle.flush_cache()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        session.wait_for_alert(200)
-        if any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in session.pop_alerts()):
+        if any(isinstance(alert, libtorrent.cache_flushed_alert) for alert in wait_for_alerts(session)):
             return
     sys.exit("the cache was not flushed")
 
@@ -74,8 +78,7 @@ def meet(source, folder):
     added.save_path = folder
     handle = session.add_torrent(added)
     while not any(peer.source & libtorrent.peer_info.pex for peer in handle.get_peer_info()):
-        session.wait_for_alert(200)
-        for alert in session.pop_alerts():
+        for alert in wait_for_alerts(session):
             print(alert, flush=True)
 
 
@@ -86,8 +89,7 @@ def node(address):
         time.sleep(0.05)
     print("port", session.listen_port(), flush=True)
     while True:
-        session.wait_for_alert(1000)
-        session.pop_alerts()
+        wait_for_alerts(session)
 
 
 def storage_of(path):
