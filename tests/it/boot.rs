@@ -39,6 +39,13 @@ fn make_disc(bench: &Path, label: &str) -> (PathBuf, PathBuf) {
     (disc::burn(&folder, label, &bench.join(format!("{label}.iso"))), folder)
 }
 
+/// Burns a disc with one file, and returns the file too.
+pub(super) fn burn(bench: &Path, label: &str) -> (PathBuf, PathBuf) {
+    let film = bench.join(label).join("film.bin");
+    write_file(&mut Chance::fresh(), &film, 3 << 20);
+    (disc::burn(&bench.join(label), label, &bench.join(format!("{label}.iso"))), film)
+}
+
 /// Inserts a disc and waits until its item is seeding and the tray is open.
 #[track_caller]
 pub(super) fn import(vm: &mut Vm, disc: &Path, label: &str, limit: Duration) -> (Published, Duration) {

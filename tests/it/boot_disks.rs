@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use appliance::paths;
-use system_tests::content::{Chance, write_file};
 use system_tests::image::Disk;
 use system_tests::network::BOX;
 use system_tests::process::run;
 use system_tests::sabotage::{Victim, initramfs};
 use system_tests::vm::{DISC, Hardware, Quality, Vm};
-use system_tests::{disc, wait};
+use system_tests::wait;
 
-use super::boot::{bench, import};
+use super::boot::{bench, burn, import};
 
 /// Time in which what was published before is seeding again, on a busy test machine; it is not hashed for that.
 const AGAIN: Duration = Duration::from_secs(20);
@@ -23,13 +22,6 @@ const ANEW: Duration = Duration::from_mins(1);
 
 /// What a file system has in its beginning, in bytes, without which nobody can tell what it is.
 const HEADER: usize = 1 << 20;
-
-/// Burns a disc with one file, and returns the file too.
-fn burn(bench: &Path, label: &str) -> (PathBuf, PathBuf) {
-    let film = bench.join(label).join("film.bin");
-    write_file(&mut Chance::fresh(), &film, 3 << 20);
-    (disc::burn(&bench.join(label), label, &bench.join(format!("{label}.iso"))), film)
-}
 
 fn start(disk: &Disk, others: &[&Path]) -> Vm {
     let others = others.iter().map(|other| other.to_path_buf()).collect();

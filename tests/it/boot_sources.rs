@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use system_tests::content::{Chance, write_file};
 use system_tests::image::{Disk, image, is_of_packages, other_image};
 use system_tests::update::{NEWER, Update};
 use system_tests::vm::{DISC, Hardware, READY, Vm};
 use system_tests::{disc, figure, left_out};
 
-use super::boot::{bench, import};
+use super::boot::{bench, burn, import};
 use super::boot_update::{KEPT, UPDATE};
 
 /// Later than [`NEWER`].
@@ -29,9 +28,7 @@ fn a_box_is_updated_to_the_image_from_the_other_source_and_back() {
     let bench = bench.path();
     assert_ne!(is_of_packages(&image()), is_of_packages(&other), "one is of packages, one of sources");
     let disk = Disk::flash(bench, 2048);
-    let content = bench.join("CONTENT");
-    write_file(&mut Chance::fresh(), &content.join("film.bin"), 3 << 20);
-    let content = disc::burn(&content, "CONTENT", &bench.join("content.iso"));
+    let (content, _) = burn(bench, "CONTENT");
     let mut vm = Vm::start(&disk, &Hardware::default());
     vm.wait_until_ready();
     let (item, _) = import(&mut vm, &content, "CONTENT", DISC);

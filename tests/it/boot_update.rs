@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use appliance::boot_state::{BLOCK_BYTES, BootState, Nonce, STATE_FILE, Slot, TRIED_FILE};
 use appliance::paths;
-use system_tests::content::{Chance, write_file};
+use system_tests::content::Chance;
 use system_tests::image::Disk;
 use system_tests::stick::{self, Kind};
 use system_tests::update::{
@@ -16,7 +16,7 @@ use system_tests::update::{
 use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
 use system_tests::{disc, figure, left_out, thorough, wait};
 
-use super::boot::{bench, import};
+use super::boot::{self, bench, import};
 
 /// The version that was built.
 const BUILT: &str = env!("CARGO_PKG_VERSION");
@@ -84,9 +84,7 @@ fn a_good_update_runs_from_then_on_and_bad_ones_are_refused() {
         ],
     );
     let good = burn(bench, "GOOD", &[("good.update", &good, |_| ())]);
-    let content = bench.join("CONTENT");
-    write_file(&mut Chance::fresh(), &content.join("film.bin"), 3 << 20);
-    let content = disc::burn(&content, "CONTENT", &bench.join("content.iso"));
+    let (content, _) = boot::burn(bench, "CONTENT");
 
     let mut vm = Vm::start(&disk, &Hardware::default());
     vm.wait_until_ready();
@@ -263,9 +261,7 @@ fn an_update_in_a_folder_that_can_only_be_read_is_refused() {
     let disk = Disk::flash(bench, 1024);
     let mut vm = Vm::start(&disk, &Hardware::default());
     vm.wait_until_ready();
-    let folder = bench.join("CONTENT");
-    write_file(&mut Chance::fresh(), &folder.join("film.bin"), 3 << 20);
-    import(&mut vm, &disc::burn(&folder, "CONTENT", &bench.join("content.iso")), "CONTENT", DISC);
+    import(&mut vm, &boot::burn(bench, "CONTENT").0, "CONTENT", DISC);
     vm.power_off();
     disk.drop_update(&Update::default().make(bench, "new.update"));
     disk.spoil_file("publish/CONTENT/film.bin");

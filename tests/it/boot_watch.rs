@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use system_tests::content::{Chance, write_file};
 use system_tests::image::{Disk, image, is_of_packages};
 use system_tests::sabotage::{Victim, initramfs};
 use system_tests::vm::{DISC, Hardware, READY, Vm};
-use system_tests::{disc, figure, wait};
+use system_tests::{figure, wait};
 
-use super::boot::bench;
+use super::boot::{bench, burn};
 
 /// A machine without the detour of a boot loader, for somebody to be attacked in it.
 fn hardware(bench: &std::path::Path, victim: Victim, kernel_options: &'static str) -> Hardware {
@@ -21,9 +20,7 @@ fn a_daemon_that_is_frozen_is_started_anew_and_an_init_that_fails_starts_the_box
     let Some(bench) = bench() else { return };
     let bench = bench.path();
     let disk = Disk::flash(bench, 1024);
-    let folder = bench.join("FROZEN");
-    write_file(&mut Chance::fresh(), &folder.join("film.bin"), 3 << 20);
-    let frozen = disc::burn(&folder, "FROZEN", &bench.join("frozen.iso"));
+    let (frozen, _) = burn(bench, "FROZEN");
     // Every machine of QEMU's has a watchdog in its chipset, whose driver is a module or is none.
     let options = "blackbox.patience-seconds=30 modprobe.blacklist=iTCO_wdt initcall_blacklist=iTCO_wdt_driver_init \
                    blackbox.fault-on-button";

@@ -1,12 +1,11 @@
 //! The history on a real disk.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::testing::published;
-use super::{Content, Handle, open};
+use super::testing::{published, with_catalog};
+use super::{Content, Handle};
 use crate::history::{Event, Figures, Kind};
 use crate::members::Account;
 
@@ -30,14 +29,6 @@ fn of_the_box(catalog: &Handle) -> Figures {
 fn of_an_item(catalog: &Handle, content: &Content) -> Figures {
     let (series, now) = catalog.series(content).unwrap();
     series.last(2, 2, now).into_iter().fold([0; 3], |all, week| [0, 1, 2].map(|at| all[at] + week[at]))
-}
-
-fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
-    let (handle, owner) = open(state, false).unwrap();
-    handle.set_online(None).unwrap();
-    use_it(&handle);
-    handle.close();
-    owner.join().unwrap();
 }
 
 fn named(catalog: &Handle, name: &str) -> Arc<Content> {

@@ -362,22 +362,13 @@ fn key(item: &Item) -> Key {
 mod tests {
     use super::*;
     use crate::catalog::Fate;
-    use crate::catalog::testing::{private, published};
+    use crate::catalog::testing::{private, published, with_catalog};
     use std::sync::atomic::Ordering;
 
     fn publish(catalog: &Handle, name: &str) -> Arc<Content> {
         let publication = published(name, &[]);
         catalog.publish(name, publication.clone()).unwrap();
         publication.content
-    }
-
-    /// Runs `use_it` with the catalog in `state`, then closes it.
-    fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
-        let (handle, owner) = open(state, false).unwrap();
-        handle.set_online(None).unwrap();
-        use_it(&handle);
-        handle.close();
-        owner.join().unwrap();
     }
 
     #[test]

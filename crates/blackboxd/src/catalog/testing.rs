@@ -5,7 +5,7 @@ use std::path::Path;
 
 use torrent::{FilePath, FileRoot, piece_length};
 
-use super::Publication;
+use super::{Handle, Publication, open};
 use crate::hash::Hashes;
 use crate::identity::Identity;
 use crate::listing::{ListedFile, Listing};
@@ -59,4 +59,13 @@ pub fn folder(publish: &Path, name: &str, files: &[(String, Vec<u8>)]) -> Public
         ListedFile { path: FilePath::from_path(Path::new(path)).unwrap(), identity }
     };
     publication_of(name, Listing::Folder(files.iter().map(listed).collect()))
+}
+
+/// Runs `use_it` with the catalog in `state`, then closes it.
+pub fn with_catalog(state: &Path, use_it: impl FnOnce(&Handle)) {
+    let (handle, owner) = open(state, false).unwrap();
+    handle.set_online(None).unwrap();
+    use_it(&handle);
+    handle.close();
+    owner.join().unwrap();
 }

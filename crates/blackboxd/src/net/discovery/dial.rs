@@ -3,7 +3,7 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use discovery::candidates::{Candidates, Source, Tip};
@@ -16,7 +16,7 @@ use tracker::{Announce, Event};
 
 use super::interfaces;
 use crate::app::{App, SharedApp};
-use crate::net::peers;
+use crate::net::{lock, peers};
 
 /// How often the box's own addresses are looked up.
 const OWN_ADDRESSES: Duration = Duration::from_mins(1);
@@ -142,10 +142,6 @@ impl Dialler {
     fn lock(&self) -> MutexGuard<'_, Candidates> {
         lock(&self.candidates)
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Calls peers until `ending` is cancelled.

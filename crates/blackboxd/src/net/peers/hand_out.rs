@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seeder::{Event, Member, PeerSession, Reveal, Standing, Swarm, Uplink};
@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use torrent::{Block, InfoHash, Lengths, PieceIndex};
 
 use super::wanted::Wanted;
+use crate::net::lock;
 
 /// For so long it is remembered what became of an item's pieces when all have left: many come back.
 const MEMORY: Duration = Duration::from_mins(10);
@@ -276,8 +277,4 @@ impl Drop for Membership<'_> {
         drop(state);
         self.hand_out.changed.notify_one();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
