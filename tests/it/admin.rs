@@ -81,7 +81,13 @@ fn peers_and_what_init_knows_are_told() {
         checked: Some(1_700_000_060),
     };
     let slot = Some("b".to_owned());
-    init.send(&ToDaemon::Machine(Machine { version: "9.8.7".into(), slot, is_trial: true, clock }));
+    init.send(&ToDaemon::Machine(Machine {
+        version: "9.8.7".into(),
+        slot,
+        is_trial: true,
+        clock,
+        ..Machine::default()
+    }));
     let expected = [
         "1 peer is connected.",
         // As its peer id tells.
@@ -143,7 +149,7 @@ fn the_report_has_what_init_knows_and_the_log_that_it_keeps() {
     fs::write(log.join(segment_name(8)), "[   12.000] init: asked to switch off\n").unwrap();
     let (daemon, mut init) = site.start_with_init();
     let facts = vec![("Slots".to_owned(), "slot a has proved itself".to_owned())];
-    init.send(&ToDaemon::System { facts, logs: vec![log] });
+    init.send(&ToDaemon::Machine(Machine { facts, logs: vec![log], ..Machine::default() }));
     let report = || daemon.api.report();
     wait::until_holds("the report has it", Duration::from_secs(20), || {
         report().contains("Slots: slot a has proved itself\n")

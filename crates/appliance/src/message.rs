@@ -48,19 +48,12 @@ pub enum ToDaemon {
     },
     /// What only init knows of the machine; replaces what was said before.
     Machine(Machine),
-    /// What else init knows of the system that runs; replaces what was said before.
-    System {
-        /// For people: names and values, in this order.
-        facts: Vec<(String, String)>,
-        /// Folders of the log (see [`crate::journal`]), oldest lines first.
-        logs: Vec<PathBuf>,
-    },
     /// An update is on trial: say [`ToInit::Serves`] as soon as that is proved. Sent again to a restarted daemon.
     ProveYourself,
 }
 
 /// The machine, as far as the daemon can't look for itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Version of the image that runs.
     pub version: String,
@@ -70,10 +63,14 @@ pub struct Machine {
     pub is_trial: bool,
     /// The clock.
     pub clock: Clock,
+    /// What else is known of it, for people: names and values, in this order.
+    pub facts: Vec<(String, String)>,
+    /// Folders of the log (see [`crate::journal`]), oldest lines first.
+    pub logs: Vec<PathBuf>,
 }
 
 /// How far the machine's clock can be believed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     /// A time that has passed for sure, that of the build: seconds since 1970.
     pub floor: u64,
@@ -206,8 +203,9 @@ mod tests {
                 slot: Some("b".into()),
                 is_trial: true,
                 clock: Clock { floor: 1, source: Some("192.0.2.1".parse().unwrap()), checked: Some(2) },
+                facts: vec![("Slot".into(), "a".into())],
+                logs: vec!["/data/log".into()],
             }),
-            ToDaemon::System { facts: vec![("Slot".into(), "a".into())], logs: vec!["/data/log".into()] },
             ToDaemon::ProveYourself,
         ] {
             let line = encode(&message).unwrap();

@@ -104,16 +104,6 @@ struct HealthState {
     addresses: Vec<IpAddr>,
     name: Option<String>,
     machine: Option<Machine>,
-    system: System,
-}
-
-/// What init knows of the system that runs; nothing on a hosted run.
-#[derive(Debug, Default, Clone)]
-pub struct System {
-    /// Names and values, for people.
-    pub facts: Vec<(String, String)>,
-    /// Folders of its log.
-    pub logs: Vec<PathBuf>,
 }
 
 impl Health {
@@ -153,16 +143,6 @@ impl Health {
     /// Replaces what init knows of the machine.
     pub fn set_machine(&self, machine: Machine) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).machine = Some(machine);
-    }
-
-    /// What init knows of the system.
-    pub fn system(&self) -> System {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).system.clone()
-    }
-
-    /// Replaces what init knows of it.
-    pub fn set_system(&self, system: System) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).system = system;
     }
 
     /// Whether the publish folder can be trusted, or what is wrong with it; `None` before it was looked at.

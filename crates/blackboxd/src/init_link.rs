@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use appliance::message::{MAX_LINE, ToDaemon, ToInit, decode, encode};
 use appliance::paths::INIT_FD_VAR;
 
-use crate::app::{App, SharedApp, System};
+use crate::app::{App, SharedApp};
 use crate::catalog::{Catalog, State};
 use crate::import::Importer;
 use crate::proof;
@@ -88,7 +88,6 @@ pub fn listen(app: &SharedApp, link: &Arc<InitLink>) {
             Ok(ToDaemon::Problems { sentences }) => app.health.set_from_init(sentences),
             Ok(ToDaemon::Addresses { addresses, name }) => app.health.set_addresses(addresses, name),
             Ok(ToDaemon::Machine(machine)) => app.health.set_machine(machine),
-            Ok(ToDaemon::System { facts, logs }) => app.health.set_system(System { facts, logs }),
             Ok(ToDaemon::ProveYourself) => start_proof(app, link),
             Err(error) => tracing::warn!("init said something that is not understood: {error}"),
         }

@@ -74,8 +74,6 @@ struct Told {
     machine: Option<message::Machine>,
     /// That it has to prove itself.
     trial: bool,
-    /// What is known of the system.
-    facts: Option<Vec<(String, String)>>,
 }
 
 /// Everything PID 1 looks after.

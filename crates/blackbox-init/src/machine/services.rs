@@ -190,15 +190,12 @@ impl Machine {
             slot: self.updates.slot().map(|slot| slot.to_string()),
             is_trial: self.updates.is_trial(),
             clock: self.clock.state(),
+            facts: self.facts.clone(),
+            logs: [paths::LOG, paths::LOG_IN_MEMORY].map(PathBuf::from).to_vec(),
         };
         if self.told.machine.as_ref() != Some(&machine) {
             self.told.machine = Some(machine.clone());
             self.daemon.tell(&ToDaemon::Machine(machine));
-        }
-        if self.told.facts.as_ref() != Some(&self.facts) {
-            self.told.facts = Some(self.facts.clone());
-            let logs = [paths::LOG, paths::LOG_IN_MEMORY].map(PathBuf::from).to_vec();
-            self.daemon.tell(&ToDaemon::System { facts: self.facts.clone(), logs });
         }
         if self.updates.is_trial() && !std::mem::replace(&mut self.told.trial, true) {
             self.daemon.tell(&ToDaemon::ProveYourself);

@@ -128,7 +128,7 @@ pub(super) async fn respond_with_report(app: &App, request: &Request, host: &Hos
     if let Some(refusal) = refusal(app, request, host).await {
         return refusal;
     }
-    report::respond(&AdminPage::of(app).await, app.health.system().logs).await
+    report::respond(&AdminPage::of(app).await, app.health.machine().unwrap_or_default().logs).await
 }
 
 /// What an asker is answered who may not see it.
@@ -176,7 +176,7 @@ impl AdminPage {
             peer_table: PeerTable::of(&app.peers),
             peers: app.peers.len(),
             uptime: app.started.elapsed(),
-            system: app.health.system().facts,
+            system: app.health.machine().unwrap_or_default().facts,
         })
     }
 

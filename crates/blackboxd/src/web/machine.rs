@@ -67,7 +67,13 @@ mod tests {
     #[test]
     fn what_init_knows_is_put_in_words() {
         let clock = Clock { floor: 1_700_000_000, source: None, checked: None };
-        let machine = Machine { version: "1.2.3".into(), slot: Some("b".into()), is_trial: true, clock };
+        let machine = Machine {
+            version: "1.2.3".into(),
+            slot: Some("b".into()),
+            is_trial: true,
+            clock,
+            ..Machine::default()
+        };
         let facts = of_init(Some(&machine));
         assert_eq!(facts[0].1, "version 1.2.3 in slot b, on trial");
         assert!(facts[1].1.ends_with("no earlier than that of the build, 2023-11-14 22:13 UTC"), "{facts:?}");
