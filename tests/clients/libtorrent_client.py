@@ -3,7 +3,7 @@
 
 libtorrent_client.py download TORRENT|URL|MAGNET FOLDER [SETTINGS]    ends when all is there; settings in JSON
 libtorrent_client.py meet TORRENT|URL|MAGNET FOLDER           ends when it is connected to one that a peer told of
-libtorrent_client.py node ADDRESS                              a node of the DHT; says at which port
+libtorrent_client.py node ADDRESS                              a node of the DHT; says at which port, and who announces what
 libtorrent_client.py create PATH PIECE_LENGTH OUTPUT       version 1, files sorted bytewise
 libtorrent_client.py name LIST OUTPUT                      the info hashes of a list of paths and piece lengths, in JSON
 """
@@ -83,13 +83,19 @@ def meet(source, folder):
 
 
 def node(address):
-    settings = {"listen_interfaces": f"{address}:0", "enable_dht": True, "dht_bootstrap_nodes": ""}
+    settings = {
+        "listen_interfaces": f"{address}:0",
+        "enable_dht": True,
+        "dht_bootstrap_nodes": "",
+        "alert_mask": libtorrent.alert.category_t.dht_notification,
+    }
     session = libtorrent.session(SETTINGS | DHT_SETTINGS | settings)
     while not session.listen_port():
         time.sleep(0.05)
     print("port", session.listen_port(), flush=True)
     while True:
-        wait_for_alerts(session)
+        for alert in wait_for_alerts(session):
+            print(alert, flush=True)
 
 
 def storage_of(path):

@@ -77,9 +77,15 @@ fn clients_find_the_box_in_the_dht() {
     if !make_lan() {
         return;
     }
-    let (_node, port) = dht_node(network::CLIENT);
+    let (mut node, port) = dht_node(network::CLIENT);
     let nodes = format!("{}:{port}", network::CLIENT);
     let published = publish(&format!("[discovery]\nlocal = false\ndht_nodes = [\"{nodes}\"]\n"));
+    let hash = published.item.info_hash.to_string();
+    // Clients ask the DHT at their start, and then not for a quarter of an hour.
+    node.wait_for_line("the box's announcement", DOWNLOAD, |line| {
+        let announced = line.contains("incoming dht announce") && line.contains(&hash);
+        (announced && line.contains(network::BOX)).then_some(())
+    });
     // At an address that it was told: at others without a way to the Internet it is no node.
     let settings = format!(
         r#"{{ "enable_dht": true, "dht_bootstrap_nodes": "{nodes}", "listen_interfaces": "{}:0" }}"#,

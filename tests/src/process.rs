@@ -25,7 +25,7 @@ type Said = Arc<Mutex<Vec<String>>>;
 /// A running child.
 #[derive(Debug)]
 pub struct Process {
-    name: String,
+    pub(crate) name: String,
     child: Child,
     said: Said,
     readers: Vec<JoinHandle<()>>,
