@@ -13,7 +13,7 @@ use system_tests::clients::{COMMON, Client, DOWNLOAD, make_with_libtorrent};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::image::Disk;
 use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
-use system_tests::{disc, figure, network, wait};
+use system_tests::{browser, disc, figure, network, wait};
 use tempfile::TempDir;
 use torrent::Metainfo;
 
@@ -90,8 +90,17 @@ fn first_boot(bench: &Path, disk: &Disk) -> (Vec<Published>, u64) {
     figure("memory in use when idle (MiB)", used);
 
     let (holiday, folder) = make_disc(bench, "HOLIDAY");
+    let page = format!("http://{}/", network::BOX);
+    let onlooker = browser::is_there("a disc that appears on the page in Chromium").then(|| {
+        let mut onlooker = browser::start("live", &[&page, "HOLIDAY"]);
+        onlooker.wait_for_line("the page", DISC, |line| (line == "looking").then_some(()));
+        onlooker
+    });
     let (item, took) = import(&mut vm, &holiday, "HOLIDAY", DISC);
     figure("disc of 24 MB from insertion to seeding", took);
+    if let Some(onlooker) = onlooker {
+        onlooker.succeed(DISC);
+    }
     let mut downloads: Vec<_> = COMMON
         .iter()
         .map(|client| {

@@ -193,7 +193,8 @@ impl Published {
         Metainfo::parse(&response.body).expect("metainfo")
     }
 
-    /// Writes its `.torrent`, changed, into `folder` and returns the file's path.
+    /// Writes its `.torrent`, changed, into `folder` and returns the file's path. A client that is just reading it from an
+    /// earlier call reads that one.
     ///
     /// # Panics
     /// When it can't be had or written.
@@ -202,7 +203,9 @@ impl Published {
         let (mut metainfo, _) = self.metainfo();
         change(&mut metainfo);
         let path = folder.join(format!("{}.torrent", self.info_hash));
-        std::fs::write(&path, metainfo.to_bytes()).expect("new file");
+        let written = path.with_extension("written");
+        std::fs::write(&written, metainfo.to_bytes()).expect("new file");
+        std::fs::rename(written, &path).expect("a file of ours");
         path.to_str().expect("our paths are text").to_owned()
     }
 
