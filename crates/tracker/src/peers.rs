@@ -177,11 +177,16 @@ fn find<'a, A: Copy + 'a>(
 ) {
     let (mut at, mut left) = (positions.start, positions.len());
     for array in arrays {
-        while let Some((run, index)) = array.run_at(at).filter(|_| left > 0) {
+        while left > 0
+            && let Some((run, index)) = array.run_at(at)
+        {
             let part = &run[index..run.len().min(index + left)];
             into.push(part);
             at += part.len();
             left -= part.len();
+        }
+        if left == 0 {
+            return;
         }
         // What is left begins in the next array.
         at = at.saturating_sub(array.len());

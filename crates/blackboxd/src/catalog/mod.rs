@@ -34,13 +34,21 @@ use seeder::mse::req2;
 pub use store::StoreError;
 use torrent::InfoHash;
 
+/// An item that is seeding. Its content is here once more, because the tracker asks for nothing else, a hundred thousand times
+/// a second.
+#[derive(Debug)]
+struct Seeding {
+    item: Arc<Item>,
+    content: Arc<Content>,
+}
+
 /// An immutable view of all items.
 #[derive(Debug, Default)]
 pub struct Catalog {
     newest_first: Vec<Arc<Item>>,
     /// Items of the publish folder, sorted by name.
     by_name: Vec<Arc<Item>>,
-    by_hash: HashMap<InfoHash, Arc<Item>>,
+    by_hash: HashMap<InfoHash, Seeding>,
     /// The names in `by_hash` as peers say them who encrypt; made when one does.
     by_req2: OnceLock<HashMap<[u8; 20], InfoHash>>,
     gone: Arc<Gone>,
@@ -52,8 +60,9 @@ impl Catalog {
     fn new(items: Vec<Arc<Item>>, gone: Arc<Gone>, folder_id: Option<String>) -> Self {
         let mut by_hash = HashMap::new();
         for item in items.iter().filter(|item| item.state == State::Seeding) {
-            let names = item.content.iter().flat_map(|content| content.names_on_the_wire());
-            by_hash.extend(names.map(|name| (name, Arc::clone(item))));
+            let Some(content) = &item.content else { continue };
+            let seeding = || Seeding { item: Arc::clone(item), content: Arc::clone(content) };
+            by_hash.extend(content.names_on_the_wire().map(|name| (name, seeding())));
         }
         let by_name = items.iter().filter(|item| item.medium.is_none()).cloned().collect();
         let mut newest_first = items;
@@ -89,7 +98,12 @@ impl Catalog {
 
     /// The item that is *seeding* under this name of one of its torrents: offline and retired items are not found.
     pub fn seeding(&self, info_hash: &InfoHash) -> Option<&Arc<Item>> {
-        self.by_hash.get(info_hash)
+        self.by_hash.get(info_hash).map(|seeding| &seeding.item)
+    }
+
+    /// Its content.
+    pub fn content(&self, info_hash: &InfoHash) -> Option<&Arc<Content>> {
+        self.by_hash.get(info_hash).map(|seeding| &seeding.content)
     }
 
     /// The name by which an item is seeding that has this [`req2`] hash.

@@ -1,7 +1,9 @@
 //! What HTTP and UDP tracker have in common: which torrents are tracked, and where the box itself is.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use torrent::InfoHash;
 use tracker::address::{Approach, seed_address};
@@ -19,6 +21,15 @@ pub struct Tracker {
     random: Random,
 }
 
+/// What holds for requests that come at the same time.
+pub struct Moment {
+    /// When that is.
+    pub now: Instant,
+    catalog: Arc<Catalog>,
+    /// The peer listener's addresses outside.
+    public: Arc<[SocketAddr]>,
+}
+
 /// A torrent that is not here, and the tracker is not open to all.
 struct NotTracked;
 
@@ -32,19 +43,25 @@ impl Tracker {
         Ok(Self { app, random: Random(AtomicU64::new(seed)) })
     }
 
-    /// Whether somebody there may be answered: its network has not asked too often. Only for whom the source is proven.
-    pub fn admits(&self, now: std::time::Instant, asker: IpAddr) -> bool {
-        self.app.pace.admits(now, asker)
+    /// What holds now. Of use for many requests: to find it out takes longer than all else that is not memory or network.
+    pub fn moment(&self) -> Moment {
+        let (catalog, public) = (self.app.catalog.snapshot(), self.app.public_host.addresses());
+        Moment { now: Instant::now(), catalog, public }
     }
 
-    /// Enters an announce and answers it.
+    /// Whether somebody there may be answered: its network has not asked too often. Only for whom the source is proven.
+    pub fn admits(&self, moment: &Moment, asker: IpAddr) -> bool {
+        self.app.pace.admits(moment.now, asker)
+    }
+
+    /// Enters an announce and answers it, all but [`downloaded`](Self::downloaded).
     ///
     /// # Errors
     /// [`NOT_A_MEMBER`] where there are members and the asker is none; that there is no room for more of their clients; unless
     /// the torrent is in the catalog or the tracker is open to all torrents, what became of it.
     pub fn announce(
         &self,
-        now: std::time::Instant,
+        moment: &Moment,
         announce: &Announce,
         approach: &Approach,
     ) -> Result<Answer, Failure> {
@@ -55,30 +72,32 @@ impl Tracker {
             Err(_) if announce.event == Event::Stopped => return Ok(Answer::to_nobody()),
             member => member?,
         };
-        let catalog = self.app.catalog.snapshot();
-        let content = self.content(&catalog, &announce.info_hash);
-        let content = content.map_err(|NotTracked| self.refusal(&announce.info_hash, approach))?;
-        let own = content.and_then(|_| self.own_address(approach));
+        let content = self.content(&moment.catalog, &announce.info_hash);
+        let content = content.map_err(|NotTracked| self.refusal(moment, &announce.info_hash, approach))?;
+        let own = content.and_then(|_| seed_address(self.app.listeners.peer, &moment.public, approach));
         if let Some((member, content)) = member.zip(content) {
             // Before others are told of it and the box calls it.
             let interval = self.app.swarms.interval_of(&announce.info_hash);
-            self.app.members.announced(now, member, content.info_hash(), announce, interval)?;
+            self.app.members.announced(moment.now, member, content.info_hash(), announce, interval)?;
         }
-        let mut answer = self.app.swarms.announce(now, announce, own, &mut self.random.stream());
+        let answer = self.app.swarms.announce(moment.now, announce, own, &mut self.random.stream());
         if let Some(content) = content {
             self.app.dialler.announced(announce);
             if answer.has_finished {
                 content.counters.completed.fetch_add(1, Ordering::Relaxed);
             }
-            answer.scrape.downloaded = completed(content);
         }
         Ok(answer)
     }
 
+    /// Downloads of an item that finished. An answer over UDP has no place for them, and does without looking so far.
+    pub fn downloaded(&self, moment: &Moment, info_hash: &InfoHash) -> Option<u32> {
+        self.content(&moment.catalog, info_hash).ok().flatten().map(completed)
+    }
+
     /// The figures of a swarm with the box as one of its seeders; `None` when it is not tracked.
-    pub fn scrape(&self, info_hash: &InfoHash) -> Option<Scrape> {
-        let catalog = self.app.catalog.snapshot();
-        let content = self.content(&catalog, info_hash).ok()?;
+    pub fn scrape(&self, moment: &Moment, info_hash: &InfoHash) -> Option<Scrape> {
+        let content = self.content(&moment.catalog, info_hash).ok()?;
         let known = self.app.swarms.scrape(info_hash);
         let Some(content) = content else { return known };
         let mut scrape = known.unwrap_or_default();
@@ -101,13 +120,12 @@ impl Tracker {
 
     /// As [`scrape`](Self::scrape), for who has no way to show a passkey (BEP 41 has none for a scrape): of what is for
     /// members, those at addresses where one has announced it are told.
-    pub fn scrape_from(&self, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
+    pub fn scrape_from(&self, moment: &Moment, asker: IpAddr, info_hash: &InfoHash) -> Option<Scrape> {
         let is_admitted = || {
-            let catalog = self.app.catalog.snapshot();
-            let content = self.content(&catalog, info_hash).ok().flatten();
+            let content = self.content(&moment.catalog, info_hash).ok().flatten();
             content.is_some_and(|content| self.app.members.admitted(content.info_hash(), asker).is_some())
         };
-        (self.app.is_public() || is_admitted()).then(|| self.scrape(info_hash))?
+        (self.app.is_public() || is_admitted()).then(|| self.scrape(moment, info_hash))?
     }
 
     /// The content of a torrent that is tracked; `None` for a foreign one on a tracker that is open to all.
@@ -116,17 +134,16 @@ impl Tracker {
         catalog: &'a Catalog,
         info_hash: &InfoHash,
     ) -> Result<Option<&'a Content>, NotTracked> {
-        match catalog.seeding(info_hash) {
-            Some(item) => Ok(item.content.as_deref()),
+        match catalog.content(info_hash) {
+            Some(content) => Ok(Some(content)),
             None if self.app.config.tracker.open => Ok(None),
             None => Err(NotTracked),
         }
     }
 
     /// Why a torrent is not tracked.
-    fn refusal(&self, info_hash: &InfoHash, approach: &Approach) -> Failure {
-        let catalog = self.app.catalog.snapshot();
-        let item = match catalog.fate(info_hash) {
+    fn refusal(&self, moment: &Moment, info_hash: &InfoHash, approach: &Approach) -> Failure {
+        let item = match moment.catalog.fate(info_hash) {
             Some(Fate::Replaced(item)) => item,
             Some(Fate::Changing) => return CHANGING,
             Some(Fate::Retired) => return RETIRED,
@@ -146,10 +163,6 @@ impl Tracker {
             return Some(format!("http://{}", seed_address(web, &[], approach)?));
         };
         Some(format!("http://{}:{}", UrlHost(host), web.port()))
-    }
-
-    fn own_address(&self, approach: &Approach) -> Option<SocketAddr> {
-        seed_address(self.app.listeners.peer, &self.app.public_host.addresses(), approach)
     }
 }
 
@@ -186,8 +199,6 @@ fn mix(mut bits: u64) -> u64 {
 mod tests {
     use std::collections::BTreeMap;
     use std::net::Ipv4Addr;
-    use std::sync::Arc;
-    use std::time::Instant;
 
     use appliance::Config;
     use torrent::PeerId;
@@ -228,7 +239,7 @@ mod tests {
                 passkey: Passkey::parse(KEY),
             };
             let approach = Approach { asker: address, local: Ipv4Addr::LOCALHOST.into(), host: None };
-            tracker.announce(Instant::now(), &announce, &approach)
+            tracker.announce(&tracker.moment(), &announce, &approach)
         };
         let room = admission::Limits::default().per_member;
         assert!((0..room).all(|client| announce(client).is_ok()));

@@ -12,7 +12,7 @@ use tracker::members::Passkey;
 use tracker::{Announce, Failure, TOO_MANY, http as codec};
 
 use super::http::{self, Request, Response};
-use super::tracker::Tracker;
+use super::tracker::{Moment, Tracker};
 use crate::app::SharedApp;
 
 /// How often peers are forgotten that no longer announce.
@@ -48,7 +48,8 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
     if let Some(refusal) = http::refuse_method(&request.head.method) {
         return refusal;
     }
-    if !tracker.admits(Instant::now(), request.peer.ip()) {
+    let moment = tracker.moment();
+    if !tracker.admits(&moment, request.peer.ip()) {
         let mut refusal = http::response(StatusCode::OK, "text/plain", codec::failure(&TOO_MANY));
         // Whoever does not stop has to connect anew each time.
         refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -57,8 +58,8 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
     let query = request.head.uri.query().unwrap_or_default();
     let (passkey, path) = Passkey::before(request.head.uri.path());
     let body = match path {
-        "/announce" => announce(tracker, request, query, passkey),
-        "/scrape" => scrape(tracker, query, passkey.as_ref()),
+        "/announce" => announce(tracker, &moment, request, query, passkey),
+        "/scrape" => scrape(tracker, &moment, query, passkey.as_ref()),
         _ => {
             let sentence = "This is the tracker: /announce and /scrape. The page is on another port.\n";
             return http::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", sentence);
@@ -70,21 +71,30 @@ fn respond(tracker: &Tracker, request: &Request) -> Response {
 
 fn announce(
     tracker: &Tracker,
+    moment: &Moment,
     request: &Request,
     query: &str,
     passkey: Option<Passkey>,
 ) -> Result<Vec<u8>, Failure> {
     let announce = Announce { passkey, ..codec::parse_announce(query, request.peer.ip())? };
     let approach = Approach { asker: request.peer.ip(), local: request.local.ip(), host: host(request) };
-    let answer = tracker.announce(Instant::now(), &announce, &approach)?;
+    let mut answer = tracker.announce(moment, &announce, &approach)?;
+    if let Some(downloaded) = tracker.downloaded(moment, &announce.info_hash) {
+        answer.scrape.downloaded = downloaded;
+    }
     Ok(codec::announce_response(&answer, &announce))
 }
 
-fn scrape(tracker: &Tracker, query: &str, passkey: Option<&Passkey>) -> Result<Vec<u8>, Failure> {
+fn scrape(
+    tracker: &Tracker,
+    moment: &Moment,
+    query: &str,
+    passkey: Option<&Passkey>,
+) -> Result<Vec<u8>, Failure> {
     tracker.member(passkey)?;
     let swarms: Vec<_> = codec::parse_scrape(query)?
         .into_iter()
-        .filter_map(|info_hash| Some((info_hash, tracker.scrape(&info_hash)?)))
+        .filter_map(|info_hash| Some((info_hash, tracker.scrape(moment, &info_hash)?)))
         .collect();
     Ok(codec::scrape_response(&swarms))
 }

@@ -11,7 +11,7 @@ use tracker::connection_id::ConnectionIds;
 use tracker::udp::{self as codec, MAX_PACKET, Reject, Request};
 
 use super::packet::{self, Addresses, Exchange};
-use super::tracker::Tracker;
+use super::tracker::{Moment, Tracker};
 use crate::app::SharedApp;
 use crate::random;
 
@@ -38,10 +38,10 @@ pub async fn run(app: SharedApp, socket: UdpSocket, shutdown: CancellationToken)
 fn answer_all(desk: &Desk, socket: &UdpSocket, shutdown: &CancellationToken) -> std::io::Result<()> {
     let mut exchange = Exchange::<LONGEST>::new(socket)?;
     while !shutdown.is_cancelled() {
-        let mut now = None;
+        let mut moment = None;
         let turn = exchange.turn(|packet, addresses, answer| {
             // The packets of a batch have come at once.
-            desk.answer(packet, addresses, *now.get_or_insert_with(Instant::now), answer);
+            desk.answer(packet, addresses, moment.get_or_insert_with(|| desk.tracker.moment()), answer);
         });
         match turn {
             Err(error) if ![ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {
@@ -61,8 +61,8 @@ struct Desk {
 
 impl Desk {
     /// Writes the answer to a packet; nothing to what deserves none.
-    fn answer(&self, packet: &[u8], addresses: &Addresses, now: Instant, answer: &mut Vec<u8>) {
-        let asker = addresses.source.ip().to_canonical();
+    fn answer(&self, packet: &[u8], addresses: &Addresses, moment: &Moment, answer: &mut Vec<u8>) {
+        let (now, asker) = (moment.now, addresses.source.ip().to_canonical());
         let request = match codec::parse(packet, asker, |id| self.ids.accepts(now, asker, id)) {
             Ok(request) => request,
             Err(Reject::Answer(transaction, failure)) => {
@@ -71,7 +71,7 @@ impl Desk {
             Err(Reject::Silent) => return,
         };
         // Clients ask again later by themselves, each time after twice as long.
-        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(now, asker) {
+        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(moment, asker) {
             return;
         }
         match request {
@@ -80,7 +80,7 @@ impl Desk {
             }
             Request::Announce(transaction, announce) => {
                 let approach = Approach { asker, local: addresses.local.to_canonical(), host: None };
-                match self.tracker.announce(now, &announce, &approach) {
+                match self.tracker.announce(moment, &announce, &approach) {
                     Ok(told) => codec::announce_response(answer, transaction, &told, asker),
                     Err(failure) => codec::error_response(answer, transaction, &failure),
                 }
@@ -88,7 +88,7 @@ impl Desk {
             Request::Scrape(transaction, hashes) => {
                 let swarms: Vec<_> = hashes
                     .iter()
-                    .map(|hash| self.tracker.scrape_from(asker, hash).unwrap_or_default())
+                    .map(|hash| self.tracker.scrape_from(moment, asker, hash).unwrap_or_default())
                     .collect();
                 codec::scrape_response(answer, transaction, &swarms);
             }

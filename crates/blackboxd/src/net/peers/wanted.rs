@@ -44,7 +44,7 @@ impl Wanted {
     /// # Errors
     /// It is not seeded, or is for members and none has announced it at this address.
     pub(super) fn find(app: &App, info_hash: &InfoHash, address: IpAddr) -> Result<Self, End> {
-        let content = app.catalog.snapshot().seeding(info_hash).and_then(|item| item.content.clone());
+        let content = app.catalog.snapshot().content(info_hash).cloned();
         let content = content.ok_or(End::Unknown(*info_hash))?;
         let torrent = content.torrent_named(info_hash).ok_or(End::Unknown(*info_hash))?.clone();
         let member = app.members.admitted(content.info_hash(), address);
