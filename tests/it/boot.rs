@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use system_tests::api::Published;
 use system_tests::clients::{COMMON, Client, DOWNLOAD, make_with_libtorrent};
 use system_tests::content::{Chance, assert_downloaded, write_file, write_tree};
 use system_tests::image::Disk;
+use system_tests::peer::{BLOCK, Peer};
 use system_tests::vm::{DISC, Firmware, Hardware, Quality, READY, Vm};
 use system_tests::{browser, disc, figure, network, wait};
 use tempfile::TempDir;
@@ -19,6 +21,9 @@ use torrent::Metainfo;
 
 /// Bytes of the file that makes up most of a disc.
 const FILM: u64 = 24 << 20;
+
+/// Connections that a small machine holds.
+const CONNECTIONS: u64 = 1000;
 
 /// A folder for a machine, in a network where it can be reached; `None` where there is none.
 pub(super) fn bench() -> Option<TempDir> {
@@ -80,14 +85,7 @@ fn first_boot(bench: &Path, disk: &Disk) -> (Vec<Published>, u64) {
     vm.wait_for_console(&format!("P2P Black Box http://{}/", network::BOX), Duration::from_mins(1));
     assert_eq!(vm.api.problems(), Vec::<String>::new());
     let booting = vm.disk_bytes_read();
-    let gauge = |vm: &Vm, name: &str| {
-        let metrics = vm.api.get("/metrics");
-        let value =
-            metrics.text().lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-        value.unwrap_or_else(|| panic!("no {name}")) / f64::from(1 << 20)
-    };
-    let used = gauge(&vm, "blackbox_memory_size_bytes") - gauge(&vm, "blackbox_memory_available_bytes");
-    figure("memory in use when idle (MiB)", used);
+    figure("memory in use when idle (MiB)", memory_in_use(&vm));
 
     let (holiday, folder) = make_disc(bench, "HOLIDAY");
     let page = format!("http://{}/", network::BOX);
@@ -135,6 +133,11 @@ fn first_boot(bench: &Path, disk: &Disk) -> (Vec<Published>, u64) {
     super::pictures::take(&mut vm);
     vm.power_off();
     (vec![item, udf_item], booting)
+}
+
+/// Memory of the machine that is not to be had, in MiB.
+fn memory_in_use(vm: &Vm) -> u64 {
+    (vm.api.metric("blackbox_memory_size_bytes") - vm.api.metric("blackbox_memory_available_bytes")) >> 20
 }
 
 /// The same hashes at once; then the daemon is killed under a client that downloads.
@@ -278,13 +281,16 @@ fn refused(vm: &mut Vm, insert: impl FnOnce(&mut Vm), words: &str) {
 }
 
 #[test]
-fn a_machine_with_256_mb_publishes_a_disc_of_1_gib() {
+fn a_machine_with_256_mb_publishes_a_disc_of_1_gib_and_holds_1000_connections() {
     let Some(bench) = bench() else { return };
     let bench = bench.path();
     let disk = Disk::flash(bench, 4096);
     let folder = bench.join("LARGE");
     write_file(&mut Chance::fresh(), &folder.join("film.bin"), 1 << 30);
     let large = disc::burn(&folder, "LARGE", &bench.join("large.iso"));
+    // In this network all are at one address.
+    disk.write_settings(&format!("[limits]\nconnections_per_address = {CONNECTIONS}\n"));
+    let descriptors = system_tests::all_descriptors();
     let mut vm = Vm::start(&disk, &Hardware { memory: 256, ..Hardware::default() });
     vm.wait_until_ready();
     let (item, took) = import(&mut vm, &large, "LARGE", Duration::from_mins(6));
@@ -292,8 +298,29 @@ fn a_machine_with_256_mb_publishes_a_disc_of_1_gib() {
     let (_, info) = item.metainfo();
     let foreign = make_with_libtorrent(&folder, info.piece_length, &bench.join("foreign.torrent"));
     assert_eq!(Metainfo::parse(&foreign).unwrap().0.info_hash(), item.info_hash, "every byte was read right");
+    if descriptors > 2 * CONNECTIONS {
+        hold_connections(&vm, &item, (1 << 30) / info.piece_length);
+    } else {
+        system_tests::left_out(&format!("a machine with {CONNECTIONS} connections"), "too few descriptors");
+    }
     assert!(!vm.console().contains("Out of memory"), "{}", vm.console());
     vm.power_off();
+}
+
+/// As many peers at once, each of which has been given something that had to be read from the disk.
+fn hold_connections(vm: &Vm, item: &Published, pieces: u32) {
+    figure("memory in use with 256 MB, without connections (MiB)", memory_in_use(vm));
+    let address = SocketAddr::new(network::BOX.parse().unwrap(), 6881);
+    let peers = (0..CONNECTIONS).map(|number| {
+        let mut peer = Peer::connect(address, &item.info_hash, true).unwrap();
+        peer.become_unchoked().unwrap();
+        peer.block(u32::try_from(number).unwrap() % pieces, 0, BLOCK).unwrap();
+        peer
+    });
+    let peers: Vec<_> = peers.collect();
+    assert_eq!(vm.api.metric("blackbox_peers"), CONNECTIONS);
+    figure("memory in use with 256 MB, with 1000 connections (MiB)", memory_in_use(vm));
+    drop(peers);
 }
 
 #[test]

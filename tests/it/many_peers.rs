@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use system_tests::content::{Chance, write_file};
 use system_tests::daemon::Site;
 use system_tests::peer::{BLOCK, Message, Peer};
@@ -27,8 +26,7 @@ const MEMORY: u64 = 16 * 1024;
 
 /// How many peers this process and a daemon that it starts can have.
 fn peers() -> u64 {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let hard = system_tests::all_descriptors();
     // The daemon takes half of its own for peers, and of these not all from here.
     PEERS.min(hard.saturating_sub(OTHERS)).min((hard / 2) - (hard / 200))
 }

@@ -54,6 +54,8 @@ pub mod ways;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 /// The repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
@@ -78,6 +80,16 @@ pub fn temporary_folder_on_disk() -> tempfile::TempDir {
 /// Whether tests should take the time to do all that they can, instead of what is enough for every change.
 pub fn thorough() -> bool {
     std::env::var_os("BLACKBOX_THOROUGH").is_some_and(|value| value == "1")
+}
+
+/// Lets this process, and those that it starts, have as many descriptors as the system allows; how many that is.
+///
+/// # Panics
+/// When the system does not say.
+pub fn all_descriptors() -> u64 {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of descriptors");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("no more than is allowed");
+    hard
 }
 
 /// Says what a run leaves out and why; `scripts/test` prints it at its end.
