@@ -16,6 +16,8 @@ const SHORT: usize = LONG / 4;
 pub(crate) struct Array<A> {
     /// None, or two to the power of a number below 32.
     runs: Vec<Run<A>>,
+    /// Peers in all of them: to ask the last one would be one more place in memory to wait for.
+    len: usize,
 }
 
 #[derive(Debug)]
@@ -27,11 +29,11 @@ struct Run<A> {
 
 impl<A: Copy> Array<A> {
     pub(crate) const fn new() -> Self {
-        Self { runs: Vec::new() }
+        Self { runs: Vec::new(), len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.runs.last().map_or(0, |run| run.start + run.peers.len())
+        self.len
     }
 
     pub(crate) fn get(&self, tag: Tag) -> Option<&Peer<A>> {
@@ -81,6 +83,7 @@ impl<A: Copy> Array<A> {
                 }
                 peers.insert(index, peer);
                 self.runs[number + 1..].iter_mut().for_each(|run| run.start += 1);
+                self.len += 1;
             }
         }
         found.is_err()
@@ -91,6 +94,7 @@ impl<A: Copy> Array<A> {
         let (number, Ok(index)) = self.search(tag) else { return false };
         self.runs[number].peers.remove(index);
         self.runs[number + 1..].iter_mut().for_each(|run| run.start -= 1);
+        self.len -= 1;
         true
     }
 
@@ -152,12 +156,12 @@ impl<A: Copy> Array<A> {
         self.number();
     }
 
-    /// Says of each run how many peers come before it.
+    /// Says of each run how many peers come before it, and how many there are in all.
     fn number(&mut self) {
-        let mut start = 0;
+        self.len = 0;
         for run in &mut self.runs {
-            run.start = start;
-            start += run.peers.len();
+            run.start = self.len;
+            self.len += run.peers.len();
         }
     }
 }

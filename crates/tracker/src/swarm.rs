@@ -229,7 +229,7 @@ impl SwarmStore {
     /// Whether a download has ended that was not counted before.
     fn update(&self, swarm: &mut Swarm, announce: &Announce, tag: Tag, expires: u32) -> bool {
         let Some(place) = place_of(announce) else {
-            if let Some(known) = swarm.address(announce.address, tag) {
+            if let Some((known, _)) = swarm.known(announce.address, tag) {
                 swarm.remove(announce.address, tag);
                 self.peers.fetch_sub(1, Ordering::Relaxed);
                 self.shares.give_back(&announce.info_hash, known);
@@ -237,12 +237,13 @@ impl SwarmStore {
             return false;
         };
         let address = announce.address.to_canonical();
-        if let Some(known) = swarm.address(address, tag) {
+        let known = swarm.known(address, tag);
+        if let Some((known, _)) = known {
             self.shares.exchange(&announce.info_hash, known, address);
         } else if !self.has_room(swarm, &announce.info_hash, address) {
             return false;
         }
-        swarm.enter(announce, place, tag, expires)
+        swarm.enter(announce, place, tag, expires, known.map(|(_, stay)| stay))
     }
 
     /// Counts one more peer, if there is room for it.
@@ -302,11 +303,11 @@ impl Swarm {
         }
     }
 
-    /// The address at which a peer is known, of the same family as this one.
-    fn address(&self, like: IpAddr, tag: Tag) -> Option<IpAddr> {
+    /// The address of the same family as this one at which a peer is known, and its stay.
+    fn known(&self, like: IpAddr, tag: Tag) -> Option<(IpAddr, Stay)> {
         match like.to_canonical() {
-            IpAddr::V4(_) => self.v4.get(tag).map(|peer| peer.address.into()),
-            IpAddr::V6(_) => self.v6.get(tag).map(|peer| peer.address.into()),
+            IpAddr::V4(_) => self.v4.get(tag).map(|peer| (peer.address.into(), peer.stay)),
+            IpAddr::V6(_) => self.v6.get(tag).map(|peer| (peer.address.into(), peer.stay)),
         }
     }
 
@@ -315,10 +316,22 @@ impl Swarm {
         self.v4.addresses().map(IpAddr::from).chain(self.v6.addresses().map(IpAddr::from))
     }
 
-    /// Enters a peer. Whether its download has ended and was not counted before.
-    fn enter(&mut self, announce: &Announce, place: Place, tag: Tag, expires: u32) -> bool {
+    /// Enters a peer, of which this was known in its address family. Whether its download has ended and was not counted before.
+    fn enter(
+        &mut self,
+        announce: &Announce,
+        place: Place,
+        tag: Tag,
+        expires: u32,
+        known: Option<Stay>,
+    ) -> bool {
+        let address = announce.address.to_canonical();
         // A peer that uses both address families announces its one download in both.
-        let stays = [self.v4.get(tag).map(|peer| peer.stay), self.v6.get(tag).map(|peer| peer.stay)];
+        let other = match address {
+            IpAddr::V4(_) => self.v6.get(tag).map(|peer| peer.stay),
+            IpAddr::V6(_) => self.v4.get(tag).map(|peer| peer.stay),
+        };
+        let stays = [known, other];
         let counted_before = stays.iter().flatten().any(|stay| stay.is_counted());
         let complete = place.complete;
         let finished = complete && announce.event == Event::Completed && !counted_before;
@@ -327,7 +340,7 @@ impl Swarm {
         let came_with_all = complete && announce.event != Event::Started && stays == [None; 2];
         let stay = Stay::until(expires, counted_before || finished || came_with_all);
         let port = announce.port;
-        match announce.address.to_canonical() {
+        match address {
             IpAddr::V4(address) => self.v4.put(place, Peer { tag, address, port, stay }),
             IpAddr::V6(address) => self.v6.put(place, Peer { tag, address, port, stay }),
         }
