@@ -45,4 +45,7 @@ define P2P_BLACKBOX_INSTALL_TARGET_CMDS
 		$(TARGET_DIR)/usr/bin/blackboxd
 endef
 
+# What goes into legal-info is the sources too, and not everything that was ever built of them.
+p2p-blackbox-legal-info: RSYNC_VCS_EXCLUSIONS += $(P2P_BLACKBOX_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)
+
 $(eval $(cargo-package))
