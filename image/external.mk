@@ -24,3 +24,7 @@ define BLACKBOX_KEEP_LISTED
 	READELF=$(TARGET_READELF) $(BR2_EXTERNAL_BLACKBOX_PATH)/keep-listed $(TARGET_DIR)
 endef
 TARGET_FINALIZE_HOOKS += BLACKBOX_KEEP_LISTED
+
+# Nobody logs in: the overlay's /etc is all there is, and has no file for passwords. Buildroot's own hook would fail for that when
+# everything is made a second time.
+SKELETON_INIT_COMMON_SET_ROOT_PASSWD =

@@ -43,6 +43,8 @@ fn a_box_is_updated_to_the_image_from_the_other_source_and_back() {
         let starts = format!("P2P Black Box {version}, slot {slot}");
         vm.wait_for_story(&[&starts, KEPT], UPDATE + READY);
         assert_eq!(vm.api.seeding_within("CONTENT", Duration::from_secs(10)), item);
+        // The disc with what runs by now is still in the drive.
+        vm.wait_for_open_tray(DISC);
         let console = vm.console();
         let since = console.rfind(&starts).expect("as above");
         assert_eq!(console[since..].contains(NO_MODULES), !is_of_packages(from), "{}", &console[began..]);

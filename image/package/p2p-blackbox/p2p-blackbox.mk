@@ -17,6 +17,7 @@ P2P_BLACKBOX_CARGO_BUILD_OPTS = -p blackboxd -p blackbox-init
 # As in the workspace's own release profile, which Buildroot's environment would hide, and as scripts/build-image does: the
 # C library inside, and no path of this machine.
 P2P_BLACKBOX_CARGO_ENV = \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=3 \
 	CARGO_PROFILE_RELEASE_LTO=thin \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4 \
 	CARGO_TARGET_$(call UPPERCASE,$(RUSTC_TARGET_NAME))_RUSTFLAGS="-C target-feature=+crt-static \
@@ -43,5 +44,8 @@ define P2P_BLACKBOX_INSTALL_TARGET_CMDS
 	$(INSTALL) -D -m 0755 $(@D)/target/$(RUSTC_TARGET_NAME)/release/blackboxd \
 		$(TARGET_DIR)/usr/bin/blackboxd
 endef
+
+# What goes into legal-info is the sources too, and not everything that was ever built of them.
+p2p-blackbox-legal-info: RSYNC_VCS_EXCLUSIONS += $(P2P_BLACKBOX_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)
 
 $(eval $(cargo-package))
