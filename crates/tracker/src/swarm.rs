@@ -4,6 +4,8 @@
 //! nobody can move or remove another's entry; clients behind one router stay apart; and one that announces over
 //! HTTP and UDP, or from a new address, is still one peer. It has an entry in each address family it uses.
 
+mod limits;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
@@ -20,6 +22,7 @@ use crate::announce::patience;
 use crate::peers::{LONGEST_STAY, Peer, Peers, Place, Stay, Tag};
 use crate::prefix::Shares;
 use crate::{Announce, Answer, Event, Scrape};
+pub use limits::Limits;
 
 /// Peers given to those who don't say how many they want.
 pub const DEFAULT_NUMWANT: u32 = 50;
@@ -43,34 +46,6 @@ const _: () = assert!(patience(MAX_INTERVAL).as_secs() < LONGEST_STAY as u64);
 
 /// Parts of the store; each is locked by itself, so that neither requests nor the housekeeping keep others waiting.
 const SHARDS: usize = 16;
-
-/// What a store may grow to. What does not fit gets an answer but is not remembered.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Swarms with peers or finished downloads.
-    pub swarms: usize,
-    /// Peers in all swarms together.
-    pub peers: usize,
-    /// Peers in one swarm.
-    pub peers_per_swarm: usize,
-    /// Peers of one network (see [`prefix`](crate::prefix)) in one swarm: more than a campus behind one address has.
-    pub peers_per_swarm_and_network: usize,
-    /// Peers of one network in all swarms together: 500 clients with 1,000 torrents each.
-    pub peers_per_network: usize,
-}
-
-impl Default for Limits {
-    /// About 60 MB when full of IPv4 peers, 85 MB when full of IPv6 ones.
-    fn default() -> Self {
-        Self {
-            swarms: 50_000,
-            peers: 2_000_000,
-            peers_per_swarm: 200_000,
-            peers_per_swarm_and_network: 5_000,
-            peers_per_network: 500_000,
-        }
-    }
-}
 
 /// Who is in which swarm. Everybody may use it at once: a call locks the part that the swarm is in.
 #[derive(Debug)]
