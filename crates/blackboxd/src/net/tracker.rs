@@ -43,7 +43,7 @@ impl Tracker {
         Ok(Self { app, random: Random(AtomicU64::new(seed)) })
     }
 
-    /// What holds now. Of use for many requests: to find it out takes longer than all else that is not memory or network.
+    /// What holds now, for all requests that have come at once.
     pub fn moment(&self) -> Moment {
         let (catalog, public) = (self.app.catalog.snapshot(), self.app.public_host.addresses());
         Moment { now: Instant::now(), catalog, public }
