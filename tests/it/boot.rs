@@ -319,7 +319,7 @@ fn hold_connections(vm: &Vm, item: &Published, pieces: u32) {
     });
     let peers: Vec<_> = peers.collect();
     assert_eq!(vm.api.metric("blackbox_peers"), CONNECTIONS);
-    figure("memory in use with 256 MB, with 1000 connections (MiB)", memory_in_use(vm));
+    figure(&format!("memory in use with 256 MB, with {CONNECTIONS} connections (MiB)"), memory_in_use(vm));
     drop(peers);
 }
 

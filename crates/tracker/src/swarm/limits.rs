@@ -16,7 +16,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// About 60 MB when full of IPv4 peers, 85 MB when full of IPv6 ones.
+    /// 62 MB when full of IPv4 peers, 92 MB when full of IPv6 ones.
     fn default() -> Self {
         Self {
             swarms: 50_000,
