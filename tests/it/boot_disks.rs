@@ -9,7 +9,7 @@ use system_tests::image::{Disk, image, is_of_packages};
 use system_tests::network::BOX;
 use system_tests::process::run;
 use system_tests::sabotage::{Victim, initramfs};
-use system_tests::vm::{DISC, Hardware, Quality, Vm};
+use system_tests::vm::{Bus, DISC, Hardware, Quality, Vm};
 use system_tests::wait;
 
 use super::boot::{bench, burn, import};
@@ -60,7 +60,7 @@ fn assert_rights(report: &str) {
     let limits = |uid: u32, capabilities: u64| {
         format!("Uid:{uid} CapEff:{capabilities:016x} CapBnd:{capabilities:016x} NoNewPrivs:1 Seccomp:2 ")
     };
-    let (network, administration, modules) = (0x3400, 1 << 21, 1 << 16);
+    let (network, administration, modules, commands) = (0x3400, 1 << 21, 1 << 16, 1 << 17);
     let (reads, gives, leaves) = (1 << 2, 1, 1 << 6);
     for (child, limits) in [
         ("exe net {", limits(paths::NETWORK_ID, network)),
@@ -77,7 +77,11 @@ fn assert_rights(report: &str) {
     assert!(media.iter().any(|line| line.contains(&medium)), "{medium}: {media:#?}");
     // A kernel of sources has no modules to load.
     let loads = is_of_packages(&image()).then(|| (" -a -b -q -- ", limits(0, modules)));
-    let tools = [("/usr/sbin/sfdisk Uid", limits(0, administration)), ("/usr/sbin/e2fsck Uid", limits(0, 0))];
+    let tools = [
+        ("/usr/sbin/sfdisk Uid", limits(0, administration)),
+        ("/usr/sbin/e2fsck Uid", limits(0, 0)),
+        ("/usr/sbin/smartctl Uid", limits(0, commands)),
+    ];
     for (tool, limits) in tools.into_iter().chain(loads) {
         let seen: Vec<_> = seen(tool).into_iter().filter(|line| !line.contains("exe tool ")).collect();
         assert!(!seen.is_empty(), "{tool}: {report}");
@@ -92,6 +96,38 @@ fn assert_rights(report: &str) {
     }
 }
 
+/// Demands that the box tells how sound its own two disks are, and of no other one.
+#[track_caller]
+fn assert_disks_are_told_of(vm: &mut Vm) {
+    assert_problem(vm, &["says that it is about to fail", "copy what is on it elsewhere and replace it"]);
+    let problem = vm.api.problems().join(" ");
+    let failing = problem.strip_prefix("The disk ").and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(problem.contains(&format!("{failing} (QEMU NVMe Ctrl) says that")), "{problem}");
+    let sound_is_told = || vm.api.get("/metrics").text().contains("blackbox_disk_failing{disk=\"sda\"}");
+    wait::until_holds("the other disk has answered", AGAIN, sound_is_told);
+    assert_eq!(vm.api.metric("blackbox_disk_failing{disk=\"sda\"}"), 0);
+    assert_eq!(vm.api.metric(&format!("blackbox_disk_failing{{disk=\"{failing}\"}}")), 1);
+
+    let status = vm.api.get("/api/v1/status").json();
+    let told: Vec<_> = status["disks"].as_array().unwrap().iter().collect();
+    let [nvme, sata] = told[..] else { panic!("the box has two disks: {status}") };
+    assert_eq!((&nvme["name"], &nvme["soundness"]), (&failing.into(), &"failing".into()), "{nvme}");
+    assert_eq!((&sata["soundness"], &sata["model"]), (&"sound".into(), &"QEMU HARDDISK".into()), "{sata}");
+    // As QEMU's disks have it.
+    assert_eq!((&sata["power_on_hours"], &sata["reallocated_sectors"]), (&1.into(), &0.into()), "{sata}");
+    assert_eq!((&nvme["wear_percent"], &nvme["media_errors"]), (&0.into(), &0.into()), "{nvme}");
+
+    let admin = vm.api.get("/admin");
+    for words in [
+        format!("<strong>Attention:</strong> {problem}"),
+        "sda (QEMU HARDDISK) says that it is sound; 1 hour of running; 0 sectors replaced".into(),
+        format!("{failing} (QEMU NVMe Ctrl) says that it is about to fail; 0 hours of running"),
+    ] {
+        assert!(admin.text().contains(&words), "{words}: {}", admin.text());
+    }
+    assert!(vm.api.report().contains("Disk health: sda (QEMU HARDDISK) says that it is sound"));
+}
+
 #[test]
 fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let Some(bench) = bench() else { return };
@@ -99,8 +135,13 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let disk = Disk::flash(bench, 1024);
     // Somebody watches the processes of the box.
     let initramfs = Some(initramfs(bench, Victim::Init));
-    let watched =
-        Hardware { direct: true, initramfs, kernel_options: "saboteur=watch", ..Hardware::default() };
+    let watched = Hardware {
+        direct: true,
+        bus: Bus::Sata,
+        initramfs,
+        kernel_options: "saboteur=watch",
+        ..Hardware::default()
+    };
     let mut vm = Vm::start(&disk, &watched);
     vm.wait_until_ready();
     let (kept, film) = burn(bench, "KEPT");
@@ -151,8 +192,18 @@ fn data_on_another_disk_is_used_and_waited_for_unless_there_are_two_and_foreign_
     let disk = Disk::flash(bench, 1024);
     let (other, foreign) = (make_disk(bench, "BLACKBOX-DATA"), make_disk(bench, "holiday"));
     let before = fs::read(&foreign).unwrap();
-    let mut vm = start(&disk, &[&foreign, &other]);
-    assert_eq!(vm.api.problems(), Vec::<String>::new());
+    // By the way: one of the box's disks is about to fail, which it says while it still works.
+    let others = vec![foreign.clone(), other.clone()];
+    let hardware = Hardware {
+        bus: Bus::Sata,
+        others,
+        others_bus: Bus::FailingNvme,
+        direct: true,
+        ..Hardware::default()
+    };
+    let mut vm = Vm::start(&disk, &hardware);
+    vm.wait_until_ready();
+    assert_disks_are_told_of(&mut vm);
     let (content, _) = burn(bench, "CONTENT");
     let (item, _) = import(&mut vm, &content, "CONTENT", DISC);
     vm.power_off();

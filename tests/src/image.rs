@@ -189,7 +189,9 @@ impl Disk {
         let (_, place) = place.split_once("located at block ").unwrap_or_else(|| panic!("{path}: {place}"));
         let (block, offset) = place.split_once(", offset ").expect("as above");
         let block: u64 = block.parse().expect("a number");
-        let at = self.data_offset() + block * block_bytes + number(offset.trim()).expect("a number");
+        // What debugfs says of itself may come before or after.
+        let offset = offset.split_whitespace().next().and_then(number);
+        let at = self.data_offset() + block * block_bytes + offset.expect("a number");
         let file = File::options().write(true).open(&self.path);
         file.and_then(|file| file.write_all_at(&[0xa5; 128], at)).expect("a disk");
         self.debugfs("set_super_value state 2", true);

@@ -50,7 +50,8 @@ mod tests {
     fn a_tone_is_heard_wherever_the_one_before_ended() {
         for ended in (0..SPAN).step_by(SPAN / 20) {
             let of = |hertz: usize, samples: usize| {
-                (0..samples).map(move |at| if at * 2 * hertz / RATE % 2 == 0 { 9000 } else { -9000_i16 })
+                (0..samples)
+                    .map(move |at| if (at * 2 * hertz / RATE).is_multiple_of(2) { 9000 } else { -9000_i16 })
             };
             let silence = std::iter::repeat_n(0, RATE / 10);
             let sound = silence.chain(of(880, RATE * 15 / 100 + ended)).chain(of(1319, RATE * 3 / 10));

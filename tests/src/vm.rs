@@ -2,6 +2,7 @@
 //!
 //! The box is reached as in [`crate::network::make_lan`].
 
+mod bus;
 mod media;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+pub use bus::Bus;
 pub use media::Quality;
 use serde_json::{Value, json};
 
@@ -55,8 +57,12 @@ pub struct Hardware {
     pub watchdog: bool,
     /// Socket of a [`VolatileDisk`](crate::volatile_disk::VolatileDisk), through which the disk is used.
     pub volatile: Option<PathBuf>,
+    /// What the disk hangs on.
+    pub bus: Bus,
     /// Other disks, by their files.
     pub others: Vec<PathBuf>,
+    /// What they hang on.
+    pub others_bus: Bus,
 }
 
 /// What a machine has on its board.
@@ -89,7 +95,9 @@ impl Default for Hardware {
             speaker: None,
             clock: None,
             volatile: None,
+            bus: Bus::default(),
             others: Vec::new(),
+            others_bus: Bus::default(),
             initramfs: None,
             kernel_options: "",
             watchdog: false,
@@ -308,7 +316,7 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     command.args(["-name", "blackbox", "-machine", &machine, "-accel", &accelerator, "-smp", "2"]);
     command.args(["-m", &hardware.memory.to_string(), "-nodefaults", "-display", "none", "-vga", "std"]);
     let boots = if hardware.direct { "" } else { ",bootindex=0" };
-    command.args(["-device", &format!("virtio-blk-pci,drive=disk0{boots}")]);
+    command.args(["-device", &format!("{}{boots}", hardware.bus.device("disk0"))]);
     command.args(["-device", "ide-cd,id=cd0,drive=drive-cd0"]);
     let file = match &hardware.volatile {
         None => format!("file={}", disk.path().display()),
@@ -319,7 +327,8 @@ fn command(disk: &Disk, hardware: &Hardware, folder: &Path, console: &Path, sock
     command.args(["-drive", &format!("if=none,id=disk0,format=raw,discard=unmap,{file}")]);
     for (number, other) in hardware.others.iter().enumerate() {
         let drive = format!("if=none,id=other{number},format=raw,discard=unmap,file={}", other.display());
-        command.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive=other{number}")]);
+        let device = hardware.others_bus.device(&format!("other{number}"));
+        command.args(["-drive", &drive, "-device", &device]);
     }
     command.args(["-drive", "if=none,id=drive-cd0,media=cdrom,readonly=on"]);
     command.args(["-netdev", &network(hardware), "-device", "virtio-net-pci,netdev=net0,id=nic0,romfile="]);

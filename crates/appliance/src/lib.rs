@@ -9,11 +9,13 @@
 //! - [`message`]: what PID 1 and the daemon say to each other
 //! - [`partitions`]: names and type GUIDs of the disk's partitions
 //! - [`paths`]: mount points, folders and user ids
+//! - [`disk`]: what disks tell of themselves
 //! - [`exit`]: exit codes
 
 pub mod boot_state;
 mod cidr;
 pub mod config;
+pub mod disk;
 pub mod exit;
 pub mod journal;
 pub mod message;

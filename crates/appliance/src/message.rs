@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::disk::Disk;
+
 /// Longest line (bytes, without the newline) either side accepts; a longer one ends the conversation.
 pub const MAX_LINE: usize = 64 * 1024;
 
@@ -65,6 +67,8 @@ pub struct Machine {
     pub clock: Clock,
     /// What else is known of it, for people: names and values, in this order.
     pub facts: Vec<(String, String)>,
+    /// The disks of the box, at most [`crate::disk::MAX_DISKS`], by name.
+    pub disks: Vec<Disk>,
     /// Folders of the log (see [`crate::journal`]), oldest lines first.
     pub logs: Vec<PathBuf>,
 }
@@ -204,6 +208,7 @@ mod tests {
                 is_trial: true,
                 clock: Clock { floor: 1, source: Some("192.0.2.1".parse().unwrap()), checked: Some(2) },
                 facts: vec![("Slot".into(), "a".into())],
+                disks: vec![Disk::silent("sda")],
                 logs: vec!["/data/log".into()],
             }),
             ToDaemon::ProveYourself,

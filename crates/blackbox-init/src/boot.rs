@@ -56,7 +56,7 @@ struct Phase {
 }
 
 /// In the order of need: the settings may come from the data partition, and the network needs the settings.
-const PHASES: [Phase; 12] = [
+const PHASES: [Phase; 13] = [
     Phase { name: "file systems", source: Source::Boot, run: mount_kernel_file_systems },
     Phase {
         name: "kernel settings",
@@ -103,6 +103,14 @@ const PHASES: [Phase; 12] = [
         run: |machine, _| {
             machine.load_silent_modules();
             machine.enable_media();
+            Ok(())
+        },
+    },
+    Phase {
+        name: "disks",
+        source: Source::Disks,
+        run: |machine, _| {
+            machine.enable_disks();
             Ok(())
         },
     },

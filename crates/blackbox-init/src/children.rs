@@ -40,6 +40,8 @@ pub enum Role {
     Daemon,
     /// Finds out what is in this drive.
     Look(String),
+    /// Asks this disk how sound it is.
+    Disk(String),
     /// Does something about updates.
     Update(update::Job),
     /// Unmounts this drive's medium and opens the tray.

@@ -51,6 +51,14 @@ pub fn reader(node: &str) {
     apply(&[(Reach::Read, &[node])], &[], &[]);
 }
 
+/// The child that asks a disk how sound it is, and the program that it starts for that: what raw commands could do to this disk
+/// they can't do to another one, nor to a file.
+pub fn asker(node: &str) {
+    let reaches =
+        [(Reach::Run, &PROGRAMS[..]), (Reach::Read, &[node, "/sys"]), (Reach::Write, &["/dev/null"])];
+    apply(&reaches, &[Group::Programs], &[]);
+}
+
 /// Children that mount and unmount, and start programs for it.
 pub fn mounter() {
     report("system calls", limit_calls(&[Group::Programs, Group::Mounts], &[]));

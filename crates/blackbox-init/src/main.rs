@@ -7,6 +7,7 @@
 //! - `time FLOOR SERVER...`: asks for the time
 //! - `media NAME`, `eject NAME`: finds out what is in a drive and mounts it; unmounts it and opens the tray
 //! - `readable NODE`: tells an empty partition from one that can't be read
+//! - `disk NAME`: asks a disk how sound it is
 //! - `tool PROGRAM ...`: becomes a program of the image, with what that may do
 //! - `update JOB NODE SLOT ...`: verifies and installs updates, keeps or drops the one on trial
 //! - `journal FOLDER BYTES ...`: writes the log
@@ -24,6 +25,7 @@ mod console;
 mod daemon;
 mod data;
 mod data_disk;
+mod disks;
 mod journal;
 mod kernel;
 mod layout;
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         ["media", drive, "briefly"] if media::is_drive_name(drive) => exit(media::look::tell(drive, true)),
         ["eject", drive] if media::is_drive_name(drive) => exit(media::eject::eject(drive)),
         ["readable", node] => exit(data::readable(node)),
+        ["disk", name] if disks::may_know(name) => exit(disks::ask::tell(name)),
         ["update", ref job @ ..] => exit(update::run(job)),
         ["journal", folder, bytes, kernel, life] => exit(journal::run(folder, bytes, kernel, life)),
         ["unmount"] => exit(shutdown::unmount()),

@@ -12,6 +12,8 @@ pub enum Source {
     Boot,
     /// The system disk.
     System,
+    /// A disk that is about to fail.
+    Disks,
     /// Updates.
     Update,
     /// The data partition.

@@ -26,6 +26,9 @@ pub const FSCK_FAT: &str = "/usr/sbin/fsck.fat";
 /// Mounts NTFS.
 pub const NTFS_3G: &str = "/usr/bin/ntfs-3g";
 
+/// Asks disks how sound they are.
+pub const SMARTCTL: &str = "/usr/sbin/smartctl";
+
 /// This program itself, for its own children.
 pub const SELF: &str = "/proc/self/exe";
 

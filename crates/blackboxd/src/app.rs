@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use appliance::Config;
+use appliance::disk::Disk;
 use appliance::message::Machine;
 use tokio_util::sync::CancellationToken;
 use torrent::PeerId;
@@ -138,6 +139,11 @@ impl Health {
     /// What init knows of the machine; `None` on a hosted run.
     pub fn machine(&self) -> Option<Machine> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).machine.clone()
+    }
+
+    /// What the box's disks tell of themselves; empty on a hosted run.
+    pub fn disks(&self) -> Vec<Disk> {
+        self.machine().unwrap_or_default().disks
     }
 
     /// Replaces what init knows of the machine.

@@ -69,9 +69,10 @@ impl Machine {
         self.fault_on_button = yes;
     }
 
-    /// Keeps a disk that belongs to the box from being taken for a medium.
+    /// Keeps a disk that belongs to the box from being taken for a medium, and has it asked how sound it is.
     pub fn keep_disk(&mut self, disk: &str) {
         self.own_disks.insert(disk.to_owned());
+        self.disks.came(disk, Instant::now());
     }
 
     pub(super) fn take_uevents(&mut self) {
@@ -105,13 +106,19 @@ impl Machine {
             match uevent.action {
                 Action::Add => {
                     self.disk_came = Some(self.last_uevent);
+                    if self.own_disks.contains(name) {
+                        self.disks.came(name, self.last_uevent);
+                    }
                     self.look_at(name);
                 }
                 Action::Change if uevent.get("DISK_EJECT_REQUEST") == Some("1") => {
                     self.step(name, Input::ButtonPressed);
                 }
                 Action::Change if uevent.get("DISK_MEDIA_CHANGE") == Some("1") => self.look_at(name),
-                Action::Remove => self.lose(name),
+                Action::Remove => {
+                    self.lose(name);
+                    self.lose_disk(name);
+                }
                 Action::Change | Action::Other => {}
             }
         } else if uevent.is_about("input") && uevent.action == Action::Add {

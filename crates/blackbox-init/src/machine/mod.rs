@@ -5,6 +5,7 @@
 
 mod clock;
 mod devices;
+mod disks;
 mod journal;
 mod naming;
 mod services;
@@ -23,6 +24,7 @@ use appliance::message;
 use crate::children::{Children, Finished, Role, Stream};
 use crate::console::Console;
 use crate::daemon::Daemon;
+use crate::disks::Disks;
 use crate::log;
 use crate::media::drive::Drive;
 use crate::modules::Aliases;
@@ -91,6 +93,7 @@ pub struct Machine {
     drives: Option<BTreeMap<String, Drive>>,
     next_look: Instant,
     own_disks: BTreeSet<String>,
+    disks: Disks,
     network: Network,
     naming: naming::Naming,
     clock: clock::Clock,
@@ -145,6 +148,7 @@ impl Machine {
             drives: None,
             next_look: now,
             own_disks: BTreeSet::new(),
+            disks: Disks::default(),
             network: Network {
                 enabled: false,
                 settings: appliance::config::Network::default(),
@@ -292,7 +296,8 @@ impl Machine {
         let updates = self.updates.deadline(now).filter(|_| !self.is_halting());
         let others = [self.children.deadline(), self.daemon.deadline(), self.console.deadline(now), updates];
         let journal = self.journal.deadline().filter(|_| !self.is_halting());
-        others.into_iter().chain([network, look, journal, self.watch_deadline()]).flatten()
+        let disks = self.disks.deadline().filter(|_| !self.is_halting());
+        others.into_iter().chain([network, look, journal, disks, self.watch_deadline()]).flatten()
     }
 
     fn poll(&self, until: Instant) -> io::Result<Vec<Event>> {
@@ -340,6 +345,7 @@ impl Machine {
             self.start_journal(now);
             self.load_modules();
             self.look_routinely(now);
+            self.ask_disks(now);
             self.start_network(now);
             self.start_naming(now);
             self.ask_for_time(now);

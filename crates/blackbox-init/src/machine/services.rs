@@ -114,6 +114,7 @@ impl Machine {
                 let finding = finding(&drive, &finished);
                 self.step(&drive, Input::Looked(finding));
             }
+            Role::Disk(name) => self.take_answer(&name, &finished),
             Role::Eject(drive) => {
                 log!("{drive}: ejected: {}", finished.reason());
                 self.step(&drive, Input::Ejected);
@@ -191,6 +192,7 @@ impl Machine {
             is_trial: self.updates.is_trial(),
             clock: self.clock.state(),
             facts: self.facts.clone(),
+            disks: self.disks.said(),
             logs: [paths::LOG, paths::LOG_IN_MEMORY].map(PathBuf::from).to_vec(),
         };
         if self.told.machine.as_ref() != Some(&machine) {

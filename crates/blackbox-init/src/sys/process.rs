@@ -172,7 +172,9 @@ impl Rights {
     pub const MODULES: Self = Self(CapabilitySet::SYS_MODULE);
     /// Change what the kernel knows of disks, mount and unmount.
     pub const DISKS: Self = Self(CapabilitySet::SYS_ADMIN);
-    /// The same, read everything, give nodes of devices to the daemon, and leave groups, as ntfs-3g does.
+    /// Send commands to a SATA or SCSI disk that the kernel does not know.
+    pub const COMMANDS: Self = Self(CapabilitySet::SYS_RAWIO);
+    /// Read everything, change what the kernel knows of disks, mount and unmount, give nodes of devices to the daemon, and leave groups, as ntfs-3g does.
     pub const MEDIA: Self = Self(
         CapabilitySet::SYS_ADMIN
             .union(CapabilitySet::DAC_READ_SEARCH)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use appliance::disk::Disk;
 use serde::Serialize;
 
 use super::links::Links;
@@ -52,6 +53,8 @@ pub(super) struct Status {
     /// Whether there are no problems.
     healthy: bool,
     problems: Vec<String>,
+    /// The box's disks, as they tell of themselves.
+    disks: Vec<Disk>,
     /// Number of items in each state.
     items: BTreeMap<&'static str, usize>,
     seeders: u64,
@@ -99,13 +102,14 @@ impl ApiItem {
 
 impl Status {
     /// The box as a whole.
-    pub(super) fn new(listed: &[Listed], problems: Vec<String>, uptime: Duration) -> Self {
+    pub(super) fn new(listed: &[Listed], problems: Vec<String>, disks: Vec<Disk>, uptime: Duration) -> Self {
         let count = |state| listed.iter().filter(|listed| listed.item.state == state).count();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
             healthy: problems.is_empty(),
             problems,
+            disks,
             items: STATES.into_iter().map(|state| (state_name(state), count(state))).collect(),
             seeders: listed.iter().map(|listed| u64::from(listed.seeders)).sum(),
             leechers: listed.iter().map(|listed| u64::from(listed.leechers)).sum(),
@@ -203,7 +207,8 @@ mod tests {
         let items = items(&listed, &links(None, "192.0.2.1"));
         let items = serde_json::to_value(items).unwrap();
         check(&document, schema("/api/v1/items").unwrap(), &items, "items");
-        let status = Status::new(&listed, vec!["No cable.".into()], Duration::ZERO);
+        let disks = vec![Disk { power_on_hours: Some(7), model: Some("X".into()), ..Disk::silent("sda") }];
+        let status = Status::new(&listed, vec!["No cable.".into()], disks, Duration::ZERO);
         check(&document, schema("/api/v1/status").unwrap(), &serde_json::to_value(status).unwrap(), "status");
         let (series, now) = super::super::chart::tests::some();
         let history = serde_json::to_value(super::super::api_history::History::new(&series, now)).unwrap();
@@ -227,7 +232,7 @@ mod tests {
     #[test]
     fn the_status_counts_items_in_each_state() {
         let listed = [published("a", &[]), published("b", &[]), unpublished("c", State::Hashing, None)];
-        let status = Status::new(&listed, vec!["No cable.".into()], Duration::from_millis(2900));
+        let status = Status::new(&listed, vec!["No cable.".into()], Vec::new(), Duration::from_millis(2900));
         let value = serde_json::to_value(status).unwrap();
         assert_eq!((&value["items"]["seeding"], &value["items"]["hashing"]), (&json!(2), &json!(1)));
         assert_eq!((&value["healthy"], &value["uptime_seconds"]), (&json!(false), &json!(2)));

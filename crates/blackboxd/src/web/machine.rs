@@ -1,5 +1,6 @@
 //! The machine, as a part of `/admin`: what runs, its clock, its tracker, and how warm and how sound it is.
 
+use appliance::disk::{Disk, Soundness};
 use appliance::message::{Clock, Machine};
 use jiff::Timestamp;
 
@@ -13,8 +14,11 @@ pub(super) type Facts = Vec<(&'static str, String)>;
 /// Of the machine as it is now.
 pub(super) async fn of(app: &App) -> Facts {
     let hardware = Hardware::now(&app.publish).await;
-    let mut facts = of_init(app.health.machine().as_ref());
+    let machine = app.health.machine();
+    let mut facts = of_init(machine.as_ref());
     facts.extend(of_hardware(&hardware));
+    let disks = machine.iter().flat_map(|machine| &machine.disks);
+    facts.extend(disks.map(|disk| ("Disk health", of_disk(disk))));
     facts.push(("Tracker", tracker(app)));
     facts
 }
@@ -60,9 +64,64 @@ fn of_hardware(hardware: &Hardware) -> Facts {
     facts
 }
 
+/// What a disk says of itself, by SMART.
+fn of_disk(disk: &Disk) -> String {
+    let says = match disk.soundness {
+        Soundness::Silent => "does not tell how sound it is",
+        Soundness::Sound => "says that it is sound",
+        Soundness::Failing => "says that it is about to fail",
+    };
+    let mut words = vec![format!("{} {says}", disk.title())];
+    let mut count = |number: Option<u64>, one, many| {
+        words.extend(number.map(|number| words::count(number, one, many)));
+    };
+    count(disk.power_on_hours, "hour of running", "hours of running");
+    count(disk.reallocated_sectors, "sector replaced", "sectors replaced");
+    count(disk.pending_sectors, "sector that can't be read", "sectors that can't be read");
+    count(disk.media_errors, "time data could not be given back", "times data could not be given back");
+    words.extend(disk.wear_percent.map(|worn| format!("{worn} % of its life is behind it")));
+    words.extend(disk.spare_percent.map(|spare| format!("{spare} % of its spare blocks are left")));
+    words.join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_is_put_in_words() {
+        let silent = Disk::silent("vda");
+        let hard = Disk {
+            model: Some("WDC WD40".into()),
+            soundness: Soundness::Sound,
+            power_on_hours: Some(12_345),
+            reallocated_sectors: Some(1),
+            pending_sectors: Some(0),
+            ..Disk::silent("sda")
+        };
+        let flash = Disk {
+            soundness: Soundness::Failing,
+            media_errors: Some(2),
+            wear_percent: Some(104),
+            spare_percent: Some(3),
+            ..Disk::silent("nvme0n1")
+        };
+        for (disk, words) in [
+            (silent, "vda does not tell how sound it is"),
+            (
+                hard,
+                "sda (WDC WD40) says that it is sound; 12345 hours of running; 1 sector replaced; 0 sectors that can't be \
+                 read",
+            ),
+            (
+                flash,
+                "nvme0n1 says that it is about to fail; 2 times data could not be given back; 104 % of its life is behind \
+                 it; 3 % of its spare blocks are left",
+            ),
+        ] {
+            assert_eq!(of_disk(&disk), words);
+        }
+    }
 
     #[test]
     fn what_init_knows_is_put_in_words() {

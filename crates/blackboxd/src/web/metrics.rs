@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use appliance::disk::{Disk, Soundness};
+
 use super::memory::Memory;
 use super::space::Space;
 use super::view::{Listed, STATES, state_name};
@@ -37,6 +39,8 @@ pub(super) struct Facts {
     pub(super) space: Option<Space>,
     /// The machine's memory.
     pub(super) memory: Option<Memory>,
+    /// The box's disks.
+    pub(super) disks: Vec<Disk>,
 }
 
 /// The exposition.
@@ -68,6 +72,15 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
         let help = "Memory of the machine that programs could still have.";
         gauge(text, "blackbox_memory_available_bytes", help, memory.available)?;
         gauge(text, "blackbox_memory_size_bytes", "Memory of the machine.", memory.total)?;
+    }
+    for (name, kind, help, value) in DISK_FAMILIES {
+        let told: Vec<_> = facts.disks.iter().filter_map(|disk| Some((disk, value(disk)?))).collect();
+        if !told.is_empty() {
+            family(text, name, kind, help)?;
+        }
+        for (disk, value) in told {
+            writeln!(text, "{name}{{disk=\"{}\"}} {value}", Label(&disk.name))?;
+        }
     }
     family(text, "blackbox_port_mapping", "gauge", "1 for how it stands, 0 for how it could.")?;
     for state in port_mapping::STATES {
@@ -102,6 +115,51 @@ fn write_all(text: &mut String, facts: &Facts) -> fmt::Result {
     }
     Ok(())
 }
+
+/// A metric of every disk that tells it: name, type, help, value.
+type DiskFamily = (&'static str, &'static str, &'static str, fn(&Disk) -> Option<f64>);
+
+const DISK_FAMILIES: [DiskFamily; 7] = [
+    (
+        "blackbox_disk_failing",
+        "gauge",
+        "1 for a disk that says it is about to fail, 0 for a sound one.",
+        |disk| (disk.soundness != Soundness::Silent).then(|| f64::from(disk.soundness == Soundness::Failing)),
+    ),
+    (
+        "blackbox_disk_power_on_seconds_total",
+        "counter",
+        "Time that the disk has been running in its life, to the hour.",
+        |disk| disk.power_on_hours.map(|hours| hours as f64 * 3600.0),
+    ),
+    (
+        "blackbox_disk_reallocated_sectors",
+        "gauge",
+        "Sectors that the disk has replaced by spare ones.",
+        |disk| disk.reallocated_sectors.map(|sectors| sectors as f64),
+    ),
+    (
+        "blackbox_disk_pending_sectors",
+        "gauge",
+        "Sectors that the disk could not read and has not replaced yet.",
+        |disk| disk.pending_sectors.map(|sectors| sectors as f64),
+    ),
+    (
+        "blackbox_disk_wear_ratio",
+        "gauge",
+        "Part of the life that its maker promised which is behind the disk; may be more than 1.",
+        |disk| disk.wear_percent.map(|percent| percent as f64 / 100.0),
+    ),
+    ("blackbox_disk_spare_ratio", "gauge", "Part of the disk's spare blocks that is left.", |disk| {
+        disk.spare_percent.map(|percent| percent as f64 / 100.0)
+    }),
+    (
+        "blackbox_disk_media_errors_total",
+        "counter",
+        "Times that the disk could not give back what was stored.",
+        |disk| disk.media_errors.map(|errors| errors as f64),
+    ),
+];
 
 /// A metric of every published item: name, type, help, value.
 type ItemFamily = (&'static str, &'static str, &'static str, fn(&Listed) -> u64);
@@ -207,6 +265,23 @@ mod tests {
             scrubbed: 6,
             space: Some(Space { free: 10, total: 100 }),
             memory: Some(Memory { available: 20, total: 200 }),
+            disks: vec![
+                Disk::silent("vda"),
+                Disk {
+                    soundness: Soundness::Sound,
+                    power_on_hours: Some(2),
+                    reallocated_sectors: Some((1 << 48) - 1),
+                    pending_sectors: Some(0),
+                    ..Disk::silent("sda")
+                },
+                Disk {
+                    soundness: Soundness::Failing,
+                    wear_percent: Some(104),
+                    spare_percent: Some(7),
+                    media_errors: Some(3),
+                    ..Disk::silent("nvme0n1")
+                },
+            ],
         }
     }
 
@@ -242,6 +317,14 @@ mod tests {
             "# TYPE blackbox_hashed_bytes_total counter",
             "blackbox_hashed_bytes_total 5",
             "blackbox_publish_free_bytes 10",
+            "blackbox_disk_failing{disk=\"sda\"} 0",
+            "blackbox_disk_failing{disk=\"nvme0n1\"} 1",
+            "blackbox_disk_power_on_seconds_total{disk=\"sda\"} 7200",
+            "blackbox_disk_reallocated_sectors{disk=\"sda\"} 281474976710655",
+            "blackbox_disk_pending_sectors{disk=\"sda\"} 0",
+            "blackbox_disk_wear_ratio{disk=\"nvme0n1\"} 1.04",
+            "blackbox_disk_spare_ratio{disk=\"nvme0n1\"} 0.07",
+            "blackbox_disk_media_errors_total{disk=\"nvme0n1\"} 3",
             "blackbox_items{state=\"seeding\"} 1",
             "blackbox_items{state=\"failed\"} 1",
             &format!("blackbox_item_size_bytes{{info_hash=\"{hash}\",item=\"a \\\"b\\\" \\\\\\nc\"}} 5"),
@@ -249,6 +332,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("vda"), "who tells nothing has no figures\n{text}");
     }
 
     #[test]

@@ -184,7 +184,7 @@ async fn answer(web: &Web, request: &Request, host: &Host, links: &Links, visit:
 }
 
 fn status(app: &App) -> api::Status {
-    api::Status::new(&view::listed(app), app.health.problems(), app.started.elapsed())
+    api::Status::new(&view::listed(app), app.health.problems(), app.health.disks(), app.started.elapsed())
 }
 
 /// What is for members is named to those only who may see the admin page.
@@ -204,5 +204,6 @@ async fn metrics(app: &App, is_trusted: bool) -> metrics::Facts {
         scrubbed: app.scrubbed_bytes.load(Ordering::Relaxed),
         space,
         memory: memory::now(),
+        disks: app.health.disks(),
     }
 }
