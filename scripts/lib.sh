@@ -159,7 +159,8 @@ leave_out() {
 VM_DIR=${BLACKBOX_VM_DIR:-$ROOT/target/vm}
 
 vm_running() {
-  [[ -f $VM_DIR/pid ]] && kill -0 "$(<"$VM_DIR/pid")" 2>/dev/null
+  # Another process may have that number by now.
+  [[ -f $VM_DIR/pid && $(cat "/proc/$(<"$VM_DIR/pid")/comm" 2>/dev/null) == qemu-* ]]
 }
 
 # Sends one command to QEMU's monitor (QMP) and prints the answer: vm_monitor COMMAND [ARGUMENTS as JSON]
