@@ -18,7 +18,7 @@ const MEMORY: u64 = 256 << 20;
 const PROCESSOR_TIME: u64 = 30;
 
 /// What it says of itself. One that sleeps is not woken up.
-const QUESTION: [&str; 5] = ["--json=c", "--nocheck=standby", "--info", "--health", "--attributes"];
+const QUESTION: [&str; 5] = ["--json=c", "--nocheck=standby,0", "--info", "--health", "--attributes"];
 
 /// Asks a disk and writes what it told as one line.
 ///
@@ -36,7 +36,7 @@ pub fn tell(name: &str) -> io::Result<()> {
     }
     // What it ends with is in the answer too; who has more to say than is read is ended by that.
     child.wait()?;
-    let disk = smart::read(name, &output).ok_or_else(|| io::Error::other("no answer that is understood"))?;
+    let disk = smart::read(name, &output).map_err(io::Error::other)?;
     println!("{}", serde_json::to_string(&disk)?);
     Ok(())
 }

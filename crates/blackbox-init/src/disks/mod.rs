@@ -22,6 +22,9 @@ const KNOWING: [&str; 2] = ["sd", NVME];
 /// How those of `NVMe` begin.
 const NVME: &str = "nvme";
 
+/// After so many questions without an answer, what it said before holds no more.
+const PATIENCE: u8 = 3;
+
 /// Longest name of a disk (bytes).
 const MAX_NAME: usize = 32;
 
@@ -53,13 +56,22 @@ struct Known {
     due: Instant,
     /// What it said last.
     said: Disk,
+    /// Questions since then that it did not answer.
+    unanswered: u8,
+    /// What went wrong at the last question.
+    trouble: String,
 }
 
 impl Disks {
     /// A disk of the box's that is there.
     pub fn came(&mut self, name: &str, now: Instant) {
         if self.known.len() < MAX_DISKS {
-            let known = || Known { due: now + FIRST, said: Disk::silent(name) };
+            let known = || Known {
+                due: now + FIRST,
+                said: Disk::silent(name),
+                unanswered: 0,
+                trouble: String::new(),
+            };
             self.known.entry(name.to_owned()).or_insert_with(known);
         }
     }
@@ -94,19 +106,37 @@ impl Disks {
         self.known.iter().filter(|(name, _)| idle && may_know(name)).min_by_key(|(_, known)| known.due)
     }
 
-    /// Asking it has ended, with what it said, if that was anything. Returns it when it says something else than before. One that
-    /// sleeps, or does not answer any more, is still what it said last.
+    /// Asking it has ended, with what it said, if it did answer. Returns it when it is as sound as nobody knew before. One that
+    /// sleeps is still what it said last; one that does not answer any more is for a while.
     pub fn ended(&mut self, name: &str, said: Option<Disk>, now: Instant) -> Option<&Disk> {
         self.asked = None;
         let known = self.known.get_mut(name)?;
         known.due = now + INTERVAL;
-        let said = said.filter(|said| said.name == name)?;
-        let is_news = said.soundness != known.said.soundness;
-        if is_news && said.soundness == Soundness::Silent {
-            return None;
+        let before = known.said.soundness;
+        match said.filter(|said| said.name == name) {
+            Some(said) if said.soundness == Soundness::Silent && before != Soundness::Silent => {
+                known.unanswered = 0;
+            }
+            Some(said) => {
+                known.unanswered = 0;
+                known.said = said;
+            }
+            None => {
+                known.unanswered = known.unanswered.saturating_add(1);
+                if known.unanswered >= PATIENCE && before == Soundness::Sound {
+                    known.said = Disk { model: known.said.model.take(), ..Disk::silent(name) };
+                }
+            }
         }
-        known.said = said;
-        is_news.then_some(&known.said)
+        (known.said.soundness != before).then_some(&known.said)
+    }
+
+    /// What went wrong when it was asked, or nothing. Whether that is worth telling: it went well, or otherwise wrong, before.
+    pub fn is_new_trouble(&mut self, name: &str, trouble: String) -> bool {
+        let Some(known) = self.known.get_mut(name) else { return false };
+        let is_new = !trouble.is_empty() && trouble != known.trouble;
+        known.trouble = trouble;
+        is_new
     }
 
     /// What each said last, by name.
@@ -180,6 +210,37 @@ mod tests {
         assert_eq!(disks.sentences().len(), 1);
         disks.gone("sda");
         assert_eq!((disks.sentences(), disks.said()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn one_that_does_not_answer_any_more_is_not_sound_for_ever() {
+        for (said, after) in [(Soundness::Sound, Soundness::Silent), (Soundness::Failing, Soundness::Failing)]
+        {
+            let now = Instant::now();
+            let mut disks = Disks::default();
+            disks.came("sda", now);
+            disks.ended("sda", Some(says("sda", said)), now);
+            for _ in 1..PATIENCE {
+                assert_eq!(disks.ended("sda", None, now), None);
+            }
+            // It slept.
+            assert_eq!(disks.ended("sda", Some(Disk::silent("sda")), now), None);
+            for _ in 1..PATIENCE {
+                assert_eq!(disks.ended("sda", None, now), None);
+            }
+            assert_eq!(soundness(&disks), [("sda".to_owned(), said)]);
+            assert_eq!(disks.ended("sda", None, now).is_some(), said != after);
+            assert_eq!(soundness(&disks), [("sda".to_owned(), after)]);
+        }
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_once() {
+        let mut disks = Disks::default();
+        disks.came("sda", Instant::now());
+        let told = ["a", "a", "b", "", "", "b"].map(|trouble| disks.is_new_trouble("sda", trouble.into()));
+        assert_eq!(told, [true, false, true, false, false, true]);
+        assert!(!disks.is_new_trouble("sdb", "a".into()), "it is gone");
     }
 
     #[test]

@@ -6,13 +6,19 @@ use serde_json::Value;
 
 use crate::lines::printable;
 
-/// Bits of the exit status, as smartctl(8) has them: it says that it is failing; something that announces a failure is below
-/// its threshold now. The lower ones say that it could not be asked, the higher ones what was once.
+/// Bits of the exit status, as smartctl(8) has them: it could not be asked, or not all of it; it says that it is failing;
+/// something that announces a failure is below its threshold now. The higher ones say what was once.
+const UNANSWERED: u64 = 0b111;
 const FAILING: u64 = 1 << 3;
 const BELOW_THRESHOLD: u64 = 1 << 4;
 
 /// The bit of `NVMe`'s critical warnings that tells of the temperature alone: such a disk is too hot, or was too cold.
 const TEMPERATURE: u64 = 1 << 1;
+
+/// What SCSI disks say (additional sense code and qualifier) when they are about to fail, and when they are told to try how it is
+/// to say so. Others are of temperature and enclosure.
+const SCSI_FAILING: u64 = 0x5d;
+const SCSI_FALSE: u64 = 0xff;
 
 /// Numbers of ATA's attributes.
 const REALLOCATED: u64 = 5;
@@ -25,18 +31,33 @@ const MAX_HOURS: u64 = 1_000_000;
 const MAX_WEAR: u64 = 255;
 const MAX_SPARE: u64 = 100;
 
+/// Longest reason (characters) why there is no answer.
+const MAX_REASON: usize = 200;
+
 /// Largest counter: ATA has 48 bits for one.
 const MAX_COUNT: u64 = (1 << 48) - 1;
 
-/// Reads the output about the disk of this name; `None` where it is not JSON.
-pub fn read(name: &str, output: &[u8]) -> Option<Disk> {
-    let output: Value = serde_json::from_slice(output).ok()?;
+/// Reads the output about the disk of this name.
+///
+/// # Errors
+/// Why there is nothing to be read: it is not JSON, or the disk did not answer.
+pub fn read(name: &str, output: &[u8]) -> Result<Disk, String> {
+    // Names are handed on as the disk has them.
+    let output = serde_json::from_str(&String::from_utf8_lossy(output));
+    let output: Value = output.map_err(|_| "smartctl's answer is not understood")?;
+    let soundness = soundness(&output);
+    let status = status(&output);
+    if soundness == Soundness::Silent && status & UNANSWERED != 0 {
+        let why = output.pointer("/smartctl/messages/0/string").and_then(Value::as_str);
+        let why = why.and_then(|why| text(why, MAX_REASON)).unwrap_or_default();
+        return Err(format!("smartctl got no answer (status {status}) {why}"));
+    }
     let number = |path: &str, most: u64| output.pointer(path)?.as_u64().filter(|number| *number <= most);
     let nvme = |key: &str, most| number(&format!("/nvme_smart_health_information_log/{key}"), most);
-    Some(Disk {
+    Ok(Disk {
         name: name.to_owned(),
         model: model(&output),
-        soundness: soundness(&output),
+        soundness,
         power_on_hours: number("/power_on_time/hours", MAX_HOURS),
         // SCSI's list of grown defects is the same.
         reallocated_sectors: attribute(&output, REALLOCATED)
@@ -49,8 +70,15 @@ pub fn read(name: &str, output: &[u8]) -> Option<Disk> {
 }
 
 fn model(output: &Value) -> Option<String> {
-    let text = ["/model_name", "/scsi_model_name"].iter().find_map(|path| output.pointer(path)?.as_str())?;
-    let text: String = text.trim().chars().take(MAX_MODEL).collect();
+    text(
+        ["/model_name", "/scsi_model_name"].iter().find_map(|path| output.pointer(path)?.as_str())?,
+        MAX_MODEL,
+    )
+}
+
+/// At most so many characters of a text, if there is something to be seen.
+fn text(text: &str, most: usize) -> Option<String> {
+    let text: String = text.trim().chars().take(most).collect();
     Some(printable(&text)).filter(|text| !text.trim().is_empty())
 }
 
@@ -59,20 +87,28 @@ fn soundness(output: &Value) -> Soundness {
     let Some(passed) = output.pointer("/smart_status/passed").and_then(Value::as_bool) else {
         return Soundness::Silent;
     };
-    let warnings = output.pointer("/nvme_smart_health_information_log/critical_warning");
-    let status = output.pointer("/smartctl/exit_status").and_then(Value::as_u64).unwrap_or_default();
-    let is_failing = match warnings.and_then(Value::as_u64) {
-        Some(warnings) => warnings & !TEMPERATURE != 0,
-        None => !passed || status & (FAILING | BELOW_THRESHOLD) != 0,
+    let number = |path: &str| output.pointer(path).and_then(Value::as_u64);
+    let warnings = number("/nvme_smart_health_information_log/critical_warning");
+    let sense = number("/smart_status/scsi/asc").zip(number("/smart_status/scsi/ascq"));
+    let is_failing = match (warnings, sense) {
+        (Some(warnings), _) => warnings & !TEMPERATURE != 0,
+        (None, Some((code, qualifier))) => code == SCSI_FAILING && qualifier != SCSI_FALSE,
+        (None, None) => !passed || status(output) & (FAILING | BELOW_THRESHOLD) != 0,
     };
     if is_failing { Soundness::Failing } else { Soundness::Sound }
 }
 
-/// The raw value of one of ATA's attributes.
+/// What smartctl ended with.
+fn status(output: &Value) -> u64 {
+    output.pointer("/smartctl/exit_status").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The count in one of ATA's attributes: as it is shown, since some have other figures in the same number.
 fn attribute(output: &Value, id: u64) -> Option<u64> {
     let table = output.pointer("/ata_smart_attributes/table")?.as_array()?;
     let attribute = table.iter().find(|attribute| attribute["id"] == id)?;
-    attribute.pointer("/raw/value")?.as_u64().filter(|value| *value <= MAX_COUNT)
+    let shown = attribute.pointer("/raw/string")?.as_str()?;
+    shown.split_whitespace().next()?.parse().ok().filter(|value| *value <= MAX_COUNT)
 }
 
 #[cfg(test)]
@@ -132,7 +168,12 @@ mod tests {
             pending_sectors: Some(8),
             ..Disk::default()
         };
-        assert_eq!(read("sda", ATA.as_bytes()), Some(disk));
+        assert_eq!(read("sda", ATA.as_bytes()), Ok(disk));
+        // More than the count in the number of sectors, and a serial number that is no text.
+        let packed = ATA.replace(r#""value": 0, "string": "0""#, r#""value": 65538, "string": "2 (1 0)""#);
+        let packed = packed.replace("QM00011", "QM\u{1}");
+        let packed: Vec<u8> = packed.bytes().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+        assert_eq!(read("sda", &packed).unwrap().reallocated_sectors, Some(2));
     }
 
     #[test]
@@ -147,12 +188,13 @@ mod tests {
             media_errors: Some(0),
             ..Disk::default()
         };
-        assert_eq!(read("nvme0n1", NVME.as_bytes()), Some(disk));
+        assert_eq!(read("nvme0n1", NVME.as_bytes()), Ok(disk));
     }
 
     #[test]
     fn a_disk_is_failing_when_it_says_so_or_will_soon() {
         let (status, passed) = ("/smartctl/exit_status", "/smart_status/passed");
+        let scsi = |asc, ascq| json!({ "passed": false, "scsi": { "asc": asc, "ascq": ascq } });
         for (changes, soundness) in [
             (vec![(passed, json!(false))], Soundness::Failing),
             (vec![(status, json!(FAILING))], Soundness::Failing),
@@ -161,6 +203,10 @@ mod tests {
             (vec![(status, json!(0b1110_0100))], Soundness::Sound),
             (vec![(status, json!(-1))], Soundness::Sound),
             (vec![("/smart_status", json!(null))], Soundness::Silent),
+            (vec![("/smart_status", scsi(0x5d, 0x10))], Soundness::Failing),
+            (vec![("/smart_status", scsi(0x5d, 0xff))], Soundness::Sound),
+            // It is too hot.
+            (vec![("/smart_status", scsi(0x0b, 0x01)), (status, json!(FAILING))], Soundness::Sound),
             (vec![(passed, json!("false"))], Soundness::Silent),
         ] {
             assert_eq!(changed(ATA, &changes).soundness, soundness, "{changes:?}");
@@ -180,15 +226,18 @@ mod tests {
 
     #[test]
     fn who_can_not_be_asked_is_silent() {
-        // Unknown USB bridges and disks that sleep; virtual SCSI disks.
-        let asleep = json!({ "smartctl": { "messages": [{ "string": "Device is in STANDBY mode, exit(2)" }],
-            "exit_status": 2 }, "model_name": "X" });
+        // Disks that sleep, and virtual SCSI disks.
+        let asleep = json!({ "smartctl": { "messages": [{ "string": "Device is in STANDBY mode, exit(0)" }],
+            "exit_status": 0 }, "model_name": "X" });
         let without = json!({ "smartctl": { "exit_status": 0 }, "scsi_model_name": "QEMU QEMU HARDDISK",
             "smart_support": { "available": false }, "temperature": { "current": 0 } });
         for (output, model) in [(asleep, "X"), (without, "QEMU QEMU HARDDISK")] {
             let disk = read("sdb", output.to_string().as_bytes()).unwrap();
             assert_eq!(disk, Disk { model: Some(model.into()), ..Disk::silent("sdb") });
         }
+        let gone = json!({ "smartctl": { "messages": [{ "string": "Read Device Identity failed" }], "exit_status": 2 } });
+        let why = read("sdb", gone.to_string().as_bytes()).unwrap_err();
+        assert!(why.contains("status 2") && why.contains("Read Device Identity failed"), "{why}");
         let sas = json!({ "smart_status": { "passed": true }, "scsi_grown_defect_list": 3 });
         assert_eq!(read("sdb", sas.to_string().as_bytes()).unwrap().reallocated_sectors, Some(3));
     }
@@ -196,24 +245,30 @@ mod tests {
     #[test]
     fn nonsense_is_not_taken_for_figures() {
         for output in ["", "smartctl: out of memory", "{", &"[".repeat(100_000), "\u{0}"] {
-            assert_eq!(read("sda", output.as_bytes()), None);
+            assert!(read("sda", output.as_bytes()).is_err());
         }
         for output in
             ["null", "7", "[]", "{}", r#"{"ata_smart_attributes":{"table":[5,{},{"id":5,"raw":-1}]}}"#]
         {
-            assert_eq!(read("sda", output.as_bytes()), Some(Disk::silent("sda")), "{output}");
+            assert_eq!(read("sda", output.as_bytes()), Ok(Disk::silent("sda")), "{output}");
         }
         for value in
             [json!(-1), json!(1.5), json!("7"), json!(null), json!(u64::MAX), json!([1]), json!(1e300)]
         {
-            let raw = ["/ata_smart_attributes/table/1/raw/value", "/power_on_time/hours"];
-            let disk = changed(ATA, &raw.map(|path| (path, value.clone())));
-            assert_eq!((disk.reallocated_sectors, disk.power_on_hours), (None, None), "{value}");
+            assert_eq!(
+                changed(ATA, &[("/power_on_time/hours", value.clone())]).power_on_hours,
+                None,
+                "{value}"
+            );
             let log = ["percentage_used", "available_spare", "media_errors", "critical_warning"];
             let log = log.map(|key| format!("/nvme_smart_health_information_log/{key}"));
             let changes: Vec<_> = log.iter().map(|path| (path.as_str(), value.clone())).collect();
             let disk = changed(NVME, &changes);
             assert_eq!((disk.wear_percent, disk.spare_percent, disk.media_errors), (None, None, None));
+        }
+        for value in [json!(""), json!("-1"), json!("x7"), json!("0x7"), json!(7), json!("281474976710656")] {
+            let disk = changed(ATA, &[("/ata_smart_attributes/table/1/raw/string", value.clone())]);
+            assert_eq!(disk.reallocated_sectors, None, "{value}");
         }
         let model = |text: &str| changed(ATA, &[("/model_name", json!(text))]).model;
         assert_eq!(model(&"x".repeat(100_000)).unwrap().len(), MAX_MODEL);

@@ -106,9 +106,6 @@ impl Machine {
             match uevent.action {
                 Action::Add => {
                     self.disk_came = Some(self.last_uevent);
-                    if self.own_disks.contains(name) {
-                        self.disks.came(name, self.last_uevent);
-                    }
                     self.look_at(name);
                 }
                 Action::Change if uevent.get("DISK_EJECT_REQUEST") == Some("1") => {
@@ -118,6 +115,8 @@ impl Machine {
                 Action::Remove => {
                     self.lose(name);
                     self.lose_disk(name);
+                    // Another one may get its name.
+                    self.own_disks.remove(name);
                 }
                 Action::Change | Action::Other => {}
             }

@@ -32,10 +32,16 @@ impl Machine {
     /// Takes what a disk has answered. Many know no SMART, which is nothing to be written down each time.
     pub(super) fn take_answer(&mut self, name: &str, finished: &Finished) {
         let said = serde_json::from_str::<Disk>(finished.text(Stream::Out).trim()).ok();
+        let trouble = if said.is_some() { finished.text(Stream::Err) } else { finished.reason() };
+        let trouble = trouble.replace('\n', "; ");
+        if self.disks.is_new_trouble(name, trouble.clone()) {
+            log!("{name}: asked how sound it is: {trouble}");
+        }
         if let Some(disk) = self.disks.ended(name, said, Instant::now()) {
             match disk.soundness {
                 Soundness::Failing => alarm!("{} says that it is about to fail: {disk:?}", disk.title()),
-                _ => log!("{} says that it is sound: {disk:?}", disk.title()),
+                Soundness::Sound => log!("{} says that it is sound: {disk:?}", disk.title()),
+                Soundness::Silent => log!("{} does not tell any more how sound it is", disk.title()),
             }
         }
         self.problems.set(Source::Disks, self.disks.sentences());
