@@ -121,9 +121,10 @@ impl Event {
     }
 }
 
-/// What is said, but for the figures in it, which change.
-pub fn gist(sentence: &str) -> impl Iterator<Item = char> {
-    sentence.chars().filter(|char| !char.is_ascii_digit() && *char != '.')
+/// The words of what is said, but for figures, which change. One with a letter in it is a name.
+pub fn gist(sentence: &str) -> impl Iterator<Item = &str> {
+    let words = sentence.split(|char: char| !char.is_alphanumeric());
+    words.filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The last events, by numbers that only grow.

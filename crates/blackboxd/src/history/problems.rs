@@ -37,6 +37,14 @@ mod tests {
         assert!(look(&["No cable."]).is_empty());
         assert_eq!(look(&["No cable.", "61.5 degrees."]), ["Problem 61.5 degrees."]);
         assert!(look(&["62 degrees.", "No cable."]).is_empty());
+        let disk = |name: &str| format!("The disk {name} is about to fail.");
+        let (one, two) = (disk("nvme0n1"), disk("nvme1n1"));
+        assert_eq!(look(&[&one, "62 degrees.", "No cable."]), [format!("Problem {one}")]);
+        assert_eq!(
+            look(&[&two, "62 degrees.", "No cable."]),
+            [format!("Solved {one}"), format!("Problem {two}")]
+        );
+        assert_eq!(look(&["62 degrees.", "No cable."]), [format!("Solved {two}")]);
         assert_eq!(look(&["No power."]), ["Solved 62 degrees.", "Solved No cable.", "Problem No power."]);
         assert_eq!(look(&[]), ["Solved No power."]);
     }
