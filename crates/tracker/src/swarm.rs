@@ -105,7 +105,7 @@ impl SwarmStore {
     ) -> Answer {
         let tag = self.tag(announce);
         let mut shard = self.shard(&announce.info_hash);
-        let swarm = self.swarm(&mut shard, announce);
+        let swarm = self.swarm(&mut shard, announce, self_seed.is_some());
         let interval = self.interval(swarm.as_ref().map_or(0, |swarm| swarm.len()));
         let mut answer = Answer { interval, min_interval: interval / 2, ..Answer::default() };
         if let Some(swarm) = swarm {
@@ -189,14 +189,15 @@ impl SwarmStore {
         (self.hash.0.hash(&identity) >> 32) as Tag
     }
 
-    /// The swarm to which somebody announces: a new one, if there is room for it and somebody to be entered.
-    fn swarm<'a>(&self, shard: &'a mut Shard, announce: &Announce) -> Option<&'a mut Swarm> {
+    /// The swarm to which somebody announces: a new one, if there is room for it and somebody to be entered. There is always room
+    /// for one in which the box is: strangers with torrents of their own do not take it.
+    fn swarm<'a>(&self, shard: &'a mut Shard, announce: &Announce, is_own: bool) -> Option<&'a mut Swarm> {
         match shard.entry(announce.info_hash) {
             Entry::Occupied(swarm) => Some(swarm.into_mut()),
             Entry::Vacant(place) => {
                 let has_room = place_of(announce).is_some() && self.peer_count() < self.limits.peers;
-                (has_room && take_one(&self.swarms, self.limits.swarms))
-                    .then(|| place.insert(Swarm::default()))
+                let limit = if is_own { usize::MAX } else { self.limits.swarms };
+                (has_room && take_one(&self.swarms, limit)).then(|| place.insert(Swarm::default()))
             }
         }
     }

@@ -66,7 +66,10 @@ impl Desk {
         let request = match codec::parse(packet, asker, |id| self.ids.accepts(now, asker, id)) {
             Ok(request) => request,
             Err(Reject::Answer(transaction, failure)) => {
-                return codec::error_response(answer, transaction, &failure);
+                if self.tracker.admits(moment, asker) {
+                    codec::error_response(answer, transaction, &failure);
+                }
+                return;
             }
             Err(Reject::Silent) => return,
         };

@@ -3,7 +3,7 @@
 /// What a store may grow to. What does not fit gets an answer but is not remembered.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Swarms with peers or finished downloads.
+    /// Swarms with peers or finished downloads; those in which the box is are kept in any case.
     pub swarms: usize,
     /// Peers in all swarms together.
     pub peers: usize,

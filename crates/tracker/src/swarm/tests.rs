@@ -307,6 +307,19 @@ fn a_full_store_answers_and_forgets() {
 }
 
 #[test]
+fn strangers_swarms_take_no_room_from_the_boxs_own() {
+    let mut tracker = tracker(limits(3, 999, 999));
+    let to = |swarm: u8, peer| Announce { info_hash: InfoHash([swarm; 20]), ..announce(peer, V4) };
+    (0..10).for_each(|swarm| drop(tracker.announce(&to(swarm, 1))));
+    assert_eq!(tracker.store.swarm_count(), 3);
+    let own = Some(SocketAddr::from(([203, 0, 113, 1], 6881)));
+    for peer in [1, 2] {
+        tracker.store.announce(tracker.now, &to(99, peer), own, &mut tracker.random);
+    }
+    assert_eq!(tracker.store.scrape(&InfoHash([99; 20])).map(|swarm| swarm.incomplete), Some(2));
+}
+
+#[test]
 fn one_network_has_its_share_and_no_more() {
     let mut tracker =
         tracker(Limits { peers_per_swarm_and_network: 5, peers_per_network: 12, ..limits(999, 999, 999) });
