@@ -242,7 +242,7 @@ impl Config {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let config: Self = toml::from_str(text).map_err(|error| ConfigError {
             line: error.span().map_or(1, |span| line_of(text.as_bytes(), span.start)),
-            message: error.message().replace(['\n', '\r'], " "),
+            message: in_plain_words(&error.message().replace(['\n', '\r'], " ")),
         })?;
         match (config.network.address, config.network.gateway) {
             (None, Some(_)) => Err(ConfigError {
@@ -252,6 +252,25 @@ impl Config {
             _ => Ok(config),
         }
     }
+}
+
+/// What the parser says, and what people mostly did when it says so.
+fn in_plain_words(message: &str) -> String {
+    let hint = if message.starts_with("unknown field") {
+        "; look at how it is spelt, and whether the [heading] above it still has a # in front"
+    } else if ["must be quoted", "invalid basic string", "key with no value", "expected a string"]
+        .iter()
+        .any(|said| message.contains(said))
+    {
+        "; a text has \"straight quotes\" around it, numbers and true and false have none, and there is no space in what is in \
+         front of the ="
+    } else {
+        ""
+    };
+    format!(
+        "{}{hint}",
+        message.replace("expected f64", "expected a number").replace("expected u64", "expected a number")
+    )
 }
 
 /// Line (from 1) of the byte at `offset`.
@@ -447,6 +466,11 @@ mod tests {
             ("[limits]\nconnections = 0\n", 2, "1 or more"),
             ("[limits]\nconnections_per_address = -5\n", 2, "1 or more"),
             ("[scrub]\ndays = -1\n", 2, "between 0"),
+            ("[scrub]\ndays = \"30\"\n", 2, "a number"),
+            ("[limits]\nupload_rate = 8 MB/s\n", 2, "straight quotes"),
+            ("[discovery]\ndht = yes\n", 2, "true and false"),
+            ("[members]\nalice smith = \"AAAABBBBCCCCDDDD\"\n", 2, "no space"),
+            ("alice = \"AAAABBBBCCCCDDDD\"\n", 1, "[heading]"),
             ("[scrub]\ndays = nan\n", 2, "between 0"),
             ("[discovery]\ndht_nodes = [\"dht.example.org\"]\n", 2, "dht.example.org"),
             ("[discovery]\ndht_nodes = [\"2001:db8::1:6881\"]\n", 2, "2001"),

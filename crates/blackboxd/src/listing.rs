@@ -94,6 +94,8 @@ impl Listing {
             walk.run()?;
             walk.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
             Ok(Self::Folder(walk.files))
+        } else if metadata.is_symlink() {
+            Err(ListError::Refused("it is a symbolic link; put what it leads to here instead".into()))
         } else {
             Err(ListError::Refused("it is neither a file nor a folder; copy the file itself".into()))
         }

@@ -52,12 +52,16 @@ pub fn duration(duration: Duration) -> String {
     words.join(" ")
 }
 
-/// A reason as a sentence: with a capital letter and a full stop.
+/// A reason as a sentence: with a capital letter, unless it begins with the name of a file, and a full stop.
 pub fn sentence(reason: &str) -> String {
     let reason = reason.trim();
+    let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
+    let first = reason.split([' ', ':']).next().unwrap_or_default();
+    if first.trim_end_matches('.').contains('.') {
+        return format!("{reason}{stop}");
+    }
     let mut rest = reason.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
-    let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{}{}{stop}", first.collect::<String>(), rest.as_str())
 }
 

@@ -89,6 +89,9 @@ fn check(publish: &Path, catalog: &Catalog) -> Result<Option<String>, String> {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let made = if is_new { fs::create_dir_all(publish) } else { Err(error) };
+            if made.is_ok() {
+                tracing::info!("the publish folder {} was not there, and has been made", publish.display());
+            }
             made.map_err(|error| match error.kind() {
                 // Where the volume should be, nothing may be made.
                 ErrorKind::NotFound | ErrorKind::PermissionDenied => format!(

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_mins(2);
 const CHANGING: &str = "It changes all the time, and is published when nothing has changed for 10 seconds. If a program keeps \
                         writing to it, put a finished copy here instead.";
 
-const EMPTY: &str = "It is empty; there is nothing to publish yet.";
+const EMPTY: &str = "It is empty, and is published when there is something in it.";
 
 const WAITING: &str = "It waits for its turn to be hashed.";
 

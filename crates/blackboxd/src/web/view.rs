@@ -112,6 +112,7 @@ impl Listed {
         let percent = words::percent(self.item.fraction());
         let words = match self.item.state {
             State::Seeding => words::swarm(self.seeders, self.leechers),
+            State::Settling if self.error.is_some() => "Not published yet.".to_owned(),
             State::Settling => "Waiting until copying has finished.".to_owned(),
             State::Copying => format!("Being copied: {percent} %{}.", pace(&self.item.progress)),
             State::Hashing => format!("Being prepared: {percent} % read{}.", pace(&self.item.progress)),
@@ -213,6 +214,7 @@ pub(super) mod tests {
     fn every_state_says_where_it_stands() {
         for (state, error, sentence) in [
             (State::Settling, None, "Waiting until copying has finished."),
+            (State::Settling, Some("It is empty."), "Not published yet. It is empty."),
             (State::Copying, None, "Being copied: 0 %."),
             (State::Hashing, Some("It is slow."), "Being prepared: 0 % read. It is slow."),
             (State::Offline, None, "Offline, but nothing is lost."),
