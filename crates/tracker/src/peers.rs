@@ -88,8 +88,9 @@ impl<A: Copy> Peers<A> {
         self.arrays.iter().skip(1).step_by(2).map(Array::len).sum()
     }
 
-    pub(crate) fn get(&self, tag: Tag) -> Option<&Peer<A>> {
-        self.arrays.iter().find_map(|array| array.get(tag))
+    /// What is known of a peer, which is in `likely` most of the time: to look elsewhere is to wait for memory.
+    pub(crate) fn get(&self, likely: Place, tag: Tag) -> Option<&Peer<A>> {
+        self.arrays[likely.index()].get(tag).or_else(|| self.arrays.iter().find_map(|array| array.get(tag)))
     }
 
     /// Enters a peer, or replaces what was known of it.
@@ -139,8 +140,9 @@ impl<A: Copy> Peers<A> {
         let step = if asker.complete { 2 } else { 1 };
         let visible = || self.arrays[nearest..].iter().step_by(step);
         let length = visible().map(Array::len).sum();
-        // The others are numbered without the asker itself.
-        let own = position_of(visible(), tag).unwrap_or(length);
+        // The others are numbered without the asker itself. Who has everything is not among them.
+        let is_elsewhere = asker.complete && self.arrays[asker.index()].get(tag).is_some();
+        let own = if is_elsewhere { None } else { position_of(visible(), tag) }.unwrap_or(length);
         let total = length - usize::from(own < length);
         let count = count.min(total);
         let mut parts = Vec::with_capacity(count.min(2 * GROUP));
@@ -276,11 +278,11 @@ mod tests {
         for (place, complete) in [(LOCAL, 0), (GLOBAL_SEED, 1), (GLOBAL_SEED, 1), (GLOBAL, 0)] {
             peers.put(place, Peer { port: 7, ..peer(3) });
             assert_eq!((peers.len(), peers.complete()), (3, complete), "{place:?}");
-            assert_eq!(peers.get(3).map(|peer| peer.port), Some(7));
+            assert_eq!(peers.get(LOCAL, 3).map(|peer| peer.port), Some(7));
         }
         assert!(peers.remove(3));
         assert!(!peers.remove(3));
-        assert_eq!((peers.len(), peers.get(3)), (2, None));
+        assert_eq!((peers.len(), peers.get(GLOBAL, 3)), (2, None));
     }
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
         peers.expire(990, |_| gone.set(gone.get() + 1));
         assert_eq!(gone.get(), 990, "each is told of");
         assert_eq!(peers.len(), 10);
-        assert_eq!((peers.get(989), peers.get(990).map(|peer| peer.tag)), (None, Some(990)));
+        assert_eq!((peers.get(GLOBAL, 989), peers.get(GLOBAL, 990).map(|peer| peer.tag)), (None, Some(990)));
     }
 
     #[test]

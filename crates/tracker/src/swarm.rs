@@ -203,8 +203,9 @@ impl SwarmStore {
 
     /// Whether a download has ended that was not counted before.
     fn update(&self, swarm: &mut Swarm, announce: &Announce, tag: Tag, expires: u32) -> bool {
+        let known = swarm.known(announce, tag);
         let Some(place) = place_of(announce) else {
-            if let Some((known, _)) = swarm.known(announce.address, tag) {
+            if let Some((known, _)) = known {
                 swarm.remove(announce.address, tag);
                 self.peers.fetch_sub(1, Ordering::Relaxed);
                 self.shares.give_back(&announce.info_hash, known);
@@ -212,7 +213,6 @@ impl SwarmStore {
             return false;
         };
         let address = announce.address.to_canonical();
-        let known = swarm.known(address, tag);
         if let Some((known, _)) = known {
             self.shares.exchange(&announce.info_hash, known, address);
         } else if !self.has_room(swarm, &announce.info_hash, address) {
@@ -240,9 +240,15 @@ impl SwarmStore {
 
 /// Where a peer is entered; `None` for one that leaves, or that nobody can connect to.
 fn place_of(announce: &Announce) -> Option<Place> {
-    let scope =
-        Scope::of(announce.address).filter(|_| announce.port != 0 && announce.event != Event::Stopped)?;
-    Some(Place { scope, complete: announce.is_complete() })
+    let has_place =
+        Scope::of(announce.address).is_some() && announce.port != 0 && announce.event != Event::Stopped;
+    has_place.then(|| place_among(announce))
+}
+
+/// Whom a peer is told of, and is among if it is entered.
+fn place_among(announce: &Announce) -> Place {
+    let scope = Scope::of(announce.address).unwrap_or(Scope::Global);
+    Place { scope, complete: announce.is_complete() }
 }
 
 /// Takes one of those that are left, if there are any.
@@ -278,11 +284,12 @@ impl Swarm {
         }
     }
 
-    /// The address of the same family as this one at which a peer is known, and its stay.
-    fn known(&self, like: IpAddr, tag: Tag) -> Option<(IpAddr, Stay)> {
-        match like.to_canonical() {
-            IpAddr::V4(_) => self.v4.get(tag).map(|peer| (peer.address.into(), peer.stay)),
-            IpAddr::V6(_) => self.v6.get(tag).map(|peer| (peer.address.into(), peer.stay)),
+    /// The address of the same family at which the peer that announces is known, and its stay.
+    fn known(&self, announce: &Announce, tag: Tag) -> Option<(IpAddr, Stay)> {
+        let place = place_among(announce);
+        match announce.address.to_canonical() {
+            IpAddr::V4(_) => self.v4.get(place, tag).map(|peer| (peer.address.into(), peer.stay)),
+            IpAddr::V6(_) => self.v6.get(place, tag).map(|peer| (peer.address.into(), peer.stay)),
         }
     }
 
@@ -303,8 +310,8 @@ impl Swarm {
         let address = announce.address.to_canonical();
         // A peer that uses both address families announces its one download in both.
         let other = match address {
-            IpAddr::V4(_) => self.v6.get(tag).map(|peer| peer.stay),
-            IpAddr::V6(_) => self.v4.get(tag).map(|peer| peer.stay),
+            IpAddr::V4(_) => self.v6.get(place, tag).map(|peer| peer.stay),
+            IpAddr::V6(_) => self.v4.get(place, tag).map(|peer| peer.stay),
         };
         let stays = [known, other];
         let counted_before = stays.iter().flatten().any(|stay| stay.is_counted());
@@ -337,10 +344,7 @@ fn fill(
         return;
     }
     let wanted = announce.numwant.unwrap_or(DEFAULT_NUMWANT).min(MAX_NUMWANT) as usize;
-    let asker = Place {
-        scope: Scope::of(announce.address).unwrap_or(Scope::Global),
-        complete: announce.is_complete(),
-    };
+    let asker = place_among(announce);
     let seed = self_seed.filter(|seed| Scope::of(seed.ip()).is_some() && seed.port() != 0);
     // Seeds are told of the box too: among them are those who come by a magnet link and do not know yet how much is
     // left. A real one hangs up when it sees that the box has everything.

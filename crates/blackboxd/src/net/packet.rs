@@ -1,7 +1,8 @@
 //! UDP packets with both of their addresses, many at a time.
 //!
 //! A socket bound to all addresses does not tell by itself which of them a packet was sent to. The tracker must know:
-//! it hands that address out as the box's own, and the answer must leave from it or the client does not take it.
+//! it hands that address out as the box's own, and the answer must leave from it or the client does not take it. One that
+//! is bound to an address has no other, and is not asked.
 //!
 //! Most of what a packet costs is the way into the kernel and back, so as many as there are go through it at once.
 
@@ -38,11 +39,11 @@ pub struct Addresses {
 /// # Errors
 /// When the system can't.
 pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
-    if socket.local_addr()?.is_ipv4() {
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
-    } else {
+    match socket.local_addr()?.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
         // Also tells it of IPv4 packets, as mapped addresses.
-        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        _ => {}
     }
     setsockopt(socket, sockopt::RcvBuf, &KERNEL_BUFFER)?;
     setsockopt(socket, sockopt::SndBuf, &KERNEL_BUFFER)?;
@@ -53,6 +54,8 @@ pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
 /// Receives packets and sends the answers. Keeps the memory for both.
 pub struct Exchange<'a, const LONGEST: usize> {
     socket: &'a UdpSocket,
+    /// What it is bound to, if that is one address.
+    bound: Option<IpAddr>,
     incoming: MultiHeaders<SockaddrStorage>,
     outgoing: MultiHeaders<SockaddrStorage>,
     buffers: Box<[[u8; LONGEST]; BATCH]>,
@@ -70,10 +73,13 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
     /// # Errors
     /// When the socket has no address.
     pub fn new(socket: &'a UdpSocket) -> io::Result<Self> {
+        let address = socket.local_addr()?.ip();
+        let bound = Some(address).filter(|address| !address.is_unspecified());
         Ok(Self {
             socket,
-            incoming: headers(socket)?,
-            outgoing: headers(socket)?,
+            bound,
+            incoming: headers(address),
+            outgoing: headers(address),
             buffers: vec![[0; LONGEST]; BATCH].try_into().expect("invariant: as many as that"),
             packets: Vec::with_capacity(BATCH),
             answers: [const { Vec::new() }; BATCH],
@@ -112,11 +118,10 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
         let messages = recvmmsg(self.socket.as_raw_fd(), &mut self.incoming, &mut parts, flags, None)?;
         for message in messages {
             let source = message.address.as_ref().and_then(socket_address);
-            let local =
-                message.cmsgs().ok().into_iter().flatten().find_map(|message| local_address(&message));
-            let Some((source, local)) = source.zip(local) else {
+            let told = || message.cmsgs().ok().into_iter().flatten().find_map(|told| local_address(&told));
+            let Some((source, local)) = source.zip(self.bound.or_else(told)) else {
                 // The headers tell the kernel next time how much it said this time.
-                self.incoming = headers(self.socket)?;
+                self.incoming = headers(self.socket.local_addr()?.ip());
                 return Err(io::Error::other("a packet without source or destination"));
             };
             self.packets.push((message.bytes, Addresses { source, local }));
@@ -133,7 +138,8 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
                 let sent = with_source(group[0], |source| {
                     let (parts, targets) = (&parts[at..end], &self.targets[at..end]);
                     let descriptor = self.socket.as_raw_fd();
-                    sendmmsg(descriptor, &mut self.outgoing, parts, targets, [source], MsgFlags::MSG_DONTWAIT)
+                    let source = if self.bound.is_some() { &[] } else { &[source][..] };
+                    sendmmsg(descriptor, &mut self.outgoing, parts, targets, source, MsgFlags::MSG_DONTWAIT)
                         .map_or(0, Iterator::count)
                 });
                 // If it can't send the first it sends none; then that one is given up.
@@ -143,11 +149,10 @@ impl<'a, const LONGEST: usize> Exchange<'a, LONGEST> {
     }
 }
 
-/// For a batch, with room for what the kernel says of a packet, or is told.
-fn headers(socket: &UdpSocket) -> io::Result<MultiHeaders<SockaddrStorage>> {
-    let control =
-        if socket.local_addr()?.is_ipv4() { cmsg_space!(in_pktinfo) } else { cmsg_space!(in6_pktinfo) };
-    Ok(MultiHeaders::preallocate(BATCH, Some(control)))
+/// For a batch through a socket that is bound to this, with room for what the kernel says of a packet, or is told.
+fn headers(bound: IpAddr) -> MultiHeaders<SockaddrStorage> {
+    let control = if bound.is_ipv4() { cmsg_space!(in_pktinfo) } else { cmsg_space!(in6_pktinfo) };
+    MultiHeaders::preallocate(BATCH, bound.is_unspecified().then_some(control))
 }
 
 /// What makes a packet leave from `local`.
