@@ -100,8 +100,11 @@ impl Disks {
         self.asked = None;
         let known = self.known.get_mut(name)?;
         known.due = now + INTERVAL;
-        let said = said.filter(|said| said.name == name && said.soundness != Soundness::Silent)?;
+        let said = said.filter(|said| said.name == name)?;
         let is_news = said.soundness != known.said.soundness;
+        if is_news && said.soundness == Soundness::Silent {
+            return None;
+        }
         known.said = said;
         is_news.then_some(&known.said)
     }
@@ -161,6 +164,10 @@ mod tests {
         disks.came("sda", now);
         assert_eq!(soundness(&disks), [("sda".to_owned(), Soundness::Silent)]);
         let is_news = |disks: &mut Disks, said| disks.ended("sda", said, now).is_some();
+        // Who is silent may have a model.
+        let silent = Disk { model: Some("X".into()), ..Disk::silent("sda") };
+        assert!(!is_news(&mut disks, Some(silent.clone())));
+        assert_eq!(disks.said(), [silent]);
         assert!(is_news(&mut disks, Some(says("sda", Soundness::Sound))));
         assert!(!is_news(&mut disks, Some(says("sda", Soundness::Sound))));
         assert_eq!(disks.sentences(), Vec::<String>::new());
