@@ -96,6 +96,13 @@ fn assert_rights(report: &str) {
     }
 }
 
+/// Waits until a disk has said how sound it is.
+#[track_caller]
+fn wait_for_answer_of(vm: &Vm, disk: &str) {
+    let metric = format!("blackbox_disk_failing{{disk=\"{disk}\"}}");
+    wait::until_holds("the disk has answered", AGAIN, || vm.api.get("/metrics").text().contains(&metric));
+}
+
 /// Demands that the box tells how sound its own two disks are, and of no other one.
 #[track_caller]
 fn assert_disks_are_told_of(vm: &mut Vm) {
@@ -103,8 +110,7 @@ fn assert_disks_are_told_of(vm: &mut Vm) {
     let problem = vm.api.problems().join(" ");
     let failing = problem.strip_prefix("The disk ").and_then(|rest| rest.split(' ').next()).unwrap();
     assert!(problem.contains(&format!("{failing} (QEMU NVMe Ctrl) says that")), "{problem}");
-    let sound_is_told = || vm.api.get("/metrics").text().contains("blackbox_disk_failing{disk=\"sda\"}");
-    wait::until_holds("the other disk has answered", AGAIN, sound_is_told);
+    wait_for_answer_of(vm, "sda");
     assert_eq!(vm.api.metric("blackbox_disk_failing{disk=\"sda\"}"), 0);
     assert_eq!(vm.api.metric(&format!("blackbox_disk_failing{{disk=\"{failing}\"}}")), 1);
 
@@ -148,6 +154,8 @@ fn data_outlives_a_new_image_and_what_no_tool_can_repair() {
     let (spoilt, _) = burn(bench, "SPOILT");
     let (item, _) = import(&mut vm, &kept, "KEPT", DISC);
     import(&mut vm, &spoilt, "SPOILT", DISC);
+    // It is asked a few seconds after the start.
+    wait_for_answer_of(&vm, "sda");
     assert_rights(&vm.api.report());
     vm.power_off();
     let identity = disk.data_identity();
