@@ -100,7 +100,8 @@ fn assert_rights(report: &str) {
 #[track_caller]
 fn wait_for_answer_of(vm: &Vm, disk: &str) {
     let metric = format!("blackbox_disk_failing{{disk=\"{disk}\"}}");
-    wait::until_holds("the disk has answered", AGAIN, || vm.api.get("/metrics").text().contains(&metric));
+    let has_answered = || vm.api.get("/metrics").text().contains(&metric).then_some(());
+    assert!(wait::try_until(AGAIN, has_answered).is_some(), "{disk} has not answered: {}", vm.api.report());
 }
 
 /// Demands that the box tells how sound its own two disks are, and of no other one.
