@@ -63,32 +63,28 @@ impl Desk {
     /// Writes the answer to a packet; nothing to what deserves none.
     fn answer(&self, packet: &[u8], addresses: &Addresses, moment: &Moment, answer: &mut Vec<u8>) {
         let (now, asker) = (moment.now, addresses.source.ip().to_canonical());
-        let request = match codec::parse(packet, asker, |id| self.ids.accepts(now, asker, id)) {
-            Ok(request) => request,
-            Err(Reject::Answer(transaction, failure)) => {
-                if self.tracker.admits(moment, asker) {
-                    codec::error_response(answer, transaction, &failure);
-                }
-                return;
-            }
-            Err(Reject::Silent) => return,
-        };
+        let request = codec::parse(packet, asker, |id| self.ids.accepts(now, asker, id));
         // Clients ask again later by themselves, each time after twice as long.
-        if !matches!(request, Request::Connect(_)) && !self.tracker.admits(moment, asker) {
+        let is_counted = !matches!(request, Ok(Request::Connect(_)) | Err(Reject::Silent));
+        if is_counted && !self.tracker.admits(moment, asker) {
             return;
         }
         match request {
-            Request::Connect(transaction) => {
+            Err(Reject::Silent) => {}
+            Err(Reject::Answer(transaction, failure)) => {
+                codec::error_response(answer, transaction, &failure);
+            }
+            Ok(Request::Connect(transaction)) => {
                 codec::connect_response(answer, transaction, self.ids.issue(now, asker));
             }
-            Request::Announce(transaction, announce) => {
+            Ok(Request::Announce(transaction, announce)) => {
                 let approach = Approach { asker, local: addresses.local.to_canonical(), host: None };
                 match self.tracker.announce(moment, &announce, &approach) {
                     Ok(told) => codec::announce_response(answer, transaction, &told, asker),
                     Err(failure) => codec::error_response(answer, transaction, &failure),
                 }
             }
-            Request::Scrape(transaction, hashes) => {
+            Ok(Request::Scrape(transaction, hashes)) => {
                 let swarms: Vec<_> = hashes
                     .iter()
                     .map(|hash| self.tracker.scrape_from(moment, asker, hash).unwrap_or_default())
